@@ -1,0 +1,182 @@
+"""The answer of a study, as data: what ``report.json`` holds and every picture and table is drawn from.
+
+The schema is versioned: ``SCHEMA_VERSION`` grows with every change that could break a reader, and
+docs/report-schema.md says what each field means. All of it is computed from the run directories.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+ArmVerdict = Literal["rival", "better", "not worse", "worse", "undecided"]
+TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Estimate(_Frozen):
+    """A mean over seeds with its 95 % interval (Student's t). One seed has no interval: None."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+
+class CurvePoint(_Frozen):
+    """Where a run, or the mean over an arm's runs, stood when it was validated."""
+
+    step: int
+    seconds: float
+    """Seconds of training until here (evaluation not counted)."""
+    flops: float
+    """Training flops until here."""
+    value: Estimate
+    """The task's metric on the validation split."""
+
+
+class RatePoint(_Frozen):
+    """One learning rate tried in the sweep, and the best validation metric it reached."""
+
+    learning_rate: float
+    value: float | None
+    """None: the run diverged."""
+
+
+class ArmAnswer(_Frozen):
+    """One competitor on one task."""
+
+    arm: str
+    mixers: tuple[str, ...]
+    """One mixer per block, from the input to the output."""
+    metric: Estimate | None
+    """On the test split, at the checkpoint that was best on validation. None: no run finished."""
+    extra_metrics: dict[str, Estimate]
+    """Further test metrics: the loss, the recall / other split of text, next-byte accuracy."""
+    difference: Estimate | None
+    """Paired by seed, in the metric's unit, arm minus rival, signed so that positive is better. None for the rival."""
+    verdict: ArmVerdict
+    because: str
+    """Why this verdict, in a sentence."""
+    further_seeds: int | None
+    """For an undecided arm: how many more seeds would decide, at the spread seen. None: more seeds are not what is missing."""
+    parameters: int
+    mlp_width: int
+    steps: int
+    flops_per_token: float
+    """Forward flops per token at the task's length (2 per multiply-add)."""
+    seconds_per_step: float
+    """Median over the runs: forward, backward and update of one training batch."""
+    train_seconds: float
+    """Mean training seconds of one run."""
+    peak_memory_bytes: int
+    """Peak of live tensor memory over one training step, parameters and optimizer included."""
+    learning_rate: float
+    rate_source: str
+    """'swept here', or where the shipped rate was measured."""
+    rates: list[RatePoint]
+    plateaued: bool
+    """The validation metric moved by less than the margin over the last quarter of the steps."""
+    flags: list[str]
+    """Plain words: under-tuned, not plateaued, diverged runs, missing seeds."""
+    diverged_seeds: list[int]
+    curve: list[CurvePoint]
+
+
+class AxisRanking(_Frozen):
+    """The arms ranked at equal something, best first, on the validation split."""
+
+    axis: Literal["steps", "seconds", "flops"]
+    at: float
+    """The point at which they are compared: the largest that every arm reached."""
+    values: dict[str, float]
+    """Arm -> validation metric there, best first."""
+
+
+class FloorAnswer(_Frozen):
+    name: str
+    value: float
+
+
+class TaskAnswer(_Frozen):
+    """The verdict on one task."""
+
+    task: str
+    description: str
+    metric: str
+    higher_is_better: bool
+    margin: float
+    length: int
+    causal: bool
+    width: int
+    depth: int
+    verdict: TaskVerdict
+    sentence: str
+    """The answer in one sentence."""
+    floors: list[FloorAnswer]
+    rival: str
+    arms: list[ArmAnswer]
+    rankings: list[AxisRanking]
+    matched_on: Literal["parameters", "flops", "seconds"]
+    matched_spread: float
+    """Largest relative distance of an arm's matched budget from the rival's."""
+    notices: list[str]
+    left_out: dict[str, str]
+    """Arm -> why it does not run on this task."""
+
+
+class CostPoint(_Frozen):
+    length: int
+    seconds: float
+    """Median of one forward and backward pass of the mixer alone, batch 1."""
+    low: float
+    high: float
+    """The middle half of the repetitions."""
+
+
+class CostCurve(_Frozen):
+    mixer: str
+    points: list[CostPoint]
+    stopped: str | None
+    """Why the curve ends before the others do, where it does."""
+
+
+class CostAnswer(_Frozen):
+    width: int
+    num_threads: int
+    device: str
+    curves: list[CostCurve]
+    crossover: str
+    """In words: from which length on the convolution is faster than attention."""
+
+
+class StudyAnswer(_Frozen):
+    """Everything the report says."""
+
+    schema_version: int
+    globalconv_version: str
+    question: str
+    command: str
+    """The command that was given; it also resumes or repeats the study."""
+    started: str
+    """ISO date and time."""
+    training_seconds: float
+    """Core-seconds of training in all runs, sweeps included."""
+    wall_seconds: float
+    budget_seconds: float
+    num_runs: int
+    seeds: list[int]
+    tasks: list[TaskAnswer]
+    cost: CostAnswer | None
+    cuts: list[str]
+    """What the plan left out, or the clock did, to stay within the budget."""
+    failures: list[str]
+    """Runs that diverged, were redone, or failed."""
+    environment: dict[str, str]
+    """Versions, processor, threads, operator backend."""
+    methods: list[str]
+    """How it was done, one statement each: matching, tuning, seeds, intervals, verdict rule."""

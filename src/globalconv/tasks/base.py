@@ -1,0 +1,106 @@
+"""What a task is: data in three splits, a loss, a metric and a floor. No model is known here."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+EvaluationSplit = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch. ``mask`` says at which positions the loss counts; None means at all of them.
+
+    Shapes: ``inputs`` (batch, length) int64 tokens, or (batch, length, channels) float32 values;
+    ``targets`` (batch,) int64 classes, or (batch, length) int64 tokens; ``mask`` (batch, length) bool.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on ``device``."""
+        mask = None if self.mask is None else self.mask.to(device)
+        return Batch(self.inputs.to(device), self.targets.to(device), mask)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model must be to fit a task.
+
+    Exactly one of ``vocabulary`` (tokens in) and ``channels`` (real values in) is set.
+    ``num_outputs`` is the number of classes, or the vocabulary of the next token.
+    """
+
+    kind: Literal["classification", "next_token"]
+    causal: bool
+    length: int
+    num_outputs: int
+    vocabulary: int | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The number a task is judged by. ``margin``: the difference that no user would mind."""
+
+    name: str
+    higher_is_better: bool
+    margin: float
+    ceiling: float | None = None
+    """The best value possible, where there is one (1 for an accuracy)."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A score that needs no neural network, in the task's own metric, on the test split."""
+
+    name: str
+    value: float
+
+
+Tallies = dict[str, tuple[float, float]]
+"""Metric name -> (sum, count). Tallies of batches add up; sum / count is the metric."""
+
+
+class Task(ABC):
+    """Data, loss, metric and floor. Constructor arguments are plain values, so that a run's
+    specification can hold them as JSON and any process can rebuild the very same task.
+
+    A task holds fixed train, validation and test splits, which do not depend on a run's seed.
+    """
+
+    name: str
+    signature: Signature
+    metric: Metric
+    digest: str
+    """Hash of the data (or of what generates it): two tasks with one digest hold the same examples."""
+    description: str
+    """One sentence for the report: what the data is, where it came from, how much of it."""
+    notices: tuple[str, ...] = ()
+    """Plain words about what is odd in the data: one-example classes, constant columns."""
+
+    @abstractmethod
+    def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        """The batch of training step ``step``: a pure function, so that a resumed run sees the same."""
+
+    @abstractmethod
+    def evaluation_batches(self, split: EvaluationSplit, *, batch_size: int) -> Iterator[Batch]:
+        """The whole of a held-out split, always in the same order."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean training loss, a scalar, in nats. Logits: (batch, classes) or (batch, length, vocabulary)."""
+
+    @abstractmethod
+    def tally(self, logits: Tensor, batch: Batch) -> Tallies:
+        """Sums and counts of every metric over one batch; ``self.metric.name`` and ``loss`` are among them."""
+
+    @abstractmethod
+    def floors(self) -> list[Floor]:
+        """Scores of the models without a network, best last; fitted on train, scored on test."""
