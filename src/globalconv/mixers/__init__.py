@@ -1,0 +1,19 @@
+"""Token mixers: modules (batch, length, width) -> the same."""
+
+from globalconv.mixers.attention import Attention
+from globalconv.mixers.base import Mixer
+from globalconv.mixers.catalogue import MIXERS, build_mixer, find_mixer
+from globalconv.mixers.gated_conv import GatedConv
+from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.token_mlp import TokenMLP
+
+__all__ = [
+    "MIXERS",
+    "Attention",
+    "GatedConv",
+    "GlobalConv",
+    "Mixer",
+    "TokenMLP",
+    "build_mixer",
+    "find_mixer",
+]

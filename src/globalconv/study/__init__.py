@@ -1,0 +1,1 @@
+"""The study: plan, run, statistics, verdict, report."""

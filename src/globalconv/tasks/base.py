@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 EvaluationSplit = Literal["validation", "test"]
+Option = str | int | float | bool | None
+"""What a task's constructor takes: values that JSON holds as they are."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class Floor:
 
     name: str
     value: float
+    guess: bool = False
+    """It knows which answers are possible or common, and nothing else: a network that stays there has
+    learned nothing."""
 
 
 Tallies = dict[str, tuple[float, float]]
@@ -75,7 +80,12 @@ class Task(ABC):
     A task holds fixed train, validation and test splits, which do not depend on a run's seed.
     """
 
+    kind: ClassVar[str]
+    """The task's key in ``globalconv.tasks.TASKS``."""
+    options: dict[str, Option]
+    """All constructor arguments: ``build_task(kind, options)`` is this very task."""
     name: str
+    """What the report calls it: the kind, or the name of the user's file."""
     signature: Signature
     metric: Metric
     digest: str
@@ -99,7 +109,7 @@ class Task(ABC):
 
     @abstractmethod
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
-        """Sums and counts of every metric over one batch; ``self.metric.name`` and ``loss`` are among them."""
+        """Sums and counts of every metric over one batch, ``self.metric.name`` and ``loss`` among them."""
 
     @abstractmethod
     def floors(self) -> list[Floor]:

@@ -1,0 +1,5 @@
+"""``python -m globalconv``."""
+
+from globalconv.cli import main
+
+main()

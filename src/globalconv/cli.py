@@ -1,0 +1,195 @@
+"""The command line: parse, call, print. Nothing is decided here, and torch is imported where it is used."""
+
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from globalconv import __version__
+from globalconv.errors import InputError
+from globalconv.quantities import parse_duration
+
+if TYPE_CHECKING:
+    from globalconv.study.spec import StudyRequest
+
+app = typer.Typer(
+    help="Can a global depthwise convolution replace self-attention on your data? Measure it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def compare(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK or PATH]...",
+            help="recall, digits, text, fashion; or your own data: a text file or folder (language "
+            "modelling), .npz with X and y or .csv with --label (sequence classification). "
+            "Default: recall digits text.",
+        ),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: attention, global_conv, gated_conv, token_mlp, hybrid (global_conv and "
+            "attention in turns), any mixers joined by + over the depth, or package.module:Class. "
+            "Default: all five, where they fit."
+        ),
+    ] = None,
+    rival: Annotated[str, typer.Option(help="The arm that the others are compared with.")] = "attention",
+    depth: Annotated[int | None, typer.Option(min=1, help="Blocks. Default: the task's.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels. Default: the task's.")] = None,
+    length: Annotated[
+        int | None, typer.Option(min=1, help="Context length, for language modelling and recall.")
+    ] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="Attention heads. Default: the task's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps per run, instead of what the budget holds.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the task's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Final runs per arm. Default: 3; 5 from --budget 30m on.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Wall-clock time for everything: 5m, 1h, 90s, 1h30m.")] = "5m",
+    match: Annotated[
+        str, typer.Option(help="What the arms have equally much of: parameters, flops or seconds.")
+    ] = "parameters",
+    margin: Annotated[
+        float | None,
+        typer.Option(help="The difference in the metric that you would not mind. Default: the task's."),
+    ] = None,
+    sweep: Annotated[
+        bool | None,
+        typer.Option(
+            "--sweep/--no-sweep",
+            help="Tune every arm's learning rate. Default: from --budget 30m on, and wherever the "
+            "shipped rates were not measured (your own data, other sizes).",
+            show_default=False,
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The class column of a CSV.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the files of 'fashion' lie.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The study's directory. Default: one under ./globalconv-studies per study asked for."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="no (float32), bf16 or fp16 mixed precision.")] = "no",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs side by side. Default: the cores; 1 on a GPU.")
+    ] = None,
+) -> None:
+    """Train arms that differ only in the token mixer, and write a report with a verdict.
+
+    The same command again resumes a study that was interrupted, or rebuilds its report.
+    """
+    from globalconv.study.run import run_study
+    from globalconv.study.spec import StudyRequest
+
+    request = _request(
+        StudyRequest,
+        tasks=tuple(tasks or ()),
+        arms=tuple(part.strip() for part in arms.split(",") if part.strip()) if arms is not None else (),
+        rival=rival,
+        depth=depth,
+        width=width,
+        length=length,
+        heads=heads,
+        steps=steps,
+        batch_size=batch_size,
+        seeds=seeds,
+        budget_seconds=parse_duration(budget),
+        match=match,
+        margin=margin,
+        sweep=sweep,
+        label=label,
+        data=data,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    command = shlex.join(["globalconv", *sys.argv[1:]])
+    run_study(request, out or _default_out(request), command=command, console=Console())
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="A study's directory, as `compare` printed it.")],
+) -> None:
+    """Rebuild a study's report from its directory alone, also while it is unfinished."""
+    from globalconv.study.run import rebuild_report
+
+    rebuild_report(directory, console=Console())
+
+
+@app.command()
+def backends(
+    length: Annotated[int, typer.Option(min=1, help="Sequence length to choose for.")] = 1024,
+    taps: Annotated[int | None, typer.Option(min=1, help="Taps. Default: as many as the length.")] = None,
+    mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
+    device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
+) -> None:
+    """Print which operator backends can run here, which one is chosen, and why not the others."""
+    from globalconv.study.run import print_backends
+
+    print_backends(length=length, num_taps=taps or length, mode=mode, device=device, console=Console())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"globalconv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
+    """The request, with a choice that does not exist told in one line."""
+    from pydantic import ValidationError
+
+    try:
+        return request(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise InputError(f"--{option} {first['input']}: {first['msg']}.") from error
+
+
+def _default_out(request: "StudyRequest") -> Path:
+    """A directory of its own for every study asked for, the same one when it is asked for again."""
+    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()[:8]
+    names = "-".join(Path(task).stem or "data" for task in request.tasks) or "default"
+    return Path("globalconv-studies") / f"{names[:60]}-{digest}"
+
+
+def main() -> None:
+    """The console script: user's mistakes end in one line, ours in a traceback."""
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True).print(
+            f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "\nInterrupted. Finished runs are kept: the same command again resumes the study."
+        )
+        sys.exit(130)

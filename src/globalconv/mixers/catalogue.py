@@ -1,0 +1,55 @@
+"""Mixers by name, also those that live outside this package."""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.mixers.attention import Attention
+from globalconv.mixers.base import Mixer
+from globalconv.mixers.gated_conv import GatedConv
+from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.token_mlp import TokenMLP
+
+MIXERS: dict[str, type[Mixer]] = {
+    "attention": Attention,
+    "global_conv": GlobalConv,
+    "gated_conv": GatedConv,
+    "token_mlp": TokenMLP,
+}
+
+
+def find_mixer(name: str) -> type[Mixer]:
+    """The mixer class called ``name``: one of MIXERS, or ``package.module:Class`` from anywhere.
+
+    Raises InputError for an unknown name (the nearest is suggested), a module that cannot be imported,
+    or a class that is no Mixer.
+    """
+    if ":" not in name:
+        if name not in MIXERS:
+            raise unknown_name("mixer", name, MIXERS)
+        return MIXERS[name]
+    module_name, _, class_name = name.partition(":")
+    try:
+        found = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"cannot load the mixer '{name}': {error}. Write it as package.module:Class, with the module "
+            "importable from here (installed, or on PYTHONPATH)."
+        ) from error
+    if not (inspect.isclass(found) and issubclass(found, Mixer)):
+        raise InputError(f"'{name}' is not a subclass of globalconv.mixers.Mixer.")
+    return found
+
+
+def build_mixer(
+    name: str, width: int, length: int, *, causal: bool, options: Mapping[str, Any] | None = None
+) -> Mixer:
+    """A mixer by name. ``options``: its own keyword arguments (an unknown one raises InputError)."""
+    mixer = find_mixer(name)
+    known = inspect.signature(mixer).parameters
+    for option in options or {}:
+        if option not in known:
+            raise unknown_name(f"option of {name}", option, known)
+    return mixer(width, length, causal=causal, **(options or {}))

@@ -1,0 +1,74 @@
+"""The pre-norm residual block, and a stack of them whose mixers may differ from depth to depth."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from globalconv.errors import InputError
+from globalconv.mixers.base import Mixer
+
+
+class ChannelMLP(nn.Module):
+    """The channel mixer: two pointwise layers with a GELU between, (batch, length, width) -> same."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of every token alike."""
+        return self.contract(nn.functional.gelu(self.expand(x)))
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x)): a token mixer and a channel mixer, each residual."""
+
+    def __init__(self, mixer: Mixer, *, mlp_width: int) -> None:
+        super().__init__()
+        self.mixer_norm = nn.LayerNorm(mixer.width)
+        self.mixer = mixer
+        self.mlp_norm = nn.LayerNorm(mixer.width)
+        self.mlp = ChannelMLP(mixer.width, mlp_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, length, width) -> the same."""
+        x = x + self.mixer(self.mixer_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Stack(nn.Module):
+    """Blocks over depth and a last norm. One mixer per block: give different ones for a hybrid.
+
+    The channel MLPs' output weights start smaller by sqrt(2 depth), so that the residual stream's
+    variance at the start does not grow with depth (GPT-2's rule).
+    """
+
+    def __init__(self, mixers: Sequence[Mixer], *, mlp_width: int) -> None:
+        super().__init__()
+        widths = {mixer.width for mixer in mixers}
+        if len(widths) != 1:
+            raise InputError(
+                f"a stack needs at least one mixer, all of one width; got widths {sorted(widths)}."
+            )
+        if mlp_width < 1:
+            raise InputError(f"mlp_width must be at least 1, not {mlp_width}.")
+        self.width = widths.pop()
+        self.mlp_width = mlp_width
+        blocks = [Block(mixer, mlp_width=mlp_width) for mixer in mixers]
+        for block in blocks:
+            block.mlp.contract.weight.data.mul_((2 * len(blocks)) ** -0.5)
+        self.blocks = nn.ModuleList(blocks)
+        self.mixers = tuple(mixers)
+        self.norm = nn.LayerNorm(self.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, length, width) -> the same."""
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def flops(self, length: int) -> float:
+        """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""
+        mlp = 4.0 * length * self.width * self.mlp_width
+        return sum(mixer.flops(length) + mlp for mixer in self.mixers)

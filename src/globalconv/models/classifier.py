@@ -1,0 +1,55 @@
+"""A sequence classifier: embed, mix, pool, read out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from globalconv.errors import InputError
+from globalconv.mixers.base import Mixer
+from globalconv.models.block import Stack
+from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
+
+
+class Classifier(nn.Module):
+    """(batch, length, channels) values, or (batch, length) tokens -> (batch, num_classes) logits.
+
+    Pre-norm residual blocks, mean over the tokens, a linear read-out. Learned positions are added by
+    default, for every mixer alike: a circular convolution under mean pooling cannot say where
+    something is without them (all rotations of an input would get one output).
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        mixers: Sequence[Mixer],
+        *,
+        mlp_width: int,
+        channels: int | None = None,
+        vocabulary: int | None = None,
+        positions: bool = True,
+    ) -> None:
+        super().__init__()
+        if (channels is None) == (vocabulary is None):
+            raise InputError("a classifier takes either channels (values in) or vocabulary (tokens in).")
+        self.stack = Stack(mixers, mlp_width=mlp_width)
+        width = self.stack.width
+        self.embed: nn.Module
+        if vocabulary is None:
+            assert channels is not None
+            self.embed = nn.Linear(channels, width)
+        else:
+            self.embed = TokenEmbedding(vocabulary, width)
+        self.position = (
+            PositionEmbedding(min(m.length for m in mixers), width) if positions else nn.Identity()
+        )
+        self.head = nn.Linear(width, num_classes)
+        self.channels = channels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits, (batch, num_classes)."""
+        return self.head(self.stack(self.position(self.embed(inputs))).mean(dim=1))
+
+    def flops(self, length: int) -> float:
+        """Forward flops for one sequence, 2 per multiply-add."""
+        embed = 2.0 * length * (self.channels or 0) * self.stack.width
+        return embed + self.stack.flops(length) + 2.0 * self.head.weight.numel()

@@ -1,0 +1,84 @@
+"""Which backend computes a problem, and why not the others: a rule that can be asked."""
+
+from dataclasses import dataclass
+
+import torch
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.ops import reference, spectral
+from globalconv.ops.contract import Backend, Facts, Mode, facts_of
+
+# In order of preference: the first that is able, and that no later one outruns, is chosen.
+# A new backend is one file and one line here.
+BACKENDS: tuple[Backend, ...] = (
+    reference.BACKEND,
+    spectral.BACKEND,
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The backend chosen, why, and for every other one the reason why not, by name."""
+
+    name: str
+    reason: str
+    passed_over: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether this machine can run a backend: ``obstacle`` is None if so, else what stands in the way."""
+
+    name: str
+    merit: str
+    obstacle: str | None
+
+
+def available_backends() -> tuple[Availability, ...]:
+    """Every backend, in order of preference: what it is, and what hinders it on this machine."""
+    return tuple(Availability(b.name, b.merit, b.unavailable()) for b in BACKENDS)
+
+
+def choose_backend(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mode: Mode) -> Choice:
+    """The backend that ``global_conv`` takes when none is named, from facts known before any tensor.
+
+    ``device`` is a PyTorch device ("cpu", "cuda:1"), ``dtype`` the input's, ``length`` in tokens,
+    ``num_taps`` the taps' last dimension (2K-1 in mode bidirectional).
+    Raises InputError for facts of no possible problem.
+    """
+    facts = facts_of(device=device, dtype=dtype, length=length, num_taps=num_taps, mode=mode)
+    chosen, able, obstacles = _choose(facts)
+    slower = {
+        b.name: b.outrun(facts) or f"'{chosen.name}' is preferred for these facts"
+        for b in able
+        if b is not chosen
+    }
+    return Choice(chosen.name, chosen.merit, obstacles | slower)
+
+
+def backend_for(name: str | None, facts: Facts) -> Backend:
+    """The backend called ``name``, or the default one for None.
+
+    Raises InputError if there is none of that name or it cannot compute this problem, with the reason.
+    """
+    if name is None:
+        return _choose(facts)[0]
+    by_name = {backend.name: backend for backend in BACKENDS}
+    if name not in by_name:
+        raise unknown_name("backend", name, by_name)
+    _, able, obstacles = _choose(facts)
+    if name in obstacles:
+        names = ", ".join(f"'{b.name}'" for b in able)
+        raise InputError(
+            f"backend '{name}' cannot run this: {obstacles[name]}. Use backend=None, or: {names}."
+        )
+    return by_name[name]
+
+
+def _choose(facts: Facts) -> tuple[Backend, list[Backend], dict[str, str]]:
+    """The default backend, all that are able, and what stands in the way of the others."""
+    obstacles = {b.name: why for b in BACKENDS if (why := b.unavailable() or b.refusal(facts))}
+    able = [b for b in BACKENDS if b.name not in obstacles]
+    assert able, "the direct sum can compute everything"
+    chosen = next((b for b in able if b.outrun(facts) is None), able[-1])
+    return chosen, able, obstacles

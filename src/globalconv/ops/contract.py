@@ -1,0 +1,92 @@
+"""What the floors agree on: a mode, the facts of a problem, and what a backend must be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from globalconv.errors import InputError, unknown_name
+
+Mode = Literal["circular", "causal", "bidirectional"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a problem before there is a tensor; a backend is chosen by nothing else.
+
+    ``device`` is the kind of device ("cpu", "cuda"); ``dtype`` is the one computed in; ``num_taps`` counts
+    the taps that reach into the sequence.
+    """
+
+    device: str
+    dtype: torch.dtype
+    length: int
+    num_taps: int
+    mode: Mode
+
+
+def _no_obstacle() -> str | None:
+    return None
+
+
+def _no_objection(_: Facts) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute ``global_conv``.
+
+    ``convolve(x, taps, mode)`` gets what the door let through: x (B, L, D) and taps (G, K), both float32
+    or both float64, on one device, D % G == 0, and no tap that cannot reach into the sequence (K <= L;
+    bidirectional: an odd K <= 2L-1). It returns a contiguous (B, L, D) in the same dtype.
+
+    The other three functions give a reason as a phrase, or None where there is nothing to say:
+    ``unavailable`` why this machine cannot run the backend at all, ``refusal`` why it cannot compute a
+    problem, ``outrun`` why a backend later in the order of preference is likely to be faster at it.
+    """
+
+    name: str
+    merit: str
+    """One phrase, for users: what the backend is, and what it is best at."""
+    convolve: Callable[[Tensor, Tensor, Mode], Tensor]
+    unavailable: Callable[[], str | None] = _no_obstacle
+    refusal: Callable[[Facts], str | None] = _no_objection
+    outrun: Callable[[Facts], str | None] = _no_objection
+
+
+def facts_of(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mode: Mode) -> Facts:
+    """The facts of a problem whose input has ``dtype``; InputError if there is no such problem."""
+    if mode not in MODES:
+        raise unknown_name("mode", mode, MODES)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype} cannot be convolved: use one of {', '.join(map(str, DTYPES))}.")
+    if length < 1 or num_taps < 1:
+        raise InputError(f"length {length} with {num_taps} taps: both must be at least 1.")
+    if mode == "circular" and num_taps > length:
+        raise InputError(
+            f"mode 'circular' takes at most as many taps as the sequence is long: {num_taps} taps for "
+            f"length {length}. Cut the filter to taps[:, :{length}], or use mode 'causal', which takes any."
+        )
+    if mode == "bidirectional" and num_taps % 2 == 0:
+        raise InputError(
+            f"mode 'bidirectional' takes an odd number of taps, 2K-1 for the lags -(K-1) to K-1, and "
+            f"{num_taps} is even. Add a zero tap at the end that lacks one."
+        )
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise InputError(
+            f"unknown device '{device}'. Use a PyTorch device such as 'cpu' or 'cuda'."
+        ) from error
+    useful = min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
+    return Facts(kind, compute_dtype(dtype), length, useful, mode)
+
+
+def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
+    """The dtype computed in: float64 if any of the operands has it, else float32."""
+    return torch.float64 if torch.float64 in dtypes else torch.float32

@@ -1,0 +1,70 @@
+"""Other people's filters as taps in lag order, and back.
+
+Lag order: tap s multiplies the input s steps *earlier*. Deep learning mostly writes correlations, whose
+weight number j multiplies an input j steps *later*. None of these functions copies more than it must,
+and all are differentiable.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from globalconv.errors import InputError
+
+
+def taps_from_correlation(weights: Tensor) -> Tensor:
+    """Circular taps h[s] = W[(-s) mod L] that compute y[t] = sum_t' W[t'] x[(t'+t) mod L].
+
+    ``weights`` is (G, L), as long as the sequence: a shorter W ends in zeros, and they must be there.
+    Returns (G, L). Applied twice it gives the weights back. The same taps are those of the adjoint
+    (transposed) convolution.
+    """
+    _check_filters(weights, "weights")
+    return torch.cat([weights[:, :1], weights[:, 1:].flip(1)], dim=1)
+
+
+def correlation_from_taps(taps: Tensor, *, length: int) -> Tensor:
+    """Weights W[t'] = h[(-t') mod L] with which a circular correlation equals the convolution with ``taps``.
+
+    ``taps`` is (G, K) with K <= ``length``, the sequence's length L. Returns (G, L).
+    """
+    _check_filters(taps, "taps")
+    if taps.shape[1] > length:
+        raise InputError(
+            f"{taps.shape[1]} taps do not fit a circle of length {length}: cut them to taps[:, :{length}]."
+        )
+    return taps_from_correlation(F.pad(taps, (0, length - taps.shape[1])))
+
+
+def taps_from_conv1d(weight: Tensor) -> Tensor:
+    """Taps (channels, K) of a depthwise torch.nn.Conv1d ``weight`` (channels, 1, K).
+
+    With K-1 values padded on the left (zeros: causal; the sequence's end: circular), or with an odd K
+    and (K-1)/2 zeros on either side (bidirectional), ``global_conv`` computes what the Conv1d does.
+    """
+    if weight.ndim != 3 or weight.shape[1] != 1:
+        raise InputError(
+            f"weight must be (channels, 1, num_taps), that of Conv1d(width, width, num_taps, groups=width), "
+            f"and its shape is {tuple(weight.shape)}."
+        )
+    return weight[:, 0].flip(1)
+
+
+def conv1d_from_taps(taps: Tensor) -> Tensor:
+    """The weight (channels, 1, K) of a depthwise torch.nn.Conv1d with ``taps`` (channels, K): its inverse."""
+    _check_filters(taps, "taps")
+    return taps.flip(1)[:, None]
+
+
+def bidirectional_from_causal(taps: Tensor) -> Tensor:
+    """The taps (G, 2K-1) that do in mode bidirectional what ``taps`` (G, K) do in mode causal."""
+    _check_filters(taps, "taps")
+    return F.pad(taps, (taps.shape[1] - 1, 0))
+
+
+def _check_filters(filters: Tensor, name: str) -> None:
+    if filters.ndim != 2 or 0 in filters.shape:
+        raise InputError(
+            f"{name} must be (channels, num_taps) or (groups, num_taps), none of them 0, and the shape is "
+            f"{tuple(filters.shape)}."
+        )

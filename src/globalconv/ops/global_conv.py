@@ -1,0 +1,60 @@
+"""The operator: one depthwise convolution, each channel with a filter of any length up to the sequence's."""
+
+from torch import Tensor
+
+from globalconv.errors import InputError
+from globalconv.ops.backends import backend_for
+from globalconv.ops.contract import DTYPES, Mode, compute_dtype, facts_of
+
+__all__ = ["Mode", "global_conv"]
+
+
+def global_conv(x: Tensor, taps: Tensor, *, mode: Mode, backend: str | None = None) -> Tensor:
+    """Convolve every channel along the length with its taps: h[c, s] multiplies the input s steps earlier.
+
+    ``x`` is (B, L, D), ``taps`` (D, K), or (G, K) with D % G == 0: filter g serves channels g D/G to
+    (g+1) D/G - 1. Returns (B, L, D) in x's dtype, contiguous, and is differentiable to any order:
+
+    - circular: y[t] = sum_s h[s] x[(t-s) mod L], K <= L. It sees the future.
+    - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
+    - bidirectional: taps (G, 2K-1), tap j has lag j-(K-1), any K; zeros lie outside the sequence.
+
+    Computes in float64 if either operand is float64, else in float32, also under autocast, and rounds
+    once at the end. ``backend=None`` lets ``choose_backend`` decide; a name insists on that backend.
+
+    Raises InputError where shapes, dtypes or devices do not fit, or the named backend cannot run.
+
+    Not to be confused with torch.nn.functional.conv1d, which correlates (its tap 0 is the *latest* in a
+    window) and keeps channels before the length; ``conventions`` converts.
+    """
+    _check_tensors(x, taps)
+    dtype = compute_dtype(x.dtype, taps.dtype)
+    facts = facts_of(device=x.device.type, dtype=dtype, length=x.shape[1], num_taps=taps.shape[1], mode=mode)
+    chosen = backend_for(backend, facts)
+    # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
+    first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
+    useful = taps[:, first : first + facts.num_taps]
+    return chosen.convolve(x.to(dtype), useful.to(dtype), mode).to(x.dtype)
+
+
+def _check_tensors(x: Tensor, taps: Tensor) -> None:
+    if x.ndim != 3:
+        raise InputError(f"x must be (batch, length, channels), and its shape is {tuple(x.shape)}.")
+    if taps.ndim != 2:
+        raise InputError(
+            f"taps must be (channels, num_taps) or (groups, num_taps), and the shape is {tuple(taps.shape)}."
+        )
+    for name, tensor in (("x", x), ("taps", taps)):
+        if 0 in tensor.shape:
+            raise InputError(f"no dimension of {name} may be 0, and its shape is {tuple(tensor.shape)}.")
+        if tensor.dtype not in DTYPES:
+            raise InputError(f"{name} has dtype {tensor.dtype}: use one of {', '.join(map(str, DTYPES))}.")
+    if x.device != taps.device:
+        raise InputError(f"x is on {x.device} and taps on {taps.device}: move one, taps.to(x.device).")
+    width, groups = x.shape[2], taps.shape[0]
+    if width % groups:
+        divisors = ", ".join(str(g) for g in range(1, width + 1) if width % g == 0)
+        raise InputError(
+            f"{groups} filters cannot be shared evenly by {width} channels: the first dimension of taps must "
+            f"divide the last of x, one of {divisors}. Taps are (channels, num_taps); transposed, perhaps?"
+        )

@@ -1,0 +1,77 @@
+"""From a spec to a model, and the sizes at which arms spend the same budget."""
+
+import torch
+from torch import nn
+
+from globalconv.errors import InputError
+from globalconv.mixers import build_mixer
+from globalconv.models import Classifier, LanguageModel
+from globalconv.study.spec import Match, ModelSpec
+from globalconv.tasks.base import Signature
+
+RIVAL_MLP_RATIO = 4
+"""The rival's channel MLP is this many times as wide as the model: the Transformer's own ratio."""
+TOLERANCE = 0.02
+
+
+def build_model(spec: ModelSpec, signature: Signature) -> Classifier | LanguageModel:
+    """The model of ``spec`` for a task of ``signature``; draws its weights from the global generator."""
+    mixers = [
+        build_mixer(
+            name,
+            spec.width,
+            signature.length,
+            causal=signature.causal,
+            options=spec.mixer_options.get(name),
+        )
+        for name in spec.mixers
+    ]
+    if signature.kind == "classification":
+        return Classifier(
+            signature.num_outputs,
+            mixers,
+            mlp_width=spec.mlp_width,
+            channels=signature.channels,
+            vocabulary=signature.vocabulary,
+        )
+    assert signature.vocabulary is not None
+    return LanguageModel(signature.vocabulary, mixers, mlp_width=spec.mlp_width)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers in a model."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def sizes(spec: ModelSpec, signature: Signature) -> tuple[int, float]:
+    """(parameters, forward flops per token) of a model, without drawing its weights."""
+    with torch.device("meta"):
+        model = build_model(spec, signature)
+    return count_parameters(model), model.flops(signature.length) / signature.length
+
+
+def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:
+    """``arm`` with the channel MLP's width that brings its budget nearest to ``target``.
+
+    Parameters and flops are both affine in that width, the one size every arm has and no mixer knows.
+    Under ``on="seconds"`` the parameters are matched (and the steps follow from measured times). Raises
+    InputError when no width comes within 2 %: the mixer alone then costs more than the whole rival.
+    """
+    axis = 1 if on == "flops" else 0
+    unit = "flops per token" if on == "flops" else "parameters"
+
+    def budget(mlp_width: int) -> float:
+        return float(sizes(arm.model_copy(update={"mlp_width": mlp_width}), signature)[axis])
+
+    one = budget(1)
+    slope = budget(2) - one
+    mlp_width = max(1, round(1 + (target - one) / slope))
+    reached = budget(mlp_width)
+    if abs(reached / target - 1) > TOLERANCE:
+        raise InputError(
+            f"{'+'.join(dict.fromkeys(arm.mixers))} cannot be matched to the rival's {target:,.0f} {unit} at "
+            f"length {signature.length} and width {arm.width}: with a channel MLP of {mlp_width} it has "
+            f"{reached:,.0f}. Use a larger --width, a shorter --length, --match "
+            f"{'parameters' if on == 'flops' else 'flops'}, or leave the arm out with --arms."
+        )
+    return arm.model_copy(update={"mlp_width": mlp_width})

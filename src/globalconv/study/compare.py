@@ -1,0 +1,261 @@
+"""The study itself: plan, sweep, train, measure costs, answer. It can be killed and resumed anywhere."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from globalconv.cost import CostCurve, measure_cost
+from globalconv.quantities import format_duration
+from globalconv.study import answer
+from globalconv.study.directory import StudyDirectory, StudyState
+from globalconv.study.execute import execute_run, execute_warm_up
+from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
+from globalconv.study.plan import make_plan
+from globalconv.study.progress import Progress
+from globalconv.study.run_directory import BrokenRun
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
+from globalconv.study.sweep import SWEEP_SEED, next_rate
+from globalconv.study.workers import over_the_cores
+
+COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
+COST_MEASURING_SECONDS = 8.0
+
+
+def compare(
+    request: StudyRequest, out: Path, *, command: str, workers: int, progress: Progress
+) -> answer.StudyAnswer:
+    """Carry out the study of ``request`` in ``out``, or go on with it, and return its answer.
+
+    Raises InputError before any training for whatever cannot work, and leaves every finished run on
+    disk when it is interrupted.
+    """
+    directory = StudyDirectory(out)
+    directory.create()
+    with directory.lock():
+        study = _Study(directory, progress, directory.plan_of(request))
+        if study.found_plan is None:
+            progress.say("Measuring what a step of each arm costs here ...")
+            plan = make_plan(
+                request, command=command, workers=workers, warm_ups=lambda specs: _warm_ups(specs, workers)
+            )
+            directory.write_plan(plan)
+            study.tick()
+        else:
+            plan = study.found_plan
+            if not study.state.complete:
+                progress.say(f"Resuming the study in {out}.")
+        for cut in plan.cuts:
+            progress.say(f"Cut: {cut}")
+        if not study.state.complete:
+            study.sweep(plan)
+            study.finals(plan)
+            study.cost(plan)
+            study.complete()
+        return gather(directory, plan)
+
+
+def _warm_ups(specs: Sequence[RunSpec], workers: int) -> list[WarmUp]:
+    found = dict(over_the_cores(execute_warm_up, [(spec,) for spec in specs], workers=workers))
+    return [found[index] for index in range(len(specs))]
+
+
+class _Study:
+    """One session of a study: its clock, and the runs that are still to do."""
+
+    def __init__(self, directory: StudyDirectory, progress: Progress, found_plan: StudyPlan | None) -> None:
+        self.directory = directory
+        self.progress = progress
+        self.found_plan = found_plan
+        self.state: StudyState = directory.state()
+        self._ticked = time.monotonic()
+
+    def tick(self) -> None:
+        """Add the time since the last tick to the study's clock, on disk too."""
+        now = time.monotonic()
+        self.state.seconds += now - self._ticked
+        self._ticked = now
+        self.directory.write_state(self.state)
+
+    def complete(self) -> None:
+        """From now on the same command only rebuilds the report."""
+        self.state.complete = True
+        self.tick()
+
+    def sweep(self, plan: StudyPlan) -> None:
+        """Train every learning rate of every arm, and widen the grids whose best lies on the edge."""
+        if not plan.sweep:
+            return
+        rounds = 0
+        while specs := self._missing(self._sweep_round(plan)):
+            rounds += 1
+            self._train(plan, specs, "Tuning" if rounds == 1 else f"Tuning, wider grid {rounds - 1}")
+
+    def _sweep_round(self, plan: StudyPlan) -> Iterator[RunSpec]:
+        for task in plan.tasks:
+            for arm in task.arms:
+                scores = sweep_scores(self.directory, plan, task, arm)
+                rates: Iterable[float] = arm.rates
+                if set(arm.rates) <= scores.keys():
+                    further = next_rate(scores, higher_is_better=task.higher_is_better)
+                    rates = [] if further is None else [further]
+                for rate in rates:
+                    yield plan.run(task, arm, rate=rate, seed=SWEEP_SEED, purpose="sweep")
+
+    def finals(self, plan: StudyPlan) -> None:
+        """Train the final seeds, whole rounds at a time; drop the rounds that the clock does not hold."""
+        rates = {
+            (task.task.name, arm.arm): chosen_rate(
+                plan, task, arm, sweep_scores(self.directory, plan, task, arm) if plan.sweep else {}
+            )
+            for task in plan.tasks
+            for arm in task.arms
+        }
+        rounds = all_finals(plan, rates)
+        cost = _planned_seconds(plan)
+        everything = [spec for specs in rounds for spec in specs]
+        missing = self._missing(everything)
+        missing_names = {spec.name for spec in missing}
+        slowdown = 1.0
+        with self.progress.phase(
+            "Training", runs=len(everything), seconds=sum(map(cost, everything)) / plan.workers
+        ) as phase:
+            phase.advance(0.0, runs=len(everything) - len(missing))
+            phase.seconds = sum(map(cost, missing)) / plan.workers
+            jobs = self._until_the_clock_runs_out(plan, rounds, missing_names, cost, lambda: slowdown)
+            started, worked = time.monotonic(), 0.0
+            order: list[RunSpec] = []
+
+            def arguments() -> Iterator[tuple[RunSpec, Path]]:
+                for spec in jobs:
+                    order.append(spec)
+                    yield spec, self.directory.runs
+
+            for index, _ in over_the_cores(execute_run, arguments(), workers=plan.workers):
+                worked += cost(order[index]) / plan.workers
+                slowdown = (time.monotonic() - started) / worked
+                phase.advance(cost(order[index]) / plan.workers)
+                self.tick()
+
+    def _until_the_clock_runs_out(
+        self,
+        plan: StudyPlan,
+        rounds: list[list[RunSpec]],
+        missing: set[str],
+        cost: Callable[[RunSpec], float],
+        slowdown: Callable[[], float],
+    ) -> Iterator[RunSpec]:
+        for seed, specs in zip(plan.seeds, rounds, strict=True):
+            todo = [spec for spec in specs if spec.name in missing]
+            begun = len(todo) < len(specs)
+            needed = slowdown() * sum(map(cost, todo)) / plan.workers
+            left = plan.request.budget_seconds - self.state.seconds
+            # The first round is always run: without it there is no answer at all. So is one that an
+            # interrupted session had begun: half a seed compares nothing.
+            if todo and seed != plan.seeds[0] and not begun and needed > left * 1.1:
+                self.state.dropped_seeds = [s for s in plan.seeds if s >= seed]
+                self.progress.say(
+                    f"The clock: {format_duration(left)} of the budget are left and a seed takes "
+                    f"{format_duration(needed)}; seeds {self.state.dropped_seeds} are dropped."
+                )
+                return
+            yield from todo
+
+    def cost(self, plan: StudyPlan) -> None:
+        """Time the mixers alone against length."""
+        if self.directory.cost() is not None:
+            return
+        widest = max(plan.tasks, key=lambda task: task.arms[0].model.width)
+        names = dict.fromkeys(name for task in plan.tasks for arm in task.arms for name in arm.model.mixers)
+        causal = any(task.causal for task in plan.tasks)
+        mixers = {name: name for name in names if not (causal and name == "token_mlp")}
+        self.progress.say("Measuring cost against length ...")
+        curves = measure_cost(
+            mixers,
+            COST_LENGTHS,
+            width=widest.arms[0].model.width,
+            causal=causal,
+            seconds=COST_MEASURING_SECONDS,
+            device=plan.request.device,
+        )
+        self.directory.write_cost(_cost_answer(curves, plan, width=widest.arms[0].model.width))
+        self.tick()
+
+    def _missing(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
+        """The specs without a sound, complete run; broken directories are set aside and said."""
+        missing = []
+        for spec in specs:
+            run = self.directory.run(spec)
+            try:
+                if run.result() is None:
+                    missing.append(spec)
+            except BrokenRun as error:
+                aside = run.set_aside()
+                told = f"{spec.task.name}, {spec.arm}, seed {spec.seed}: {error}; redone ({aside.name} keeps the old)."
+                self.progress.say(f"Broken run: {told}")
+                self.state.redone.append(told)
+                self.tick()
+                missing.append(spec)
+        return missing
+
+    def _train(self, plan: StudyPlan, specs: list[RunSpec], name: str) -> None:
+        cost = _planned_seconds(plan)
+        specs = sorted(specs, key=cost, reverse=True)
+        seconds = sum(map(cost, specs)) / plan.workers
+        with self.progress.phase(name, runs=len(specs), seconds=seconds) as phase:
+            arguments = [(spec, self.directory.runs) for spec in specs]
+            for index, _ in over_the_cores(execute_run, arguments, workers=plan.workers):
+                phase.advance(cost(specs[index]) / plan.workers)
+                self.tick()
+
+
+def _planned_seconds(plan: StudyPlan) -> Callable[[RunSpec], float]:
+    """Spec -> seconds on one core that the warm-up expects of it."""
+    arms = {(task.task.name, arm.arm): (task, arm) for task in plan.tasks for arm in task.arms}
+
+    def cost(spec: RunSpec) -> float:
+        task, arm = arms[spec.task.name, spec.arm]
+        evaluations = (task.evaluations + 2) * arm.warm_up.seconds_per_evaluation
+        return arm.steps * arm.warm_up.seconds_per_step + evaluations
+
+    return cost
+
+
+def _cost_answer(curves: list[CostCurve], plan: StudyPlan, *, width: int) -> answer.CostAnswer:
+    return answer.CostAnswer(
+        width=width,
+        num_threads=1,
+        device=plan.request.device,
+        curves=[
+            answer.CostCurve(
+                mixer=curve.mixer,
+                points=[
+                    answer.CostPoint(length=t.length, seconds=t.median, low=t.low, high=t.high)
+                    for t in curve.timings
+                ],
+                stopped=curve.stopped,
+            )
+            for curve in curves
+        ],
+        crossover=_crossover(curves),
+    )
+
+
+def _crossover(curves: list[CostCurve]) -> str:
+    """From which measured length on each convolution beats attention, in words."""
+    seconds = {curve.mixer: {t.length: t.median for t in curve.timings} for curve in curves}
+    if "attention" not in seconds:
+        return "attention was not among the arms, so there is no crossover to tell."
+    sentences = []
+    for mixer, times in seconds.items():
+        if mixer == "attention":
+            continue
+        common = sorted(times.keys() & seconds["attention"].keys())
+        slower = [length for length in common if times[length] >= seconds["attention"][length]]
+        faster = [length for length in common if not slower or length > max(slower)]
+        if faster:
+            last = common[-1]
+            ratio = seconds["attention"][last] / times[last]
+            sentences.append(f"{mixer} is faster from length {faster[0]} on ({ratio:.1f} times at {last})")
+        else:
+            sentences.append(f"{mixer} is not faster up to length {common[-1]}")
+    return "Against attention, " + "; ".join(sentences) + "."

@@ -1,0 +1,157 @@
+"""What a worker does: one run, or one warm-up, from a spec to files. It shares nothing but the disk."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from globalconv.cost import peak_tensor_bytes
+from globalconv.errors import InputError
+from globalconv.ops import choose_backend
+from globalconv.study.build import build_model, count_parameters
+from globalconv.study.environment import describe_environment
+from globalconv.study.run_directory import RunDirectory, RunResult
+from globalconv.study.spec import RunSpec, TaskChoice, WarmUp
+from globalconv.tasks import Task, build_task
+from globalconv.training import FitResult, fit, load_best
+from globalconv.training.evaluate import evaluate
+from globalconv.training.fit import EVALUATION_BATCH
+from globalconv.training.parameter_groups import parameter_groups
+
+WARM_UP_STEPS = 8
+
+
+def execute_run(spec: RunSpec, runs: Path) -> str:
+    """Train, test if it is a final run, and leave a complete run directory. Returns the run's status.
+
+    A run that is complete already is not repeated; one that was interrupted goes on from its last
+    checkpoint.
+    """
+    with _one_thread():
+        directory = RunDirectory(runs, spec)
+        if (done := directory.result()) is not None:
+            return done.status
+        task = rebuild_task(spec.task)
+        accelerator = _accelerator(spec)
+        torch.manual_seed(spec.seed)
+        model = build_model(spec.model, task.signature)
+        backend = _backend_in_words(spec, task)
+        directory.prepare(describe_environment(backend=backend, device=spec.device))
+        outcome = fit(
+            model, task, spec.training, directory=directory.path, seed=spec.seed, accelerator=accelerator
+        )
+        test: dict[str, float] = {}
+        if spec.purpose == "final" and outcome.status == "finished":
+            load_best(directory.path, model)
+            test = evaluate(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
+        directory.finish(
+            RunResult(
+                status=outcome.status,
+                best_step=outcome.best_step,
+                validation=_best_scores(outcome),
+                test=test,
+                parameters=count_parameters(model),
+                flops_per_token=model.flops(task.signature.length) / task.signature.length,
+                seconds=outcome.seconds,
+                seconds_per_step=outcome.seconds_per_step,
+                notices=outcome.notices,
+            ),
+            outcome.curve,
+        )
+        return outcome.status
+
+
+def execute_warm_up(spec: RunSpec) -> WarmUp:
+    """Time a few training steps and an evaluation of ``spec``, and count the memory of one step."""
+    with _one_thread():
+        task = rebuild_task(spec.task)
+        accelerator = _accelerator(spec)
+        torch.manual_seed(spec.seed)
+        settings = spec.training
+        model = build_model(spec.model, task.signature).to(accelerator.device)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(
+                model,
+                learning_rate=settings.learning_rate,
+                taps_rate_factor=settings.taps_rate_factor,
+                weight_decay=settings.weight_decay,
+            )
+        )
+
+        def step(number: int) -> None:
+            batch = task.train_batch(number, seed=spec.seed, batch_size=settings.batch_size)
+            batch = batch.to(accelerator.device)
+            with accelerator.autocast():
+                loss = task.loss(model(batch.inputs), batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step(1)
+        state = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+        state += sum(
+            t.numel() * t.element_size()
+            for moments in optimizer.state.values()
+            for t in moments.values()
+            if isinstance(t, torch.Tensor)
+        )
+        peak = state + peak_tensor_bytes(lambda: step(2))
+        times = []
+        for number in range(3, 3 + WARM_UP_STEPS):
+            started = time.perf_counter()
+            step(number)
+            times.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
+        return WarmUp(
+            seconds_per_step=sorted(times)[len(times) // 2],
+            seconds_per_evaluation=time.perf_counter() - started,
+            peak_memory_bytes=peak,
+        )
+
+
+def rebuild_task(choice: TaskChoice) -> Task:
+    """The task of a spec. Raises InputError when its data is no longer what the study began with."""
+    task = build_task(choice.kind, choice.options)
+    if task.digest != choice.digest:
+        raise InputError(
+            f"the data of '{choice.name}' changed since this study began (digest {task.digest}, was "
+            f"{choice.digest}). Restore it, or start a new study with another --out."
+        )
+    return task
+
+
+def _accelerator(spec: RunSpec) -> Accelerator:
+    return Accelerator(mixed_precision=spec.training.precision, cpu=spec.device == "cpu")
+
+
+def _backend_in_words(spec: RunSpec, task: Task) -> str:
+    signature = task.signature
+    choice = choose_backend(
+        device=spec.device.partition(":")[0],
+        dtype=torch.float32,
+        length=signature.length,
+        num_taps=signature.length,
+        mode="causal" if signature.causal else "circular",
+    )
+    return f"{choice.name}: {choice.reason}"
+
+
+def _best_scores(outcome: FitResult) -> dict[str, float]:
+    best = [e.validation for e in outcome.curve if e.step == outcome.best_step]
+    return best[0] if best else {}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many runs side by side beat one run on many threads at these sizes, so each takes one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,323 @@
+"""From run directories to the answer: every number of a report is read or computed here, none is typed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import mean, median
+
+import numpy as np
+
+from globalconv.study import sweep
+from globalconv.study.answer import (
+    SCHEMA_VERSION,
+    ArmAnswer,
+    AxisRanking,
+    CurvePoint,
+    RatePoint,
+    StudyAnswer,
+    TaskAnswer,
+)
+from globalconv.study.arms import attends
+from globalconv.study.directory import StudyDirectory
+from globalconv.study.methods import describe_methods
+from globalconv.study.run_directory import RunResult
+from globalconv.study.sentence import QUESTION, answer_in_words
+from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
+from globalconv.study.statistics import estimate
+from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
+from globalconv.training.fit import Evaluation
+from globalconv.training.plateau import has_plateaued
+
+BACKWARD_FLOPS = 2.0
+"""A backward pass costs about two forward ones: one for the inputs, one for the weights."""
+
+
+@dataclass
+class ArmRuns:
+    """What lies on disk of one arm on one task."""
+
+    plan: ArmPlan
+    rates: dict[float, float | None]
+    """Learning rate -> best validation metric in the sweep; None where it diverged."""
+    rate: float | None
+    finished: dict[int, RunResult] = field(default_factory=dict)
+    curves: dict[int, list[Evaluation]] = field(default_factory=dict)
+    diverged: list[int] = field(default_factory=list)
+
+
+def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
+    """The answer that the runs in ``directory`` give now, however many of them are there."""
+    state = directory.state()
+    used: list[RunResult] = []
+    failures = list(state.redone)
+    environment: dict[str, str] = {}
+    tasks = []
+    for task in plan.tasks:
+        runs = {arm.arm: _runs_of(directory, plan, task, arm, used) for arm in task.arms}
+        for arm, found in runs.items():
+            failures += [f"{task.task.name}: {arm} diverged with seed {seed}." for seed in found.diverged]
+            failures += [
+                f"{task.task.name}: {arm} diverged at learning rate {rate:g} in the sweep."
+                for rate, score in found.rates.items()
+                if score is None
+            ]
+            for seed, result in found.finished.items():
+                failures += [f"{task.task.name}: {arm}, seed {seed}: {notice}." for notice in result.notices]
+                spec = plan.run(task, found.plan, rate=found.rate or 0.0, seed=seed, purpose="final")
+                environment |= directory.run(spec).environment()
+        tasks.append(_answer_task(plan, task, runs))
+    cuts = list(plan.cuts)
+    if state.dropped_seeds:
+        cuts.append(
+            f"The clock ran out: seed(s) {', '.join(map(str, state.dropped_seeds))} of every arm were dropped."
+        )
+    return StudyAnswer(
+        schema_version=SCHEMA_VERSION,
+        globalconv_version=plan.globalconv_version,
+        question=QUESTION,
+        command=plan.command,
+        started=plan.started,
+        training_seconds=sum(result.seconds for result in used),
+        wall_seconds=state.seconds,
+        budget_seconds=plan.request.budget_seconds,
+        num_runs=len(used),
+        seeds=[seed for seed in plan.seeds if seed not in state.dropped_seeds],
+        tasks=tasks,
+        cost=directory.cost(),
+        cuts=cuts,
+        failures=failures,
+        environment=environment,
+        methods=describe_methods(plan),
+    )
+
+
+def sweep_scores(
+    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan
+) -> dict[float, float | None]:
+    """Learning rate -> best validation metric, of the sweep's complete runs; None for diverged ones.
+
+    Follows the grid and its widening as far as there are results.
+    """
+    scores: dict[float, float | None] = {}
+    pending: list[float] = list(arm.rates)
+    while pending:
+        for rate in pending:
+            result = directory.result(plan.run(task, arm, rate=rate, seed=sweep.SWEEP_SEED, purpose="sweep"))
+            if result is None:
+                return scores
+            scores[rate] = result.validation.get(task.metric) if result.status == "finished" else None
+        further = sweep.next_rate(scores, higher_is_better=task.higher_is_better)
+        pending = [] if further is None else [further]
+    return scores
+
+
+def chosen_rate(
+    plan: StudyPlan, task: TaskPlan, arm: ArmPlan, scores: Mapping[float, float | None]
+) -> float | None:
+    """The learning rate of the final runs: swept, or shipped. None if the sweep found none that trains."""
+    if not plan.sweep:
+        return arm.rates[0]
+    return sweep.best_rate(dict(scores), higher_is_better=task.higher_is_better)
+
+
+def _runs_of(
+    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan, used: list[RunResult]
+) -> ArmRuns:
+    scores = sweep_scores(directory, plan, task, arm) if plan.sweep else {}
+    for rate in scores:
+        result = directory.result(plan.run(task, arm, rate=rate, seed=sweep.SWEEP_SEED, purpose="sweep"))
+        assert result is not None
+        used.append(result)
+    found = ArmRuns(arm, scores, chosen_rate(plan, task, arm, scores))
+    if found.rate is None:
+        return found
+    for seed in plan.seeds:
+        spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
+        result = directory.result(spec)
+        if result is None:
+            continue
+        used.append(result)
+        if result.status == "diverged":
+            found.diverged.append(seed)
+        else:
+            found.finished[seed] = result
+            found.curves[seed] = directory.run(spec).curve()
+    return found
+
+
+def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> TaskAnswer:
+    rival = plan.request.rival
+    yardstick = Yardstick(task.higher_is_better, task.margin, task.ceiling, task.trivial_floor)
+    curves = {arm: _mean_curve(found, task) for arm, found in runs.items()}
+    contenders = {arm: _contender(plan, task, found, curves[arm]) for arm, found in runs.items()}
+    judgements = {
+        arm: judge_arm(contender, contenders[rival], yardstick)
+        for arm, contender in contenders.items()
+        if arm != rival
+    }
+    verdict = judge_task(
+        [(contenders[arm], judgement) for arm, judgement in judgements.items()], contenders[rival], yardstick
+    )
+    arms = [
+        _answer_arm(task, found, contenders[arm], judgements.get(arm), curves[arm])
+        for arm, found in runs.items()
+    ]
+    return TaskAnswer(
+        task=task.task.name,
+        description=task.description,
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+        margin=task.margin,
+        length=task.length,
+        causal=task.causal,
+        width=task.arms[0].model.width,
+        depth=task.depth,
+        verdict=verdict,
+        sentence=answer_in_words(task, verdict, arms, rival),
+        floors=list(task.floors),
+        rival=rival,
+        arms=arms,
+        rankings=_rankings(curves, task),
+        matched_on=plan.request.match,
+        matched_spread=max(abs(arm.matched - 1) for arm in task.arms),
+        notices=list(task.notices),
+        left_out=task.left_out,
+    )
+
+
+def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[CurvePoint]) -> Contender:
+    return Contender(
+        arm=found.plan.arm,
+        scores={seed: result.test[task.metric] for seed, result in found.finished.items()},
+        plateaued=bool(curve)
+        and has_plateaued(
+            [point.step for point in curve],
+            [point.value.mean for point in curve],
+            higher_is_better=task.higher_is_better,
+            tolerance=task.margin,
+        ),
+        tuned=task.tuned
+        and not (plan.sweep and sweep.on_edge(found.rates, higher_is_better=task.higher_is_better)),
+        attends=attends(found.plan.model.mixers),
+        num_diverged=len(found.diverged),
+    )
+
+
+def _answer_arm(
+    task: TaskPlan,
+    found: ArmRuns,
+    contender: Contender,
+    judgement: ArmJudgement | None,
+    curve: list[CurvePoint],
+) -> ArmAnswer:
+    results = list(found.finished.values())
+    extras = {name for result in results for name in result.test} - {task.metric}
+    plan = found.plan
+    return ArmAnswer(
+        arm=plan.arm,
+        mixers=plan.model.mixers,
+        metric=estimate([r.test[task.metric] for r in results]) if results else None,
+        extra_metrics={
+            name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
+        },
+        difference=judgement.difference if judgement else None,
+        verdict=judgement.verdict if judgement else "rival",
+        because=judgement.because if judgement else "what the others are compared with",
+        further_seeds=judgement.further_seeds if judgement else None,
+        parameters=plan.parameters,
+        mlp_width=plan.model.mlp_width,
+        steps=plan.steps,
+        flops_per_token=plan.flops_per_token,
+        seconds_per_step=median(r.seconds_per_step for r in results)
+        if results
+        else plan.warm_up.seconds_per_step,
+        train_seconds=mean(r.seconds for r in results) if results else 0.0,
+        peak_memory_bytes=plan.warm_up.peak_memory_bytes,
+        learning_rate=found.rate or plan.rates[0],
+        rate_source=plan.rate_source,
+        rates=[RatePoint(learning_rate=rate, value=found.rates[rate]) for rate in sorted(found.rates)],
+        plateaued=contender.plateaued,
+        flags=_flags(task, found, contender),
+        diverged_seeds=found.diverged,
+        curve=curve,
+    )
+
+
+def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
+    flags = []
+    if found.curves and not contender.plateaued:
+        flags.append("still improving when its steps ran out")
+    if not contender.tuned:
+        flags.append(
+            "best learning rate on the edge of the sweep"
+            if task.tuned
+            else "learning rate not tuned on this data"
+        )
+    if found.rate is None:
+        flags.append("diverged at every learning rate")
+    if found.diverged:
+        flags.append(f"{len(found.diverged)} run(s) diverged")
+    sign = 1.0 if task.higher_is_better else -1.0
+    for floor in task.floors:
+        if contender.scores and sign * mean(contender.scores.values()) < sign * floor.value:
+            flags.append(f"below the floor '{floor.name}' ({floor.value:.3f})")
+    return flags
+
+
+def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
+    """The mean validation curve over the seeds; all runs of an arm are validated at the same steps."""
+    tokens = task.batch_size * task.length
+    flops_per_step = (1 + BACKWARD_FLOPS) * found.plan.flops_per_token * tokens
+    points = []
+    for at_one_step in zip(*found.curves.values(), strict=True):
+        step = at_one_step[0].step
+        points.append(
+            CurvePoint(
+                step=step,
+                seconds=mean(e.seconds for e in at_one_step),
+                flops=step * flops_per_step,
+                value=estimate([e.validation[task.metric] for e in at_one_step]),
+            )
+        )
+    return points
+
+
+def _rankings(curves: dict[str, list[CurvePoint]], task: TaskPlan) -> list[AxisRanking]:
+    """The arms at equal steps, seconds and flops: the largest that all of them reached."""
+    reached = {arm: curve for arm, curve in curves.items() if curve}
+    rankings = []
+    for axis in ("steps", "seconds", "flops"):
+        position = {arm: [_along(point, axis) for point in curve] for arm, curve in reached.items()}
+        if not position:
+            continue
+        at = min(along[-1] for along in position.values())
+        values = {
+            arm: float(np.interp(at, position[arm], [point.value.mean for point in curve]))
+            for arm, curve in reached.items()
+        }
+        best_first = sorted(values, key=lambda arm: values[arm], reverse=task.higher_is_better)
+        rankings.append(AxisRanking(axis=axis, at=at, values={arm: values[arm] for arm in best_first}))
+    return rankings
+
+
+def _along(point: CurvePoint, axis: str) -> float:
+    return float({"steps": point.step, "seconds": point.seconds, "flops": point.flops}[axis])
+
+
+def all_finals(plan: StudyPlan, rates: Mapping[tuple[str, str], float | None]) -> list[list[RunSpec]]:
+    """The final runs, one list per seed, longest run first so that no core waits at the end.
+
+    ``rates``: (task, arm) -> learning rate; None where the sweep found none, and nothing is run.
+    """
+    rounds = []
+    for seed in plan.seeds:
+        timed = [
+            (
+                arm.steps * arm.warm_up.seconds_per_step,
+                plan.run(task, arm, rate=rate, seed=seed, purpose="final"),
+            )
+            for task in plan.tasks
+            for arm in task.arms
+            if (rate := rates[task.task.name, arm.arm]) is not None
+        ]
+        rounds.append([spec for _, spec in sorted(timed, key=lambda item: -item[0])])
+    return rounds

@@ -1,0 +1,41 @@
+"""How a study was done, in sentences, written from its plan."""
+
+from globalconv.study.spec import StudyPlan
+from globalconv.study.statistics import CONFIDENCE
+from globalconv.study.sweep import MOST_RATES, SWEEP_SEED
+
+
+def describe_methods(plan: StudyPlan) -> list[str]:
+    """One statement each: arms, matching, tuning, selection, seeds, intervals, verdict, multiplicity."""
+    request = plan.request
+    matching = {
+        "parameters": "parameters agree within 2 %: the channel MLP's width, which every arm has, is solved for it",
+        "flops": "forward flops per token agree within 2 %: the channel MLP's width is solved for it",
+        "seconds": "training seconds agree within 2 % by the warm-up's timings: parameters are matched by the "
+        "channel MLP's width, and each arm gets the steps that fit in the rival's seconds",
+    }[request.match]
+    tuning = (
+        f"Each arm's learning rate was swept on seed {SWEEP_SEED}, half a decade apart, and the grid widened "
+        f"while the best lay on its edge, up to {MOST_RATES} rates; validation chose. Final seeds are others."
+        if plan.sweep
+        else "Learning rates are the shipped ones, from recorded sweeps (see the table); --sweep tunes them here."
+    )
+    return [
+        "Arms differ in the token mixer only. All share the pre-norm residual blocks, the data and its order "
+        "per seed, AdamW, the schedule (warm-up, cosine to zero over a fixed number of steps) and clipping.",
+        f"Budgets: {matching}.",
+        tuning,
+        "The checkpoint that was best on validation is scored on the test split, once per final run.",
+        f"Intervals are {CONFIDENCE:.0%} Student's t over seeds; differences are paired by seed. They speak of "
+        "the spread between runs, not of other data sets, and are not corrected for comparing several arms.",
+        "Verdict: 'better' if the whole interval of the difference is above 0, 'not worse' if above minus the "
+        "margin, 'worse' if wholly below minus the margin, else 'undecided'. No arm is declared the loser that "
+        "was still improving (by more than the margin over the last quarter of its steps) or is not tuned; "
+        "unless the other's score cannot be beaten by more than the margin.",
+        "A verdict holds for these sizes, this data and this budget.",
+        "Flops: 2 per multiply-add, forward; training is counted as three forwards. A convolution is counted by "
+        "the cheaper of direct sum and FFT; causal attention by the visible half of its pairs.",
+        "Memory: peak of live tensors over one training step, counted operation by operation, with parameters "
+        "and optimizer. Seconds per step: median over the runs' steps, one thread each, "
+        f"{plan.workers} run(s) side by side.",
+    ]

@@ -1,0 +1,103 @@
+"""Where a study starts from on each kind of task: sizes, steps, and learning rates with their source."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SERIOUS_BUDGET_SECONDS = 1800.0
+"""From here on the larger sizes are trained, rates are swept and five seeds are run by default."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Starting values for one kind of task at one scale of budget."""
+
+    width: int
+    depth: int
+    heads: int
+    batch_size: int
+    steps: int
+    rates: dict[str, float]
+    """Arm -> learning rate: the shipped one, and the middle of a sweep."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the task itself: a length, a vocabulary."""
+    evaluations: int = 20
+    taps_rate_factor: float = 1.0
+    source: str | None = None
+    """Where the rates were measured; None: they are a guess for this task, and only a sweep tunes it."""
+
+
+ANY_ARM_RATE = 3e-3
+"""The middle of the sweep for an arm that has no rate of its own here."""
+
+SWEEP_SOURCE = "studies/rates: swept on this task at these sizes, chosen on validation"
+
+QUICK: dict[str, Preset] = {
+    "recall": Preset(
+        width=64,
+        depth=2,
+        heads=2,
+        batch_size=64,
+        steps=600,
+        rates={"attention": 3e-3, "global_conv": 3e-3, "gated_conv": 3e-3, "hybrid": 3e-3},
+        options={"vocabulary": 64, "length": 32, "num_pairs": 4},
+        source=SWEEP_SOURCE,
+    ),
+    "digits": Preset(
+        width=64,
+        depth=2,
+        heads=2,
+        batch_size=32,
+        steps=600,
+        rates={
+            "attention": 1e-3,
+            "global_conv": 1e-2,
+            "gated_conv": 3e-3,
+            "hybrid": 3e-3,
+            "token_mlp": 5e-3,
+        },
+        source=SWEEP_SOURCE,
+    ),
+    "text": Preset(
+        width=64,
+        depth=2,
+        heads=2,
+        batch_size=16,
+        steps=300,
+        rates={"attention": 1e-2, "global_conv": 2e-2, "gated_conv": 1e-2, "hybrid": 1e-2},
+        options={"length": 256},
+        source=SWEEP_SOURCE,
+    ),
+    "fashion": Preset(
+        width=64,
+        depth=2,
+        heads=2,
+        batch_size=32,
+        steps=1000,
+        rates={
+            "attention": 1e-3,
+            "global_conv": 1e-2,
+            "gated_conv": 3e-3,
+            "hybrid": 3e-3,
+            "token_mlp": 5e-3,
+        },
+    ),
+    "table": Preset(
+        width=64,
+        depth=2,
+        heads=2,
+        batch_size=32,
+        steps=600,
+        rates={
+            "attention": 1e-3,
+            "global_conv": 1e-2,
+            "gated_conv": 3e-3,
+            "hybrid": 3e-3,
+            "token_mlp": 5e-3,
+        },
+    ),
+}
+
+
+def preset_for(kind: str, budget_seconds: float) -> Preset:
+    """The preset of a task's kind at this budget."""
+    return QUICK[kind]

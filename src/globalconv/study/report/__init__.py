@@ -1,0 +1,28 @@
+"""The report: everything a study has to say, for a reader with a minute and for one with an afternoon."""
+
+from pathlib import Path
+
+from globalconv.study.answer import StudyAnswer
+from globalconv.study.report.files import arms_table, make_directory, slugs, write_atomically
+
+__all__ = ["write_report"]
+
+
+def write_report(answer: StudyAnswer, out: Path) -> Path:
+    """Write ``report.html``, ``report.json``, ``arms.csv`` and ``figures/`` into ``out``; returns the page.
+
+    Each file is written whole or not at all, the page last. The same answer gives the same bytes.
+    Raises InputError where ``out`` cannot be written to, or the disk is full.
+    """
+    # Here and not above: matplotlib and jinja2 take half a second that no other command should pay.
+    from globalconv.study.report.figures import figure_files
+    from globalconv.study.report.html import page
+
+    names = slugs(task.task for task in answer.tasks)
+    make_directory(out / "figures")
+    write_atomically(out / "report.json", (answer.model_dump_json(indent=2) + "\n").encode())
+    write_atomically(out / "arms.csv", arms_table(answer).encode())
+    for name, content in figure_files(answer, names):
+        write_atomically(out / "figures" / name, content)
+    write_atomically(out / "report.html", page(answer, names).encode())
+    return out / "report.html"

@@ -1,0 +1,120 @@
+"""Writing the report's files: whole or not at all, with an error that says what to do."""
+
+import csv
+import errno
+import io
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from globalconv.errors import InputError
+from globalconv.study.answer import Estimate, StudyAnswer
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def make_directory(path: Path) -> None:
+    """Create ``path`` and its parents. Raises InputError where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` beside ``path`` and move it there, so that no reader ever sees half a file.
+
+    Raises InputError where the disk is full or the directory cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            beside.write_bytes(content)
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path, error: OSError) -> InputError:
+    if error.errno in _FULL:
+        fix = "The disk is full: free some space, or choose a directory on another disk"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        fix = "A file stands where a directory is needed: move it, or choose another directory"
+    elif isinstance(error, IsADirectoryError):
+        fix = "A directory stands where a file is needed: move it, or choose another directory"
+    else:
+        fix = "Choose a directory that you may write to"
+    return InputError(f"cannot write the report to '{path}' ({error.strerror or error}). {fix}; then run it again.")
+
+
+def slugs(names: Iterable[str]) -> list[str]:
+    """A distinct name for each of ``names`` that is safe in file names and as an anchor."""
+    taken: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "task"
+        slug, number = stem, 2
+        while slug in taken:
+            slug, number = f"{stem}-{number}", number + 1
+        taken.append(slug)
+    return taken
+
+
+def arms_table(answer: StudyAnswer) -> str:
+    """CSV, one row per task and arm, at full precision; docs/report-schema.md names the columns."""
+    rows = [
+        {
+            "task": task.task,
+            "task_verdict": task.verdict,
+            "arm": arm.arm,
+            "verdict": arm.verdict,
+            "metric": task.metric,
+            "higher_is_better": task.higher_is_better,
+            "margin": task.margin,
+            "rival": task.rival,
+            **_columns("test", arm.metric),
+            **_columns("difference", arm.difference),
+            "further_seeds": arm.further_seeds,
+            "parameters": arm.parameters,
+            "mlp_width": arm.mlp_width,
+            "mixers": " ".join(arm.mixers),
+            "flops_per_token": arm.flops_per_token,
+            "seconds_per_step": arm.seconds_per_step,
+            "train_seconds": arm.train_seconds,
+            "peak_memory_bytes": arm.peak_memory_bytes,
+            "steps": arm.steps,
+            "learning_rate": arm.learning_rate,
+            "rate_source": arm.rate_source,
+            "plateaued": arm.plateaued,
+            "diverged_seeds": " ".join(str(seed) for seed in arm.diverged_seeds),
+            "flags": "; ".join(arm.flags),
+            "because": arm.because,
+            **{
+                column: value
+                for name, estimate in sorted(arm.extra_metrics.items())
+                for column, value in _columns(f"extra_{name}", estimate).items()
+            },
+        }
+        for task in answer.tasks
+        for arm in task.arms
+    ]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _columns(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:
+    if estimate is None:
+        return {f"{name}_mean": None, f"{name}_low": None, f"{name}_high": None, f"{name}_seeds": 0}
+    return {
+        f"{name}_mean": estimate.mean,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+        f"{name}_seeds": estimate.num_seeds,
+    }

@@ -1,0 +1,91 @@
+"""Colours and markers: one look per arm in every picture, light and dark, safe for the colour-blind."""
+
+from dataclasses import dataclass
+from itertools import chain, count
+
+from globalconv.study.answer import ArmVerdict, StudyAnswer, TaskVerdict
+
+# Name -> (on white, on dark). Pictures are drawn in the colour for white; in the page, each of these
+# strings becomes a CSS variable of that name, so every light colour occurs once.
+THEME: dict[str, tuple[str, str]] = {
+    "ink": ("#1c2127", "#e4e7eb"),
+    "muted": ("#5b6470", "#9aa4b1"),
+    "rule": ("#d5dae1", "#343b45"),
+    "band": ("#e9edf2", "#272e38"),
+    "arm-0": ("#4c5159", "#c3c9d2"),
+    "arm-1": ("#0072b2", "#4fb0ea"),
+    "arm-2": ("#d55e00", "#f58b45"),
+    "arm-3": ("#ae4f9c", "#dd8fcf"),
+    "arm-4": ("#009e73", "#35cda0"),
+    "arm-5": ("#b38600", "#e0b73c"),
+    "arm-6": ("#6f4e37", "#c49d7f"),
+    "good": ("#136c3a", "#5cce8b"),
+    "mixed": ("#0b5cad", "#74b4f5"),
+    "bad": ("#b3261e", "#ff8f85"),
+    "open": ("#8a5300", "#e8b156"),
+    "void": ("#59616c", "#a3adb9"),
+}
+
+# (matplotlib marker, the same shape as an SVG path in a box of 16 x 16)
+_MARKERS = (
+    ("s", "M3.5 3.5h9v9h-9z"),
+    ("o", "M8 3a5 5 0 1 1 0 10a5 5 0 1 1 0-10z"),
+    ("^", "M8 2.5l6 10.5h-12z"),
+    ("v", "M8 13.5l-6-10.5h12z"),
+    ("D", "M8 1.8l6.2 6.2l-6.2 6.2l-6.2-6.2z"),
+    ("P", "M6 2h4v4h4v4h-4v4h-4v-4h-4v-4h4z"),
+    ("X", "M2 5l3-3l3 3l3-3l3 3l-3 3l3 3l-3 3l-3-3l-3 3l-3-3l3-3z"),
+)
+_NUM_COLORS = 7
+
+# The house's own arms look the same in every report, so that two reports can be laid side by side.
+_USUAL = ("attention", "global_conv", "gated_conv", "token_mlp", "hybrid")
+
+VERDICT_TONES: dict[TaskVerdict | ArmVerdict, str] = {
+    "yes": "good",
+    "hybrid": "mixed",
+    "no": "bad",
+    "undecided": "open",
+    "nothing learned": "void",
+    "rival": "void",
+    "better": "good",
+    "not worse": "good",
+    "worse": "bad",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one arm is drawn: ``color`` is the one for white ground, ``theme`` its name in ``THEME``."""
+
+    theme: str
+    marker: str
+    path: str
+
+    @property
+    def color(self) -> str:
+        return THEME[self.theme][0]
+
+
+def look(number: int) -> Look:
+    """The look of the ``number``-th arm; colour and marker together stay unique for 49 arms."""
+    marker, path = _MARKERS[(number + number // _NUM_COLORS) % len(_MARKERS)]
+    return Look(f"arm-{number % _NUM_COLORS}", marker, path)
+
+
+def looks_of(answer: StudyAnswer) -> dict[str, Look]:
+    """Arm or mixer name -> its look, for every name that any picture of the report shows."""
+    names = [arm.arm for task in answer.tasks for arm in task.arms]
+    names += [curve.mixer for curve in answer.cost.curves] if answer.cost else []
+    numbers = {name: number for number, name in enumerate(_USUAL) if name in names}
+    # Others take the colours that no house arm has here; grey stays the rival's as long as there is choice.
+    free = chain([5, 6], (number for number in range(1, 5) if number not in numbers.values()), count(7))
+    for name in names:
+        if name not in numbers:
+            numbers[name] = next(free)
+    return {name: look(numbers[name]) for name in dict.fromkeys(names)}
+
+
+def light(name: str) -> str:
+    """The colour ``name`` of ``THEME`` on white, which is what matplotlib draws with."""
+    return THEME[name][0]

@@ -1,0 +1,68 @@
+"""From a request to a report on disk and a table on the terminal: what the commands do."""
+
+import os
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from globalconv.errors import InputError
+from globalconv.ops import available_backends, choose_backend
+from globalconv.study.compare import compare
+from globalconv.study.directory import StudyDirectory
+from globalconv.study.gather import gather
+from globalconv.study.progress import Progress
+from globalconv.study.report import write_report
+from globalconv.study.spec import StudyRequest
+from globalconv.study.table import print_answer
+
+
+def run_study(request: StudyRequest, out: Path, *, command: str, console: Console) -> None:
+    """Carry out or resume a study, write its report, print its table."""
+    device = resolve_device(request.device)
+    request = request.model_copy(update={"device": device})
+    workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
+    console.print(f"Study directory: {out}", highlight=False, soft_wrap=True)
+    answer = compare(request, out, command=command, workers=workers, progress=Progress(console))
+    print_answer(answer, console, write_report(answer, out))
+
+
+def rebuild_report(directory: Path, *, console: Console) -> None:
+    """Write the report anew from a study's directory. Raises InputError if none lies there."""
+    study = StudyDirectory(directory)
+    plan = study.plan() if directory.is_dir() else None
+    if plan is None:
+        raise InputError(f"{directory} holds no study (no plan.json). Name the directory `compare` printed.")
+    answer = gather(study, plan)
+    print_answer(answer, console, write_report(answer, directory))
+
+
+def resolve_device(name: str) -> str:
+    """The device to train on; InputError for one that is not here."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    if name.partition(":")[0] == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError("--device cuda: this PyTorch sees no CUDA device. Use --device cpu.")
+        return name
+    raise InputError(f"--device {name}: use cpu, cuda or auto.")
+
+
+def print_backends(*, length: int, num_taps: int, mode: str, device: str, console: Console) -> None:
+    """A table of the operator's backends: what can run here, what is chosen, why not the others."""
+    table = Table("backend", "here", "what it is", f"for {mode}, length {length}, {num_taps} taps")
+    choice = choose_backend(
+        device=device,
+        dtype=torch.float32,
+        length=length,
+        num_taps=num_taps,
+        mode=mode,  # type: ignore[arg-type]  # choose_backend refuses what is no mode
+    )
+    for backend in available_backends():
+        here = "yes" if backend.obstacle is None else f"no: {backend.obstacle}"
+        fate = "chosen" if backend.name == choice.name else f"passed over: {choice.passed_over[backend.name]}"
+        table.add_row(backend.name, here, backend.merit, fate)
+    console.print(table)

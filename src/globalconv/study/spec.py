@@ -1,0 +1,165 @@
+"""What a study and a run are, as frozen values: what was asked, what was planned, what is run."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from globalconv.study.answer import FloorAnswer
+from globalconv.training.settings import TrainingSettings
+
+PLAN_VERSION = 1
+"""Grows when a study directory written before can no longer be continued."""
+
+Match = Literal["parameters", "flops", "seconds"]
+Purpose = Literal["sweep", "final"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StudyRequest(_Frozen):
+    """What the user asked for. None: the study decides, and the plan says how."""
+
+    tasks: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    rival: str = "attention"
+    depth: int | None = None
+    width: int | None = None
+    length: int | None = None
+    heads: int | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    seeds: int | None = None
+    budget_seconds: float = 300.0
+    match: Match = "parameters"
+    margin: float | None = None
+    sweep: bool | None = None
+    label: str | None = None
+    data: str | None = None
+    device: str = "cpu"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    workers: int | None = None
+
+
+class TaskChoice(_Frozen):
+    """A task as any process can rebuild it, and the digest of the data it must then hold."""
+
+    name: str
+    kind: str
+    options: dict[str, Any]
+    digest: str
+
+
+class ModelSpec(_Frozen):
+    """A model: one mixer per block, and the sizes."""
+
+    mixers: tuple[str, ...]
+    mixer_options: dict[str, dict[str, Any]]
+    width: int
+    mlp_width: int
+
+
+class RunSpec(_Frozen):
+    """One training run. Its hash names its directory; equal specs are one run."""
+
+    version: int = PLAN_VERSION
+    task: TaskChoice
+    arm: str
+    model: ModelSpec
+    training: TrainingSettings
+    seed: int
+    purpose: Purpose
+    device: str
+
+    @property
+    def name(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+class WarmUp(_Frozen):
+    """What a few steps of an arm cost, measured before anything was planned."""
+
+    seconds_per_step: float
+    seconds_per_evaluation: float
+    peak_memory_bytes: int
+
+
+class ArmPlan(_Frozen):
+    """One arm on one task: its model, its steps, its learning rates."""
+
+    arm: str
+    model: ModelSpec
+    steps: int
+    rates: tuple[float, ...]
+    """The grid of the sweep, or the one rate that ships."""
+    rate_source: str
+    parameters: int
+    flops_per_token: float
+    matched: float
+    """The arm's matched budget (parameters, flops per token, or planned seconds) over the rival's."""
+    warm_up: WarmUp
+
+
+class TaskPlan(_Frozen):
+    """One task: its data, its arms, and what judges them."""
+
+    task: TaskChoice
+    description: str
+    metric: str
+    higher_is_better: bool
+    ceiling: float | None
+    margin: float
+    length: int
+    causal: bool
+    depth: int
+    batch_size: int
+    evaluations: int
+    taps_rate_factor: float
+    tuned: bool
+    """Whether the rates are swept here, or were measured on this very task."""
+    floors: tuple[FloorAnswer, ...]
+    trivial_floor: float
+    """What guessing scores: a rival that stays there has learned nothing."""
+    arms: tuple[ArmPlan, ...]
+    left_out: dict[str, str]
+    notices: tuple[str, ...]
+
+
+class StudyPlan(_Frozen):
+    """Everything that is decided before training starts."""
+
+    version: int = PLAN_VERSION
+    globalconv_version: str
+    command: str
+    started: str
+    request: StudyRequest
+    tasks: tuple[TaskPlan, ...]
+    sweep: bool
+    seeds: tuple[int, ...]
+    workers: int
+    estimated_seconds: float
+    cuts: tuple[str, ...]
+
+    def run(self, task: TaskPlan, arm: ArmPlan, *, rate: float, seed: int, purpose: Purpose) -> RunSpec:
+        """The run of ``arm`` on ``task`` at one learning rate and seed."""
+        return RunSpec(
+            task=task.task,
+            arm=arm.arm,
+            model=arm.model,
+            training=TrainingSettings(
+                steps=arm.steps,
+                batch_size=task.batch_size,
+                learning_rate=rate,
+                taps_rate_factor=task.taps_rate_factor,
+                evaluations=task.evaluations,
+                precision=self.request.precision,
+            ),
+            seed=seed,
+            purpose=purpose,
+            device=self.request.device,
+        )

@@ -1,0 +1,94 @@
+"""Text in three splits: which bytes are trained on, and which are held out."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from globalconv.errors import InputError
+from globalconv.tasks.text_files import read_texts
+
+MAX_BYTES = 4_500_000
+"""About 4 MB to train on: more than a study of minutes reads once."""
+ENOUGH_FILES = 20
+HELD_OUT = 20
+"""One part in twenty is the validation split, and another the test split."""
+LARGEST = 0.25
+"""The largest part of a held-out split that is one file, so that no file sets the score alone."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Bytes (n,) uint8 in three splits, of which no file, or no position, is in two."""
+
+    train: NDArray[np.uint8]
+    validation: NDArray[np.uint8]
+    test: NDArray[np.uint8]
+    description: str
+    notices: tuple[str, ...]
+
+
+def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
+    """The text of the file or folder ``path`` (None: Python's standard library) in three splits.
+
+    With 20 files or more, whole files are held out, about 5 % of the bytes for each of validation and
+    test. With fewer, or where no choice of files comes near 5 %, all files are laid end to end, and the
+    last two twentieths are held out. A split's files are laid end to end, so a window may cross from one
+    file to the next. Every split holds at least ``window`` bytes. Raises InputError.
+    """
+    needed = HELD_OUT * window
+    if max_bytes < needed:
+        raise InputError(
+            f"max_bytes={max_bytes} is too little for windows of {window} bytes: use at least {needed}."
+        )
+    texts = read_texts(path, max_bytes=max_bytes)
+    source = (
+        f"'{path}'" if path else f"the standard library of Python {platform.python_version()} (.py, no tests)"
+    )
+    total = sum(map(len, texts.contents))
+    if total < needed:
+        longest = total // HELD_OUT - 1
+        shorter = f", or use a length of at most {longest}" if longest > 0 else ""
+        raise InputError(
+            f"{source} holds {total} bytes of text, too little for a length of {window - 1}: give at least "
+            f"{needed} bytes, so that 5 % can be held out twice{shorter}."
+        )
+    splits = _by_file(texts.contents, window) if len(texts.contents) >= ENOUGH_FILES else None
+    how = "position" if splits is None else "whole files"
+    train, validation, test = splits or _by_position(b"".join(texts.contents))
+    num_files = len(texts.contents)
+    description = (
+        f"Bytes of {source}, {num_files} file{'s' * (num_files > 1)}, split by {how}: "
+        f"{len(train) / 1e6:.3g} MB train, {len(validation) / 1e6:.3g} MB validation, "
+        f"{len(test) / 1e6:.3g} MB test"
+    )
+    arrays = [np.frombuffer(part, np.uint8) for part in (train, validation, test)]
+    return Corpus(arrays[0], arrays[1], arrays[2], description, texts.notices)
+
+
+def _by_file(contents: tuple[bytes, ...], window: int) -> tuple[bytes, bytes, bytes] | None:
+    """Train, validation and test; None where the files' sizes allow no split near 90 : 5 : 5.
+
+    The files come in a random order already, so the first that fit are a fair choice.
+    """
+    goal = sum(map(len, contents)) // HELD_OUT
+    held: dict[str, list[bytes]] = {"test": [], "validation": []}
+    sizes = dict.fromkeys(held, 0)
+    train = []
+    for content in contents:
+        wanting = [name for name in held if sizes[name] < goal and len(content) <= LARGEST * goal]
+        if wanting:
+            held[wanting[0]].append(content)
+            sizes[wanting[0]] += len(content)
+        else:
+            train.append(content)
+    if min(sizes.values()) < max(window, goal / 2):
+        return None
+    return b"".join(train), b"".join(held["validation"]), b"".join(held["test"])
+
+
+def _by_position(content: bytes) -> tuple[bytes, bytes, bytes]:
+    part = len(content) // HELD_OUT
+    return content[: -2 * part], content[-2 * part : -part], content[-part:]

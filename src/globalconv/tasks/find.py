@@ -1,0 +1,92 @@
+"""From a name or a path to a task, and from what a run's specification holds back to it."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.tasks.base import Option, Task
+from globalconv.tasks.digits import Digits
+from globalconv.tasks.fashion import Fashion
+from globalconv.tasks.recall import Recall
+from globalconv.tasks.table import SUFFIXES, Table
+from globalconv.tasks.text import Text
+
+TASKS: dict[str, type[Task]] = {task.kind: task for task in (Digits, Text, Recall, Fashion, Table)}
+NAMES = ("digits", "text", "recall", "fashion")
+"""The tasks that need no file of the user's."""
+
+
+def load_task(
+    name_or_path: str, *, length: int | None = None, label: str | None = None, data: str | None = None
+) -> Task:
+    """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
+
+    Names: digits, text, recall, fashion (write ./text for a file called so). A path that ends in .npz,
+    .csv or .tsv is a `Table` to classify, any other a `Text` to predict. ``length`` is for text and
+    recall, ``label`` for .csv and .tsv, ``data`` for fashion; None leaves the task's own default. Raises
+    InputError for unknown names, for options that the task cannot use, and for unusable data.
+    """
+    kind, options = resolve_task(name_or_path, length=length, label=label, data=data)
+    return TASKS[kind](**options)
+
+
+def resolve_task(
+    name_or_path: str, *, length: int | None = None, label: str | None = None, data: str | None = None
+) -> tuple[str, dict[str, Option]]:
+    """The kind and the options that ``load_task`` builds its task from; no data is read yet."""
+    given = {"length": length, "label": label, "data": data}
+    options: dict[str, Option] = {name: value for name, value in given.items() if value is not None}
+    kind = name_or_path
+    if kind not in NAMES:
+        path = Path(name_or_path).expanduser()
+        if not name_or_path or not path.exists():
+            raise _not_found(name_or_path)
+        kind = "table" if path.suffix.lower() in SUFFIXES and not path.is_dir() else "text"
+    _check_options(kind, options, f"task '{name_or_path}'")
+    if kind != name_or_path:
+        options["path"] = name_or_path
+    return kind, options
+
+
+def build_task(kind: str, options: Mapping[str, Option]) -> Task:
+    """The task whose ``kind`` and ``options`` these are; built once per process. Raises InputError."""
+    if kind not in TASKS:
+        raise unknown_name("kind of task", kind, TASKS)
+    _check_options(kind, options, f"kind of task '{kind}'")
+    return _build(kind, json.dumps(dict(options), sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _build(kind: str, canonical_options: str) -> Task:
+    return TASKS[kind](**json.loads(canonical_options))
+
+
+def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None:
+    usable = list(inspect.signature(TASKS[kind]).parameters)
+    for name in options:
+        if name not in usable:
+            close = get_close_matches(name, usable, n=1, cutoff=0.5)
+            hint = f"Did you mean {close[0]}? " if close else "Leave it out. "
+            if (kind, name) == ("text", "data"):
+                hint = "Give your file or folder in place of the name text. "
+            raise InputError(
+                f"the {shown} takes no {name}. {hint}It takes: {', '.join(usable) or 'no options'}."
+            )
+
+
+def _not_found(name_or_path: str) -> InputError:
+    path = Path(name_or_path).expanduser()
+    if path.name == name_or_path and not path.suffix:
+        return InputError(
+            f"{unknown_name('task', name_or_path, NAMES)} A file or folder of your own is a task too, but "
+            f"there is none called '{name_or_path}' in {Path.cwd()}."
+        )
+    if not path.parent.is_dir():
+        return InputError(f"there is no folder '{path.parent}', and so no '{name_or_path}'.")
+    close = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1, cutoff=0.5)
+    hint = f" Did you mean '{path.parent / close[0]}'?" if close else ""
+    return InputError(f"there is no file or folder '{name_or_path}'.{hint}")

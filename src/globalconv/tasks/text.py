@@ -1,0 +1,174 @@
+"""Byte-level language modelling, on the user's own text or on Python's own sources."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from globalconv.errors import InputError
+from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies, Task
+from globalconv.tasks.corpus import MAX_BYTES, read_corpus
+from globalconv.tasks.digest import digest_of
+from globalconv.tasks.ngram import ngram_bits
+from globalconv.tasks.scoring import cross_entropy
+
+VOCABULARY = 256
+MAX_NGRAM_CONTEXT = 5
+FEW_WINDOWS = 16
+
+
+class Text(Task):
+    """Predict the next byte of text, from at most ``length`` bytes of context.
+
+    ``path`` is a file or a folder (see globalconv.tasks.corpus for what is read and how it is split);
+    None means the Python sources of the running interpreter's standard library. ``max_bytes`` bounds
+    what is read. Training windows of length + 1 bytes start anywhere in the training bytes; the
+    held-out windows do not overlap, are evenly spaced and fixed, at most ``max_validation_windows`` and
+    ``max_test_windows``.
+
+    Metric: bits per byte over all predicted bytes, with a margin of 0.03; also, ``accuracy`` of the
+    likeliest byte, and the bits per byte apart for *recall bytes* (``bits_recall``) and the others
+    (``bits_other``), with the share of the former (``recall_fraction``). See `recall_mask`.
+
+    Raises InputError for paths that hold no text, or too little of it for ``length``.
+    """
+
+    kind = "text"
+    metric = Metric("bits_per_byte", higher_is_better=False, margin=0.03)
+
+    def __init__(
+        self,
+        path: str | None = None,
+        length: int = 256,
+        *,
+        max_validation_windows: int = 64,
+        max_test_windows: int = 256,
+        recall_context: int = 4,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        if length < 1 or min(max_validation_windows, max_test_windows) < 1:
+            raise InputError("length, max_validation_windows and max_test_windows must be at least 1.")
+        if not 1 <= recall_context <= 7:
+            raise InputError(f"recall_context={recall_context}: use 1 to 7 bytes.")
+        # Absolute, so that a worker with another working directory rebuilds the same task.
+        where = None if path is None else Path(path).expanduser().absolute()
+        corpus = read_corpus(where, max_bytes=max_bytes, window=length + 1)
+        self.name = "text" if where is None else where.name or str(where)
+        self.options: dict[str, Option] = {
+            "path": None if where is None else str(where),
+            "length": length,
+            "max_validation_windows": max_validation_windows,
+            "max_test_windows": max_test_windows,
+            "recall_context": recall_context,
+            "max_bytes": max_bytes,
+        }
+        self.signature = Signature("next_token", True, length, VOCABULARY, vocabulary=VOCABULARY)
+        self._recall_context = recall_context
+        self._train = corpus.train
+        limits: dict[EvaluationSplit, int] = {"validation": max_validation_windows, "test": max_test_windows}
+        self._windows: dict[EvaluationSplit, NDArray[np.uint8]] = {
+            "validation": even_windows(corpus.validation, length + 1, limits["validation"]),
+            "test": even_windows(corpus.test, length + 1, limits["test"]),
+        }
+        self.digest = digest_of(self._train, *self._windows.values(), np.array([recall_context]))
+        num_windows = {split: len(windows) for split, windows in self._windows.items()}
+        self.description = (
+            f"{corpus.description}; windows of {length} bytes: drawn anew for training, "
+            f"{num_windows['validation']} fixed for validation, {num_windows['test']} for the test."
+        )
+        self.notices = corpus.notices + tuple(
+            f"The {split} split holds only {num} windows of {length} bytes, so its scores are noisy: "
+            "more text, or a shorter length, would help."
+            for split, num in num_windows.items()
+            if num < FEW_WINDOWS and num < limits[split]
+        )
+
+    def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        length = self.signature.length
+        rng = np.random.default_rng((seed, step))
+        starts = rng.integers(len(self._train) - length, size=batch_size)
+        return _batch(self._train[starts[:, None] + np.arange(length + 1)])
+
+    def evaluation_batches(self, split: EvaluationSplit, *, batch_size: int) -> Iterator[Batch]:
+        windows = self._windows[split]
+        for start in range(0, len(windows), batch_size):
+            yield _batch(windows[start : start + batch_size])
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return cross_entropy(logits, batch)
+
+    def tally(self, logits: Tensor, batch: Batch) -> Tallies:
+        nats = F.cross_entropy(
+            logits.flatten(0, 1).float(), batch.targets.flatten(), reduction="none"
+        ).double()
+        correct = (logits.argmax(-1) == batch.targets).sum().item()
+        recall = recall_mask(batch.inputs, self._recall_context).flatten()
+        count, num_recall = float(len(nats)), float(recall.sum().item())
+        total, total_recall = nats.sum().item(), nats[recall].sum().item()
+        bit = math.log(2)
+        return {
+            "bits_per_byte": (total / bit, count),
+            "loss": (total, count),
+            "accuracy": (float(correct), count),
+            "bits_recall": (total_recall / bit, num_recall),
+            "bits_other": ((total - total_recall) / bit, count - num_recall),
+            "recall_fraction": (num_recall, count),
+        }
+
+    def floors(self) -> list[Floor]:
+        """n-gram models in bits per byte, on the test windows; the best order is chosen on validation."""
+        validation, test = (
+            ngram_bits(self._train, self._windows[split], max_context=MAX_NGRAM_CONTEXT)
+            for split in ("validation", "test")
+        )
+        best = int(validation.argmin())
+        names = {order: f"n-gram, {order} bytes of context" for order in (2, 3)}
+        names[0] = "byte frequencies"
+        names[best] = f"{names.get(best, f'n-gram, {best} bytes of context')} (best on validation)"
+        floors = [Floor(name, float(test[order]), guess=order == 0) for order, name in names.items()]
+        return sorted(floors, key=lambda floor: -floor.value)
+
+
+def recall_mask(inputs: Tensor, context: int) -> Tensor:
+    """Which next bytes a look-up in the window could answer: (batch, length) bool.
+
+    ``inputs`` (batch, length) int64 bytes. The byte after position t is a *recall byte* if the
+    ``context`` bytes that end at t stood in the same window before, ending at some s < t; what followed
+    them then, at s + 1 <= t, is in view. Whether it follows again does not matter.
+
+    Zoology's "AR hits" (arXiv 2312.04927, section 3) differ: there the answer itself must repeat (its
+    bigram of word pieces stood in the context before), and bigrams that are frequent in the training
+    data are left out. Here the class of a byte is known before the byte, so that the split rewards no
+    model for where its guess came true; and part of the recall bytes can be had from n-gram knowledge.
+    """
+    recall = torch.zeros_like(inputs, dtype=torch.bool)
+    if inputs.shape[1] < context:
+        return recall
+    keys = torch.zeros_like(inputs[:, context - 1 :])
+    for lag in range(context):
+        keys = keys * VOCABULARY + inputs[:, lag : lag + keys.shape[1]]
+    ordered, order = keys.sort(dim=1, stable=True)
+    repeated = torch.zeros_like(ordered, dtype=torch.bool)
+    repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    recall[:, context - 1 :].scatter_(1, order, repeated)
+    return recall
+
+
+def even_windows(text: NDArray[np.uint8], size: int, limit: int) -> NDArray[np.uint8]:
+    """At most ``limit`` windows (n, size) of ``text``, evenly spaced from its first byte to its last."""
+    num = min(limit, len(text) // size)
+    last = len(text) - size
+    starts = np.arange(num) * last // max(1, num - 1)
+    windows: NDArray[np.uint8] = text[starts[:, None] + np.arange(size)]
+    return windows
+
+
+def _batch(windows: NDArray[np.uint8]) -> Batch:
+    # Two arrays, not two views of one: whoever masks inputs in place must not touch the targets.
+    inputs, targets = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
+    return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))

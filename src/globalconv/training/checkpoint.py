@@ -1,0 +1,66 @@
+"""Checkpoints in safetensors: tensors and JSON, nothing that runs when it is read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from globalconv.training.files import write_atomically
+
+
+class BrokenCheckpoint(Exception):
+    """A checkpoint that cannot be read back; the message says why."""
+
+
+@dataclass
+class Checkpoint:
+    """Tensors by name, and what else there is to know as a JSON value."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    facts = {"facts": json.dumps(checkpoint.facts)}
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises BrokenCheckpoint if the file is damaged or not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise BrokenCheckpoint(f"{path} cannot be read: {error}") from error
+
+
+def training_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Everything a resumed run needs to go on as if never stopped: weights, moments, random state."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors["random"] = torch.get_rng_state()
+    return tensors
+
+
+def restore_training_state(tensors: dict[str, Tensor], model: nn.Module, optimizer: Optimizer) -> None:
+    """Put ``training_state`` back in place."""
+    model.load_state_dict(
+        {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    )
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    torch.set_rng_state(tensors["random"])

@@ -1,0 +1,210 @@
+"""The training loop, in one sitting."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from globalconv.tasks.base import Batch, Task
+from globalconv.training.checkpoint import (
+    BrokenCheckpoint,
+    Checkpoint,
+    load_checkpoint,
+    restore_training_state,
+    save_checkpoint,
+    training_state,
+)
+from globalconv.training.evaluate import evaluate
+from globalconv.training.parameter_groups import parameter_groups
+from globalconv.training.settings import TrainingSettings
+
+EVALUATION_BATCH = 128
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+STEPS_BETWEEN_LOSS_CHECKS = 10
+"""Reading a loss makes an accelerator wait, so it is not done at every step. NaN does not go away."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where a run stood when it was validated."""
+
+    step: int
+    seconds: float
+    """Seconds of training until here, without evaluations."""
+    train_loss: float
+    """Mean since the evaluation before."""
+    validation: dict[str, float]
+
+
+@dataclass
+class FitResult:
+    """What a training run leaves behind."""
+
+    status: Literal["finished", "diverged"]
+    curve: list[Evaluation]
+    best_step: int | None
+    """The step that was best on validation, whose weights ``best.safetensors`` holds."""
+    seconds: float
+    seconds_per_step: float
+    notices: list[str] = field(default_factory=list)
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    settings: TrainingSettings,
+    *,
+    directory: Path,
+    seed: int,
+    accelerator: Accelerator | None = None,
+    on_evaluation: Callable[[Evaluation], None] = lambda _: None,
+) -> FitResult:
+    """Train ``model`` on ``task``; keep the checkpoint that is best on validation.
+
+    ``directory`` receives ``best.safetensors`` and, while training, ``last.safetensors``: called again
+    with the same arguments after an interruption, the run goes on from there and ends as it would have.
+    ``seed`` draws the batches. Pass an ``accelerator`` of your own for another device, precision,
+    trackers or many processes (each then trains on its share of every batch); ``settings.precision``
+    holds for the default one only.
+
+    A loss that is not finite ends the run with status "diverged"; it raises nothing.
+    """
+    accelerator = accelerator or Accelerator(mixed_precision=settings.precision)
+    optimizer = AdamW(
+        parameter_groups(
+            model,
+            learning_rate=settings.learning_rate,
+            taps_rate_factor=settings.taps_rate_factor,
+            weight_decay=settings.weight_decay,
+        )
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    bare_model = accelerator.unwrap_model(model)
+    schedule = LambdaLR(getattr(optimizer, "optimizer", optimizer), warmup_cosine(settings))
+    result = FitResult("finished", [], None, 0.0, 0.0)
+    first = _resume(directory, bare_model, optimizer, schedule, result) + 1
+
+    evaluation_steps = set(settings.evaluation_steps())
+    step_seconds: list[float] = []
+    losses = torch.zeros((), device=accelerator.device)
+    since_evaluation, saved_at = 0, time.monotonic()
+    model.train()
+    for step in range(first, settings.steps + 1):
+        started = time.perf_counter()
+        batch = _share(task.train_batch(step, seed=seed, batch_size=settings.batch_size), accelerator)
+        with accelerator.autocast():
+            loss = task.loss(model(batch.inputs), batch)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses += loss.detach()
+        since_evaluation += 1
+        validate = step in evaluation_steps
+        if (validate or step % STEPS_BETWEEN_LOSS_CHECKS == 0) and not math.isfinite(losses.item()):
+            result.status = "diverged"
+            result.notices.append(f"the loss was no longer finite at step {step}")
+            break
+        step_seconds.append(time.perf_counter() - started)
+        result.seconds += step_seconds[-1]
+        if not validate:
+            continue
+
+        scores = evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
+        evaluation = Evaluation(step, result.seconds, losses.item() / since_evaluation, scores)
+        losses.zero_()
+        since_evaluation = 0
+        if _is_best(scores, result.curve, task) and accelerator.is_main_process:
+            save_checkpoint(
+                directory / "best.safetensors", Checkpoint(bare_model.state_dict(), asdict(evaluation))
+            )
+        result.curve.append(evaluation)
+        accelerator.log({"train_loss": evaluation.train_loss, **scores}, step=step)
+        on_evaluation(evaluation)
+        due = time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS
+        if due and step < settings.steps and accelerator.is_main_process:
+            _save_last(directory, bare_model, optimizer, step, result)
+            saved_at = time.monotonic()
+
+    result.best_step = best_step(result.curve, task)
+    result.seconds_per_step = median(step_seconds) if step_seconds else 0.0
+    (directory / "last.safetensors").unlink(missing_ok=True)
+    return result
+
+
+def warmup_cosine(settings: TrainingSettings) -> Callable[[int], float]:
+    """The learning rate's factor before each step (counted from 0): linear up, then a cosine to zero."""
+    warmup = round(settings.warmup * settings.steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = (step - warmup) / max(1, settings.steps - warmup)
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+    return factor
+
+
+def best_step(curve: list[Evaluation], task: Task) -> int | None:
+    """The earliest step whose validation metric no other beats; None without a finite one."""
+    sign = 1.0 if task.metric.higher_is_better else -1.0
+    finite = [e for e in curve if math.isfinite(e.validation[task.metric.name])]
+    return max(finite, key=lambda e: sign * e.validation[task.metric.name]).step if finite else None
+
+
+def load_best(directory: Path, model: nn.Module) -> None:
+    """Put the weights of ``best.safetensors`` into ``model``."""
+    model.load_state_dict(load_checkpoint(directory / "best.safetensors").tensors)
+
+
+def _is_best(scores: dict[str, float], curve: list[Evaluation], task: Task) -> bool:
+    candidate = Evaluation(0, 0.0, 0.0, scores)
+    return best_step([*curve, candidate], task) == 0
+
+
+def _share(batch: Batch, accelerator: Accelerator) -> Batch:
+    """This process's rows of the batch, on its device; all rows where there is one process."""
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    if processes > 1:
+        mask = None if batch.mask is None else batch.mask[rank::processes]
+        batch = Batch(batch.inputs[rank::processes], batch.targets[rank::processes], mask)
+    return batch.to(accelerator.device)
+
+
+def _save_last(
+    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, result: FitResult
+) -> None:
+    facts = {"step": step, "seconds": result.seconds, "curve": [asdict(e) for e in result.curve]}
+    save_checkpoint(directory / "last.safetensors", Checkpoint(training_state(model, optimizer), facts))
+
+
+def _resume(directory: Path, model: nn.Module, optimizer: Any, schedule: LambdaLR, result: FitResult) -> int:
+    """Go back to ``last.safetensors`` if there is one, and return its step; 0 to begin at the beginning."""
+    path = directory / "last.safetensors"
+    if not path.exists():
+        return 0
+    try:
+        checkpoint = load_checkpoint(path)
+    except BrokenCheckpoint as error:
+        result.notices.append(f"begun again: {error}")
+        return 0
+    restore_training_state(checkpoint.tensors, model, optimizer)
+    step = int(checkpoint.facts["step"])
+    schedule.last_epoch = step
+    for group, rate, factor in zip(
+        schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+    ):
+        group["lr"] = rate * factor(step)
+    result.seconds = float(checkpoint.facts["seconds"])
+    result.curve = [Evaluation(**e) for e in checkpoint.facts["curve"]]
+    return step

@@ -1,0 +1,247 @@
+"""The laws that every task obeys. Each takes a task and a fresh seed, and fails by assertion."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from globalconv.tasks import Batch, Tallies, Task, build_task
+
+NUM_TRAIN_BATCHES = 40
+SHARP = 60.0
+"""Logit of the right answer where all others are 0: its loss is zero in float32."""
+
+
+def law_shapes_match_the_signature(task: Task, seed: int) -> None:
+    signature = task.signature
+    assert (signature.vocabulary is None) != (signature.channels is None)
+    for batch in _a_few_batches(task, seed):
+        rows = len(batch.inputs)
+        if signature.channels is not None:
+            assert batch.inputs.shape == (rows, signature.length, signature.channels)
+            assert batch.inputs.dtype == torch.float32
+            assert batch.inputs.isfinite().all()
+        else:
+            assert batch.inputs.shape == (rows, signature.length)
+            assert batch.inputs.dtype == torch.int64
+            assert signature.vocabulary is not None
+            assert 0 <= batch.inputs.min()
+            assert batch.inputs.max() < signature.vocabulary
+        shape = (rows,) if signature.kind == "classification" else (rows, signature.length)
+        assert batch.targets.shape == shape
+        assert batch.targets.dtype == torch.int64
+        assert 0 <= batch.targets.min()
+        assert batch.targets.max() < signature.num_outputs
+        if batch.mask is not None:
+            assert batch.mask.shape == shape
+            assert batch.mask.dtype == torch.bool
+            assert batch.mask.any()
+    for batch_size in (1, 3, 7):
+        assert len(task.train_batch(1, seed=seed, batch_size=batch_size).inputs) == batch_size
+
+
+def law_a_training_batch_is_a_pure_function(task: Task, seed: int) -> None:
+    first = task.train_batch(3, seed=seed, batch_size=8)
+    for step in (0, 9, 500):
+        task.train_batch(step, seed=seed + 1, batch_size=5)
+    assert _equal(first, task.train_batch(3, seed=seed, batch_size=8))
+    assert _equal(first, build_task(task.kind, task.options).train_batch(3, seed=seed, batch_size=8))
+
+
+def law_a_batch_may_be_overwritten(task: Task, seed: int) -> None:
+    """Whoever changes a batch in place changes neither its other parts nor the data."""
+
+    def batches() -> tuple[Batch, Batch]:
+        drawn = task.train_batch(3, seed=seed, batch_size=8)
+        return drawn, next(task.evaluation_batches("test", batch_size=64))
+
+    originals = [Batch(b.inputs.clone(), b.targets.clone(), b.mask) for b in batches()]
+    for original, batch in zip(originals, batches(), strict=True):
+        batch.inputs.fill_(-1)
+        assert torch.equal(batch.targets, original.targets)
+        batch.targets.fill_(-1)
+    for original, batch in zip(originals, batches(), strict=True):
+        assert _equal(original, batch)
+
+
+def law_steps_and_seeds_matter(task: Task, seed: int) -> None:
+    batches = [
+        task.train_batch(step, seed=s, batch_size=16) for step in (0, 1, 2) for s in (seed, seed + 1, seed + 2)
+    ]
+    for i, batch in enumerate(batches):
+        assert not any(torch.equal(batch.inputs, other.inputs) for other in batches[:i])
+
+
+def law_evaluation_is_the_same_every_time(task: Task, seed: int) -> None:
+    for split in ("validation", "test"):
+        whole = _joined(task.evaluation_batches(split, batch_size=64))
+        assert _equal(whole, _joined(task.evaluation_batches(split, batch_size=64)))
+        for batch_size in (1 + seed % 13, 17, 10**6):
+            assert _equal(whole, _joined(task.evaluation_batches(split, batch_size=batch_size)))
+
+
+def law_splits_are_disjoint(task: Task, seed: int) -> None:
+    train = {
+        row
+        for step in range(NUM_TRAIN_BATCHES)
+        for row in _rows(task.train_batch(step, seed=seed, batch_size=64))
+    }
+    validation = set(_rows(_joined(task.evaluation_batches("validation", batch_size=64))))
+    test = set(_rows(_joined(task.evaluation_batches("test", batch_size=64))))
+    assert not train & validation
+    assert not train & test
+    assert not validation & test
+
+
+def law_no_held_out_example_comes_twice(task: Task, seed: int) -> None:
+    for split in ("validation", "test"):
+        rows = Counter(_rows(_joined(task.evaluation_batches(split, batch_size=64))))
+        assert set(rows.values()) == {1}
+
+
+def law_uniform_logits_cost_the_logarithm_of_the_outputs(task: Task, seed: int) -> None:
+    expected = math.log(task.signature.num_outputs)
+    for batch in _a_few_batches(task, seed):
+        logits = torch.full(_logits_shape(task, batch), 0.7)
+        assert math.isclose(task.loss(logits, batch).item(), expected, rel_tol=1e-5)
+        total, count = task.tally(logits, batch)["loss"]
+        assert math.isclose(total / count, expected, rel_tol=1e-5)
+
+
+def law_loss_and_tally_agree(task: Task, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for batch in _a_few_batches(task, seed):
+        logits = 3 * torch.randn(_logits_shape(task, batch), generator=generator)
+        loss = task.loss(logits, batch)
+        assert loss.shape == ()
+        total, count = task.tally(logits, batch)["loss"]
+        assert math.isclose(loss.item(), total / count, rel_tol=1e-5)
+
+
+def law_half_precision_logits_are_scored_in_float32(task: Task, seed: int) -> None:
+    batch = task.train_batch(0, seed=seed, batch_size=16)
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(_logits_shape(task, batch), generator=generator).bfloat16()
+    assert torch.equal(task.loss(logits, batch), task.loss(logits.float(), batch))
+    assert task.tally(logits, batch) == task.tally(logits.float(), batch)
+
+
+def law_right_answers_score_best(task: Task, seed: int) -> None:
+    metric = task.metric
+    best = metric.ceiling if metric.ceiling is not None else 0.0
+    for split in ("validation", "test"):
+        for batch in task.evaluation_batches(split, batch_size=64):
+            total, count = task.tally(_sharp_logits(task, batch, batch.targets), batch)[metric.name]
+            assert math.isclose(total / count, best, abs_tol=1e-6)
+            wrong = (batch.targets + 1) % task.signature.num_outputs
+            total, count = task.tally(_sharp_logits(task, batch, wrong), batch)[metric.name]
+            assert total / count < best if metric.higher_is_better else total / count > best
+
+
+def law_tallies_add_up(task: Task, seed: int) -> None:
+    whole = _joined(task.evaluation_batches("test", batch_size=64))
+    logits = torch.randn(_logits_shape(task, whole), generator=torch.Generator().manual_seed(seed))
+    expected = task.tally(logits, whole)
+    assert {task.metric.name, "loss"} <= set(expected)
+    for batch_size in (1, 5, 64):
+        added: Tallies = dict.fromkeys(expected, (0.0, 0.0))
+        start = 0
+        for batch in task.evaluation_batches("test", batch_size=batch_size):
+            part = task.tally(logits[start : start + len(batch.inputs)], batch)
+            added = {name: (a[0] + part[name][0], a[1] + part[name][1]) for name, a in added.items()}
+            start += len(batch.inputs)
+        for name, (total, count) in expected.items():
+            assert added[name][1] == count
+            assert math.isclose(added[name][0], total, rel_tol=1e-5, abs_tol=1e-6)
+
+
+def law_only_positions_that_count_are_scored(task: Task, seed: int) -> None:
+    batch = task.train_batch(0, seed=seed, batch_size=16)
+    logits = torch.randn(_logits_shape(task, batch), generator=torch.Generator().manual_seed(seed))
+    logits.requires_grad_()
+    (gradient,) = torch.autograd.grad(task.loss(logits, batch), logits)
+    felt = gradient.abs().sum(-1) > 0
+    counts = torch.ones_like(felt) if batch.mask is None else batch.mask
+    assert torch.equal(felt, counts)
+    noise = torch.where(counts[..., None], logits.detach(), 5 * logits.detach().roll(1, 0) + 1)
+    assert torch.equal(task.loss(noise, batch), task.loss(logits, batch).detach())
+    assert task.tally(noise, batch) == task.tally(logits.detach(), batch)
+
+
+def law_an_unmasked_target_is_the_next_token(task: Task, seed: int) -> None:
+    if task.signature.kind != "next_token":
+        return
+    assert task.signature.causal
+    for batch in _a_few_batches(task, seed):
+        if batch.mask is None:
+            assert torch.equal(batch.targets[:, :-1], batch.inputs[:, 1:])
+
+
+def law_floors_are_scores_best_last(task: Task, seed: int) -> None:
+    floors = task.floors()
+    values = [floor.value for floor in floors]
+    assert values
+    assert all(math.isfinite(value) for value in values)
+    assert values == sorted(values, reverse=not task.metric.higher_is_better)
+    assert len({floor.name for floor in floors}) == len(floors)
+    assert any(floor.guess for floor in floors)
+    if task.metric.ceiling is not None:
+        assert max(values) <= task.metric.ceiling
+    assert floors == task.floors() == build_task(task.kind, task.options).floors()
+
+
+def law_kind_and_options_rebuild_the_task(task: Task, seed: int) -> None:
+    options = json.loads(json.dumps(task.options))
+    assert options == task.options
+    again = build_task(task.kind, options)
+    assert again is build_task(task.kind, dict(reversed(options.items())))
+    assert (again.digest, again.signature, again.name) == (task.digest, task.signature, task.name)
+    assert (again.description, again.notices) == (task.description, task.notices)
+    assert again.options == task.options
+    for split in ("validation", "test"):
+        mine, its = (_joined(t.evaluation_batches(split, batch_size=64)) for t in (task, again))
+        assert _equal(mine, its)
+
+
+LAWS: tuple[Callable[[Task, int], None], ...] = tuple(
+    law for name, law in sorted(globals().items()) if name.startswith("law_")
+)
+
+
+def _a_few_batches(task: Task, seed: int) -> Iterator[Batch]:
+    for step in (0, 1, seed % 1000):
+        yield task.train_batch(step, seed=seed, batch_size=16)
+    yield from task.evaluation_batches("validation", batch_size=32)
+    yield from task.evaluation_batches("test", batch_size=32)
+
+
+def _logits_shape(task: Task, batch: Batch) -> tuple[int, ...]:
+    return (*batch.targets.shape, task.signature.num_outputs)
+
+
+def _sharp_logits(task: Task, batch: Batch, answers: Tensor) -> Tensor:
+    return torch.zeros(_logits_shape(task, batch)).scatter_(-1, answers[..., None], SHARP)
+
+
+def _joined(batches: Iterator[Batch]) -> Batch:
+    parts = list(batches)
+    masks = [part.mask for part in parts if part.mask is not None]
+    return Batch(
+        torch.cat([part.inputs for part in parts]),
+        torch.cat([part.targets for part in parts]),
+        torch.cat(masks) if masks else None,
+    )
+
+
+def _rows(batch: Batch) -> list[bytes]:
+    return [row.numpy().tobytes() for row in batch.inputs]
+
+
+def _equal(one: Batch, other: Batch) -> bool:
+    if (one.mask is None) != (other.mask is None):
+        return False
+    masks_agree = one.mask is None or (other.mask is not None and torch.equal(one.mask, other.mask))
+    return torch.equal(one.inputs, other.inputs) and torch.equal(one.targets, other.targets) and masks_agree

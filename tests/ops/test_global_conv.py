@@ -1,0 +1,55 @@
+"""What the door turns away, in words that name the fix."""
+
+import re
+
+import pytest
+import torch
+
+from globalconv.errors import InputError
+from globalconv.ops import available_backends, global_conv
+
+X, TAPS = torch.ones(2, 8, 6), torch.ones(6, 5)
+
+
+@pytest.mark.parametrize(
+    ("x", "taps", "mode", "says"),
+    [
+        (X[0], TAPS, "causal", "x must be (batch, length, channels), and its shape is (8, 6)"),
+        (X, TAPS[0], "causal", "taps must be (channels, num_taps)"),
+        (X[:0], TAPS, "causal", "no dimension of x may be 0, and its shape is (0, 8, 6)"),
+        (X[:, :0], TAPS, "causal", "no dimension of x may be 0"),
+        (X, TAPS[:, :0], "causal", "no dimension of taps may be 0"),
+        (X.long(), TAPS, "causal", "x has dtype torch.int64: use one of torch.float32"),
+        (X, TAPS.to(torch.complex64), "causal", "taps has dtype torch.complex64"),
+        (X, TAPS.to("meta"), "causal", "x is on cpu and taps on meta: move one, taps.to(x.device)"),
+        (X, TAPS[:4], "causal", "must divide the last of x, one of 1, 2, 3, 6"),
+        (X, TAPS.T, "causal", "transposed, perhaps?"),
+        (X, torch.ones(6, 12), "causal", None),
+        (X, torch.ones(6, 9), "circular", "Cut the filter to taps[:, :8], or use mode 'causal'"),
+        (
+            X,
+            torch.ones(6, 4),
+            "bidirectional",
+            "odd number of taps, 2K-1 for the lags -(K-1) to K-1, and 4 is even",
+        ),
+        (X, TAPS, "casual", "unknown mode 'casual'. Did you mean 'causal'?"),
+    ],
+)
+def test_door(x, taps, mode, says):
+    if says is None:
+        assert global_conv(x, taps, mode=mode).shape == x.shape
+        return
+    with pytest.raises(InputError, match=re.escape(says)):
+        global_conv(x, taps, mode=mode)
+
+
+def test_unknown_backend_is_turned_away_with_the_nearest():
+    with pytest.raises(InputError, match="unknown backend 'spectrum'. Did you mean 'spectral'"):
+        global_conv(X, TAPS, mode="causal", backend="spectrum")
+
+
+@pytest.mark.parametrize("backend", [None, *(status.name for status in available_backends())])
+def test_shapes_without_values(backend):
+    y = global_conv(X.to("meta"), TAPS.to("meta"), mode="causal", backend=backend)
+    assert y.shape == X.shape
+    assert y.device.type == "meta"
