@@ -118,7 +118,7 @@ class _LiveBytes(TorchDispatchMode):
     """Follows storages from the operation that made them to the end of their last tensor."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()

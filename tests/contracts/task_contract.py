@@ -69,7 +69,9 @@ def law_a_batch_may_be_overwritten(task: Task, seed: int) -> None:
 
 def law_steps_and_seeds_matter(task: Task, seed: int) -> None:
     batches = [
-        task.train_batch(step, seed=s, batch_size=16) for step in (0, 1, 2) for s in (seed, seed + 1, seed + 2)
+        task.train_batch(step, seed=s, batch_size=16)
+        for step in (0, 1, 2)
+        for s in (seed, seed + 1, seed + 2)
     ]
     for i, batch in enumerate(batches):
         assert not any(torch.equal(batch.inputs, other.inputs) for other in batches[:i])

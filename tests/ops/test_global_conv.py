@@ -44,7 +44,7 @@ def test_door(x, taps, mode, says):
 
 
 def test_unknown_backend_is_turned_away_with_the_nearest():
-    with pytest.raises(InputError, match="unknown backend 'spectrum'. Did you mean 'spectral'"):
+    with pytest.raises(InputError, match=r"unknown backend 'spectrum'. Did you mean 'spectral'"):
         global_conv(X, TAPS, mode="causal", backend="spectrum")
 
 

@@ -89,6 +89,23 @@ def test_func_transforms(backend, mode, generator):
     torch.testing.assert_close(torch.einsum("tcgs,gs->tc", of_taps, taps), together[0])
 
 
+@pytest.mark.slow
+@each_backend
+@each_mode
+def test_compiles_to_one_graph(backend, mode, generator):
+    torch.compiler.reset()  # each case is a graph of its own, and PyTorch keeps only so many of one function
+    x = torch.randn(2, 9, 4, generator=generator, requires_grad=True)
+    taps = torch.randn(2, 5, generator=generator, requires_grad=True)
+    for name in (backend, None):
+
+        def op(x: Tensor, taps: Tensor, name: str | None = name) -> Tensor:
+            return global_conv(x, taps, mode=mode, backend=name)
+
+        results = [f(x, taps) for f in (op, torch.compile(op, backend="aot_eager", fullgraph=True))]
+        torch.testing.assert_close(*results)
+        torch.testing.assert_close(*(torch.autograd.grad(y.square().sum(), (x, taps)) for y in results))
+
+
 @each_backend
 @each_mode
 @pytest.mark.parametrize("half", HALF, ids=str)

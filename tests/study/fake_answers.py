@@ -127,7 +127,7 @@ def _because(verdict: ArmVerdict, name: str) -> str:
         "rival": "All others are measured against this arm.",
         "better": f"The whole interval of {name} lies above +0.01: better by more than the margin.",
         "not worse": f"The whole interval of {name} lies above −0.01: worse by less than the margin at most.",
-        "worse": f"The whole interval of {name} lies below −0.01, it had plateaued, and its best learning rate is inside the grid.",
+        "worse": f"The whole interval of {name} lies below −0.01, and it had plateaued.",
         "undecided": f"The interval of {name} reaches from below −0.01 to above +0.01.",
     }[verdict]
 
@@ -191,7 +191,7 @@ def digits(random: Random, *, rates: bool = False) -> TaskAnswer:
     swept = _sweep if rates else _not_swept
     arms = [
         arm("attention", estimate(0.707, 0.03), None, "rival", random=random, seconds=11.2, rate=2.2,
-            plateaued=False, flags=["not plateaued"], rates=swept(0.003, 0.71), because="All others are measured against this arm."),
+            plateaued=False, flags=["not plateaued"], rates=swept(0.003, 0.71)),
         arm("global_conv", estimate(0.967, 0.008), estimate(0.260, 0.032), "better", random=random, seconds=7.1,
             learning_rate=0.01, rates=swept(0.01, 0.967)),
         arm("gated_conv", estimate(0.987, 0.003), estimate(0.280, 0.034), "better", random=random, seconds=9.0,
@@ -206,7 +206,9 @@ def digits(random: Random, *, rates: bool = False) -> TaskAnswer:
         "Yes: on digits a convolution as long as the sequence replaces attention (accuracy 0.967 against 0.707).",
         description="1797 handwritten digits of 8 × 8 pixels (scikit-learn), read as 64 pixel tokens.",
         floors=[("most frequent class", 0.101), ("logistic regression", 0.953), ("nearest neighbour", 0.981)],
-        notices=["No network but gated_conv passes the nearest neighbour: read this task as a check, not as a proof."],
+        notices=[
+            "No network but gated_conv passes the nearest neighbour: read this task as a check, not as a proof."
+        ],
     )
 
 
@@ -220,7 +222,9 @@ def text(random: Random) -> TaskAnswer:
             "bits_other": estimate(mean * 1.18, 0.015),
             "next_byte_accuracy": estimate(1 - mean / 5, 0.004),
         }
-        return arm(name, estimate(mean, 0.012), difference, verdict, random=random, start=7.5, extra=extra, **rest)
+        return arm(
+            name, estimate(mean, 0.012), difference, verdict, random=random, start=7.5, extra=extra, **rest
+        )
 
     arms = [
         bits("attention", 2.384, "rival", None, recall=1.21, seconds=62.0, learning_rate=0.01, rate=3.0,
@@ -255,7 +259,7 @@ def recall(random: Random) -> TaskAnswer:
         arm("global_conv", estimate(0.310, 0.01), estimate(-0.687, 0.011), "worse", random=random, seconds=12.1),
         arm("gated_conv", estimate(0.251, 0.04), estimate(-0.746, 0.042), "undecided", random=random, seconds=17.3,
             plateaued=False, flags=["not plateaued", "missing seeds"], diverged=[2], rate=1.0,
-            because="Worse so far, but it was still learning when the steps ran out: no arm loses for want of training."),
+            because="Worse so far, but it was still learning when the steps ran out."),
         arm("hybrid", estimate(0.999, 0.001), estimate(0.002, 0.003), "not worse", random=random, seconds=13.2,
             mixers=("global_conv", "attention"), rate=6.0),
     ]  # fmt: skip
@@ -263,7 +267,7 @@ def recall(random: Random) -> TaskAnswer:
         "recall",
         arms,
         "hybrid",
-        "Not alone: on recall a convolution needs one attention layer beside it, and then is not worse (0.999 against 0.997).",
+        "Not alone: on recall a convolution needs one attention layer beside it (0.999 against 0.997).",
         length=32,
         causal=True,
         description="Key-value pairs and a question: which value followed this key? Made fresh for each batch.",
@@ -280,7 +284,8 @@ def _sweep(best: float, value: float, *, higher: bool = True) -> list[RatePoint]
     sign = 1 if higher else -1
     values = [value - sign * 0.12, value, value - sign * 0.06, None]
     return [
-        RatePoint(learning_rate=best * factor, value=one) for factor, one in zip((0.3, 1, 3, 10), values, strict=True)
+        RatePoint(learning_rate=best * factor, value=one)
+        for factor, one in zip((0.3, 1, 3, 10), values, strict=True)
     ]
 
 
@@ -311,14 +316,18 @@ def cost(random: Random) -> CostAnswer:
             one("attention", lambda n: 2e-4 + 4e-6 * n + 4.2e-9 * n * n, 8192, "16384 would take more than 2 s a pass"),
             one("global_conv", lambda n: 3e-4 + 2.2e-6 * n, 32768),
             one("gated_conv", lambda n: 4e-4 + 4.4e-6 * n, 32768),
-            one("token_mlp", lambda n: 1e-4 + 2e-7 * n + 2.1e-9 * n * n, 16384, "its parameters would not fit in memory at 32768"),
+            one("token_mlp", lambda n: 1e-4 + 2e-7 * n + 2.1e-9 * n * n, 16384, "no memory for 32768"),
         ],
-        crossover="From a length of 128 on, one global_conv is faster than one attention layer here; at 8192 it is 17 times as fast.",
+        crossover="From length 128 on, global_conv is faster than attention here; at 8192 it is 17 times as fast.",
     )  # fmt: skip
 
 
 def study(
-    tasks: list[TaskAnswer], *, cost: CostAnswer | None = None, seeds: Sequence[int] = (0, 1, 2), **changes: object
+    tasks: list[TaskAnswer],
+    *,
+    cost: CostAnswer | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    **changes: object,
 ) -> StudyAnswer:
     """A study around ``tasks``; ``changes`` overrides any field."""
     fields = {
@@ -335,7 +344,9 @@ def study(
         "tasks": tasks,
         "cost": cost,
         "cuts": ["Learning rates were not swept on recall: the budget of 15 min did not reach."],
-        "failures": ["recall / gated_conv / seed 2 diverged at step 210 and was run again at a third of the rate."],
+        "failures": [
+            "recall / gated_conv / seed 2 diverged at step 210 and was run again at a third of the rate."
+        ],
         "environment": {
             "globalconv": "0.1.0",
             "torch": "2.13.0+cpu",
@@ -386,7 +397,9 @@ def diverged(seed: int = 0) -> StudyAnswer:
             flags=["diverged runs", "missing seeds"], because="No run finished."),
         arm("gated_conv", estimate(0.10, 0.02), estimate(-0.01, 0.02), "undecided", random=random),
     ]  # fmt: skip
-    one = task("noise", arms, "nothing learned", "No arm passes the floor.", floors=[("most frequent class", 0.12)])
+    one = task(
+        "noise", arms, "nothing learned", "No arm passes the floor.", floors=[("most frequent class", 0.12)]
+    )
     return study([one])
 
 
@@ -395,7 +408,13 @@ def one_seed(seed: int = 0) -> StudyAnswer:
     random = Random(seed)
     arms = [
         arm("attention", estimate(0.9, num_seeds=1), None, "rival", random=random),
-        arm("global_conv", estimate(0.93, num_seeds=1), estimate(0.03, num_seeds=1), "undecided", random=random),
+        arm(
+            "global_conv",
+            estimate(0.93, num_seeds=1),
+            estimate(0.03, num_seeds=1),
+            "undecided",
+            random=random,
+        ),
     ]
     return study([task("quick look", arms, "undecided", "Undecided: one seed has no interval.")], seeds=(0,))
 
@@ -407,8 +426,23 @@ def hostile(seed: int = 0) -> StudyAnswer:
     long = "a_mixer_with_a_name_that_somebody_found_" + "very_" * 12 + "telling"
     arms = [
         arm("attention", estimate(0.9), None, "rival", random=random),
-        arm(evil, estimate(0.91), estimate(0.01), "not worse", random=random, because=f"{evil} & [bold]more[/bold]"),
-        arm(long, estimate(0.8), estimate(-0.1), "worse", random=random, mixers=[long, evil], flags=[evil, long]),
+        arm(
+            evil,
+            estimate(0.91),
+            estimate(0.01),
+            "not worse",
+            random=random,
+            because=f"{evil} & [bold]more[/bold]",
+        ),
+        arm(
+            long,
+            estimate(0.8),
+            estimate(-0.1),
+            "worse",
+            random=random,
+            mixers=[long, evil],
+            flags=[evil, long],
+        ),
         arm("a$b$ --> ]]>", estimate(0.9), estimate(0.0), "not worse", random=random),
     ]
     tasks = [
@@ -417,7 +451,13 @@ def hostile(seed: int = 0) -> StudyAnswer:
         task("../../etc/passwd", arms, "no", "No [red]again[/red]."),
         task(long, arms, "undecided", long, metric=f"{evil}_metric"),
     ]
-    return study(tasks, question=evil, command=f"globalconv {evil}", cuts=[evil], environment={evil: evil, "path": "/a" * 90})
+    return study(
+        tasks,
+        question=evil,
+        command=f"globalconv {evil}",
+        cuts=[evil],
+        environment={evil: evil, "path": "/a" * 90},
+    )
 
 
 def zero_differences(seed: int = 0) -> StudyAnswer:

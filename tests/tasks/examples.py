@@ -58,7 +58,13 @@ def write_prose(path: Path, rng: np.random.Generator, num: int) -> Path:
 def write_csv(path: Path, rng: np.random.Generator, *, classes: tuple[str, ...] = ("a", "b", "c")) -> Path:
     """40 random sequences of length 6 for each class, the class in column ``kind``."""
     rows = [
-        ",".join([*(f"{value:.6f}" for value in rng.normal(size=3)), name, *(f"{v:.6f}" for v in rng.normal(size=3))])
+        ",".join(
+            [
+                *(f"{value:.6f}" for value in rng.normal(size=3)),
+                name,
+                *(f"{v:.6f}" for v in rng.normal(size=3)),
+            ]
+        )
         for name in classes
         for _ in range(40)
     ]

@@ -53,7 +53,8 @@ def choose_backend(*, device: str, dtype: torch.dtype, length: int, num_taps: in
         for b in able
         if b is not chosen
     }
-    return Choice(chosen.name, chosen.merit, obstacles | slower)
+    reason = "nothing faster can run this here" if chosen.outrun(facts) else chosen.merit
+    return Choice(chosen.name, reason, obstacles | slower)
 
 
 def backend_for(name: str | None, facts: Facts) -> Backend:
@@ -79,6 +80,7 @@ def _choose(facts: Facts) -> tuple[Backend, list[Backend], dict[str, str]]:
     """The default backend, all that are able, and what stands in the way of the others."""
     obstacles = {b.name: why for b in BACKENDS if (why := b.unavailable() or b.refusal(facts))}
     able = [b for b in BACKENDS if b.name not in obstacles]
-    assert able, "the direct sum can compute everything"
+    # Not "assert able": torch.compile cannot follow the truth of a list.
+    assert len(able) > 0, "the direct sum can compute everything"
     chosen = next((b for b in able if b.outrun(facts) is None), able[-1])
     return chosen, able, obstacles

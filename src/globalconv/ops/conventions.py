@@ -1,8 +1,8 @@
 """Other people's filters as taps in lag order, and back.
 
 Lag order: tap s multiplies the input s steps *earlier*. Deep learning mostly writes correlations, whose
-weight number j multiplies an input j steps *later*. None of these functions copies more than it must,
-and all are differentiable.
+weight number j multiplies an input j steps *later*. All functions here are
+differentiable.
 """
 
 import torch
@@ -16,8 +16,7 @@ def taps_from_correlation(weights: Tensor) -> Tensor:
     """Circular taps h[s] = W[(-s) mod L] that compute y[t] = sum_t' W[t'] x[(t'+t) mod L].
 
     ``weights`` is (G, L), as long as the sequence: a shorter W ends in zeros, and they must be there.
-    Returns (G, L). Applied twice it gives the weights back. The same taps are those of the adjoint
-    (transposed) convolution.
+    Returns (G, L). It is its own inverse, and of taps it makes those of the adjoint (transposed) layer.
     """
     _check_filters(weights, "weights")
     return torch.cat([weights[:, :1], weights[:, 1:].flip(1)], dim=1)

@@ -15,7 +15,7 @@ TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Estimate(_Frozen):

@@ -256,10 +256,11 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         flags.append("diverged at every learning rate")
     if found.diverged:
         flags.append(f"{len(found.diverged)} run(s) diverged")
-    sign = 1.0 if task.higher_is_better else -1.0
-    for floor in task.floors:
-        if contender.scores and sign * mean(contender.scores.values()) < sign * floor.value:
-            flags.append(f"below the floor '{floor.name}' ({floor.value:.3f})")
+    if contender.scores:
+        sign = 1.0 if task.higher_is_better else -1.0
+        score = mean(contender.scores.values())
+        missed = [floor for floor in task.floors if sign * score < sign * floor.value]
+        flags += [f"does not reach the floor '{f.name}' ({f.value:.3f})" for f in missed[:1]]
     return flags
 
 

@@ -1,6 +1,6 @@
 """Decide, before any training, what a study trains: arms, sizes, steps, rates, seeds, within a budget."""
 
-import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ import globalconv
 from globalconv.errors import InputError
 from globalconv.study.answer import FloorAnswer
 from globalconv.study.arms import DEFAULT_ARMS, mixers_of
+from globalconv.study.budget import Load, fit_budget
 from globalconv.study.build import RIVAL_MLP_RATIO, TOLERANCE, match_mlp_width, sizes
 from globalconv.study.presets import ANY_ARM_RATE, SERIOUS_BUDGET_SECONDS, Preset, preset_for
 from globalconv.study.spec import (
@@ -22,21 +23,11 @@ from globalconv.study.spec import (
     TaskPlan,
     WarmUp,
 )
-from globalconv.study.sweep import START_SIZE, first_grid
+from globalconv.study.sweep import first_grid
 from globalconv.tasks import Task, build_task, resolve_task
 from globalconv.training.settings import TrainingSettings
 
 DEFAULT_TASKS = ("recall", "digits", "text")
-FEWEST_SEEDS = 3
-COST_SECONDS = 12.0
-"""Set aside for the cost curves and the report."""
-WIDENING = 1.3
-"""Runs of a sweep, over those of its first grid: some grids widen."""
-PARALLEL_EFFICIENCY = 0.9
-"""Two runs side by side do not run quite twice as fast, and the last one runs alone."""
-LADDER = tuple(2 ** (k / 2) for k in range(6, -9, -1))
-"""Factors by which all steps may be scaled, from 8 down to 1/16."""
-
 WarmUps = Callable[[Sequence[RunSpec]], list[WarmUp]]
 
 
@@ -62,6 +53,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     ``warm_ups`` times each arm for a few steps. Raises InputError for anything that cannot be run,
     naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps.
     """
+    started = time.monotonic()
     drafts = [_draft(name, request) for name in request.tasks or DEFAULT_TASKS]
     names = [draft.choice.name for draft in drafts]
     if len(set(names)) != len(names):
@@ -74,11 +66,24 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     measured = iter(warm_ups(specs))
     costs = {draft.choice.name: {arm: next(measured) for arm in draft.models} for draft in drafts}
 
-    # The floors are scored while nothing else runs: the clock of the plan starts after them.
     floors = {draft.choice.name: draft.task.floors() for draft in drafts}
-    steps_fixed = request.steps is not None
-    scale, seeds, estimated, cuts = _fit_budget(
-        drafts, costs, request, seeds=seeds, sweep=sweep, workers=workers, steps_fixed=steps_fixed
+    loads = [
+        Load(
+            seconds_per_step=cost.seconds_per_step,
+            seconds_of_evaluations=(draft.preset.evaluations + 2) * cost.seconds_per_evaluation,
+            steps=_steps(draft, arm, costs[draft.choice.name], request),
+        )
+        for draft in drafts
+        for arm, cost in costs[draft.choice.name].items()
+    ]
+    fitted = fit_budget(
+        loads,
+        available=request.budget_seconds - (time.monotonic() - started),
+        workers=workers,
+        sweep=sweep,
+        seeds=seeds,
+        fixed_seeds=request.seeds is not None,
+        fixed_steps=request.steps is not None,
     )
     return StudyPlan(
         globalconv_version=globalconv.__version__,
@@ -86,14 +91,16 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,
         tasks=tuple(
-            _task_plan(d, costs[d.choice.name], floors[d.choice.name], request, scale=scale, sweep=sweep)
+            _task_plan(
+                d, costs[d.choice.name], floors[d.choice.name], request, scale=fitted.scale, sweep=sweep
+            )
             for d in drafts
         ),
         sweep=sweep,
-        seeds=tuple(range(seeds)),
+        seeds=tuple(range(fitted.seeds)),
         workers=workers,
-        estimated_seconds=estimated,
-        cuts=tuple(cuts),
+        estimated_seconds=fitted.seconds,
+        cuts=fitted.cuts,
     )
 
 
@@ -173,76 +180,15 @@ def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
     )
 
 
-def _steps_of(draft: _Draft, arm: str, costs: dict[str, WarmUp], request: StudyRequest, scale: float) -> int:
+def _steps(
+    draft: _Draft, arm: str, costs: dict[str, WarmUp], request: StudyRequest, *, scale: float = 1.0
+) -> int:
     """The steps of an arm: everyone's, or as many as fit in the rival's seconds."""
     steps = max(1, round(draft.steps * scale))
     if request.match == "seconds":
-        steps = max(1, round(steps * costs[request.rival].seconds_per_step / costs[arm].seconds_per_step))
+        rival = costs[request.rival]
+        steps = max(1, round(steps * rival.seconds_per_step / costs[arm].seconds_per_step))
     return steps
-
-
-def _core_seconds(
-    drafts: list[_Draft],
-    costs: dict[str, dict[str, WarmUp]],
-    request: StudyRequest,
-    *,
-    scale: float,
-    runs: float,
-) -> float:
-    """Seconds on one core of ``runs`` runs of every arm of every task."""
-    total = 0.0
-    for draft in drafts:
-        for arm, cost in costs[draft.choice.name].items():
-            steps = _steps_of(draft, arm, costs[draft.choice.name], request, scale)
-            total += steps * cost.seconds_per_step
-            total += (draft.preset.evaluations + 2) * cost.seconds_per_evaluation
-    return runs * total
-
-
-def _fit_budget(
-    drafts: list[_Draft],
-    costs: dict[str, dict[str, WarmUp]],
-    request: StudyRequest,
-    *,
-    seeds: int,
-    sweep: bool,
-    workers: int,
-    steps_fixed: bool,
-) -> tuple[float, int, float, list[str]]:
-    """The scale of the steps and the number of seeds that fit; the seconds they take; what was cut."""
-    available = request.budget_seconds - COST_SECONDS
-    speed = workers * PARALLEL_EFFICIENCY
-
-    def seconds(scale: float, num_seeds: int) -> float:
-        runs = num_seeds + (START_SIZE * WIDENING if sweep else 0)
-        return _core_seconds(drafts, costs, request, scale=scale, runs=runs) / speed
-
-    if steps_fixed:
-        scales: tuple[float, ...] = (1.0,)
-    else:
-        most = 8.0 if request.budget_seconds != 300.0 or request.tasks else 1.0
-        scales = tuple(s for s in LADDER if s <= most)
-    choices = [seeds] if request.seeds else sorted({seeds, FEWEST_SEEDS}, reverse=True)
-    for num_seeds in choices:
-        # Fewer steps than a third of the usual cost more knowledge than two seeds of five do.
-        least = 0.3 if num_seeds > choices[-1] else 0.0
-        for scale in scales:
-            if scale >= least and seconds(scale, num_seeds) <= available:
-                return scale, num_seeds, seconds(scale, num_seeds), _cuts(seeds, num_seeds, scale)
-    needed = seconds(scales[-1], choices[-1]) + COST_SECONDS
-    raise InputError(
-        f"--budget {request.budget_seconds:.0f}s is too small: the least this study needs here is about "
-        f"{math.ceil(needed)}s. Raise it, or name fewer tasks, arms or seeds, or smaller sizes."
-    )
-
-
-def _cuts(asked_seeds: int, seeds: int, scale: float) -> list[str]:
-    cuts = []
-    if seeds < asked_seeds:
-        cuts.append(f"{seeds} seeds instead of {asked_seeds}, to fit the budget.")
-    if scale < 1:
-        cuts.append(f"Every run was planned with {scale:.0%} of the usual steps, to fit the budget.")
-    return cuts
 
 
 def _task_plan(
@@ -259,11 +205,11 @@ def _task_plan(
     arms = []
     rival_sizes = sizes(draft.models[request.rival], task.signature)
     rival_seconds = (
-        _steps_of(draft, request.rival, costs, request, scale) * costs[request.rival].seconds_per_step
+        _steps(draft, request.rival, costs, request, scale=scale) * costs[request.rival].seconds_per_step
     )
     for arm, model in draft.models.items():
         parameters, flops = sizes(model, task.signature)
-        steps = _steps_of(draft, arm, costs, request, scale)
+        steps = _steps(draft, arm, costs, request, scale=scale)
         matched = {
             "parameters": parameters / rival_sizes[0],
             "flops": flops / rival_sizes[1],

@@ -1,6 +1,6 @@
 """Where a study starts from on each kind of task: sizes, steps, and learning rates with their source."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SERIOUS_BUDGET_SECONDS = 1800.0
@@ -98,6 +98,15 @@ QUICK: dict[str, Preset] = {
 }
 
 
+SERIOUS: dict[str, Preset] = QUICK | {
+    "recall": replace(
+        QUICK["recall"], steps=2000, options={"vocabulary": 128, "length": 64, "num_pairs": 8}, source=None
+    ),
+    "digits": replace(QUICK["digits"], steps=1200, source=None),
+    "text": replace(QUICK["text"], width=128, depth=4, heads=4, steps=800, source=None),
+}
+
+
 def preset_for(kind: str, budget_seconds: float) -> Preset:
     """The preset of a task's kind at this budget."""
-    return QUICK[kind]
+    return (SERIOUS if budget_seconds >= SERIOUS_BUDGET_SECONDS else QUICK)[kind]

@@ -45,7 +45,7 @@ def answer_in_words(task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer],
         return "Undecided: not enough runs finished."
     best = _best([arm for arm in others if not attends(arm.mixers)] or others, task)
     return (
-        f"Undecided: {best.arm} reaches {_score(best, task)} against {rival}'s {score}, but {best.because}"
+        f"Undecided: {best.arm} reaches {_score(best, task)} against {score} of {rival}: {best.because}"
         f"{_what_would_decide(best)}."
     )
 

@@ -84,11 +84,12 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
         return ArmJudgement("undecided", because, difference, 3 - len(differences))
 
     difference = estimate(differences)
-    assert difference.low is not None and difference.high is not None
+    assert difference.low is not None
+    assert difference.high is not None
     margin = yardstick.margin
     if difference.high < -margin:
         if arm.excuse:
-            return ArmJudgement("undecided", f"it is behind, but {arm.excuse}", difference)
+            return ArmJudgement("undecided", f"behind, but {arm.excuse}", difference)
         return ArmJudgement("worse", f"the whole interval lies below -{margin:g}", difference)
     if difference.low <= -margin:
         return ArmJudgement(
@@ -98,7 +99,7 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
             further_seeds(differences, -margin),
         )
     if rival.excuse and not _unbeatable(arm, yardstick):
-        return ArmJudgement("undecided", f"it is level or ahead, but {rival.excuse}", difference)
+        return ArmJudgement("undecided", f"level or ahead, but {rival.excuse}", difference)
     if difference.low > 0 and not rival.excuse:
         return ArmJudgement("better", "the whole interval lies above 0", difference)
     because = f"the whole interval lies above -{margin:g}"

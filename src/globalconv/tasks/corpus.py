@@ -15,8 +15,9 @@ MAX_BYTES = 4_500_000
 ENOUGH_FILES = 20
 HELD_OUT = 20
 """One part in twenty is the validation split, and another the test split."""
-LARGEST = 0.25
-"""The largest part of a held-out split that is one file, so that no file sets the score alone."""
+LARGEST = (0.25, 0.5, 1.0)
+"""How large a file may be, as part of the split it is held out for; the smallest that works is taken, so
+that no file sets the score alone where there is a choice."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
             f"{source} holds {total} bytes of text, too little for a length of {window - 1}: give at least "
             f"{needed} bytes, so that 5 % can be held out twice{shorter}."
         )
-    splits = _by_file(texts.contents, window) if len(texts.contents) >= ENOUGH_FILES else None
+    candidates = (_by_file(texts.contents, window, largest) for largest in LARGEST)
+    splits = next(filter(None, candidates), None) if len(texts.contents) >= ENOUGH_FILES else None
     how = "position" if splits is None else "whole files"
     train, validation, test = splits or _by_position(b"".join(texts.contents))
     num_files = len(texts.contents)
@@ -68,7 +70,9 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
     return Corpus(arrays[0], arrays[1], arrays[2], description, texts.notices)
 
 
-def _by_file(contents: tuple[bytes, ...], window: int) -> tuple[bytes, bytes, bytes] | None:
+def _by_file(
+    contents: tuple[bytes, ...], window: int, largest: float
+) -> tuple[bytes, bytes, bytes] | None:
     """Train, validation and test; None where the files' sizes allow no split near 90 : 5 : 5.
 
     The files come in a random order already, so the first that fit are a fair choice.
@@ -78,7 +82,7 @@ def _by_file(contents: tuple[bytes, ...], window: int) -> tuple[bytes, bytes, by
     sizes = dict.fromkeys(held, 0)
     train = []
     for content in contents:
-        wanting = [name for name in held if sizes[name] < goal and len(content) <= LARGEST * goal]
+        wanting = [name for name in held if sizes[name] < goal and len(content) <= largest * goal]
         if wanting:
             held[wanting[0]].append(content)
             sizes[wanting[0]] += len(content)

@@ -54,7 +54,7 @@ def read_texts(path: Path | None, *, max_bytes: int) -> Texts:
         )
     if len(content) == size:
         return Texts((content,), ())
-    return Texts((content,), (f"Only the first {max_bytes / 1e6:g} of {size / 1e6:.1f} MB are used.",))
+    return Texts((content,), (f"Only the first {max_bytes / 1e6:.3g} of {size / 1e6:.3g} MB are used.",))
 
 
 def _read_standard_library(max_bytes: int) -> Texts:
@@ -81,7 +81,7 @@ def _read_folder(root: Path, max_bytes: int) -> Texts:
         notices.append(f"Skipped of {num_seen} files: {', '.join(counts)}.")
     if num_seen < len(files):
         notices.append(
-            f"Only {max_bytes / 1e6:g} MB are used, from {num_seen} of {len(files)} files "
+            f"Only {max_bytes / 1e6:.3g} MB are used, from {num_seen} of {len(files)} files "
             "(the same random choice every time)."
         )
     return Texts(texts, tuple(notices))

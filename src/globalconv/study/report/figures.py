@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import fill
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -15,16 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from globalconv.study.answer import StudyAnswer, TaskAnswer
+from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
+from globalconv.study.report.face import Looks
+from globalconv.study.report.intervals import plot_differences, plot_split
 from globalconv.study.report.palette import VERDICT_TONES, Look, light, looks_of
-from globalconv.study.report.plots import (
-    Axis,
-    Looks,
-    plot_cost,
-    plot_curves,
-    plot_differences,
-    plot_rates,
-    plot_split,
-)
 from globalconv.study.report.svg import house_style, inline, to_png, to_svg
 from globalconv.study.report.wording import (
     SPLITS,
@@ -81,6 +76,7 @@ class Group:
     """The arms to explain; empty where the panels name them themselves."""
 
 
+_MARGIN = 0.14
 CURVE = Frame(2.95, 2.3)
 RATES = replace(CURVE, top=0.16)
 COST = Frame(3.5, 2.7, left=0.8, top=0.16)
@@ -102,7 +98,7 @@ def groups_of(task: TaskAnswer, looks: Looks) -> list[Group]:
         panels = [Panel("rates", partial(plot_rates, task=task, looks=looks), alt, "")]
         groups.append(Group("rates", f"{name}: learning rates", RATES, panels, arms))
     if has_split(task):
-        bars = Frame(2.5, 0.42 * len(arms) + 0.1, left=1.4, indent=0.14)
+        bars = Frame(2.5, 0.42 * len(arms) + 0.1, left=1.4, indent=_MARGIN)
         panels = [_split(task, split, looks) for split in SPLITS]
         groups.append(Group("recall", f"{name}: what the context repeats, and the rest", bars, panels))
     return groups
@@ -160,9 +156,7 @@ def _summary(answer: StudyAnswer, looks: Looks) -> Figure:
     panels = [_difference(task, looks, num_rows=rows) for task in answer.tasks]
     seeds = f"{len(answer.seeds)} seed" + "s" * (len(answer.seeds) != 1)
     note = f"Test split, paired by seed. Line: 95 % interval over {seeds}. Grey band: too small to matter."
-    if len(panels) == 1:
-        note = note.replace(". ", ".\n", 1)
-    return _sheet(_rows(rows), panels, title=shortened(answer.question, 28 * min(len(panels), 3)), note=note, ruled=True)
+    return _sheet(_rows(rows), panels, title=shortened(answer.question, 160), note=note, ruled=True)
 
 
 def _sheet(
@@ -174,39 +168,31 @@ def _sheet(
     legend: dict[str, Look] | None = None,
     ruled: bool = False,
 ) -> Figure:
-    """The panels, at most three beside each other, under a title, a note and a legend."""
+    """The panels, at most three beside each other, under a title, a note and a legend; lengths in inches."""
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     panel_width, panel_height = frame.size
     width = columns * panel_width
+    # Type of 14 and 10.5 points: about 7 and 11 letters an inch.
+    title, note = (
+        fill(words, int(letters * width), break_on_hyphens=False)
+        for words, letters in ((title, 7), (note, 11.3))
+    )
     in_a_row = max(1, int(width / (0.7 + 0.09 * max(map(len, legend))))) if legend else 1
-    heads = [0.38 * bool(title), 0.22 * (note.count("\n") + 1) * bool(note)]
-    heads.append(0.24 * math.ceil(len(legend or ()) / in_a_row))
-    height = rows * panel_height + sum(heads) + (0.22 if ruled else 0.1) * any(heads)
+    title_height = 0.28 * len(title.splitlines()) + 0.1 * bool(title)
+    note_height = 0.22 * len(note.splitlines())
+    head = title_height + note_height + 0.24 * math.ceil(len(legend or ()) / in_a_row)
+    height = rows * panel_height + head + (0.22 if ruled else 0.1) * (head > 0)
     figure = Figure(figsize=(width, height))
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
-        left = column * panel_width
-        bottom = (rows - 1 - row) * panel_height
-        place = (left + frame.left) / width, (bottom + frame.bottom) / height
-        panel.plot(figure.add_axes((*place, frame.width / width, frame.height / height)))
         # Measured from below, where the panels start, so that no head can shift them.
-        line = {"y": (bottom + panel_height - 0.13) / height, "va": "top", "fontweight": "bold"}
-        start = frame.left if frame.indent is None else frame.indent
-        figure.text((left + start) / width, s=panel.title, fontsize=12, color=light("ink"), **line)
-        if ruled:
-            ends = [(left + 0.14) / width, (left + panel_width - 0.14) / width]
-            level = [(bottom + panel_height) / height] * 2
-            figure.add_artist(Line2D(ends, level, color=light("rule"), linewidth=1))
-        word, tone = panel.badge
-        figure.text(
-            (left + panel_width - 0.14) / width, s=word, ha="right", fontsize=11.5, color=light(tone), **line
-        )
-    top = height - 0.12
-    figure.text(0.14 / width, top / height, title, va="top", fontsize=14, fontweight="bold", color=light("ink"))
-    top -= heads[0]
-    figure.text(0.14 / width, top / height, note, va="top", fontsize=10.5, color=light("muted"), linespacing=1.4)
-    top -= heads[1]
+        _place(figure, panel, frame, column * panel_width, (rows - 1 - row) * panel_height, ruled=ruled)
+    left, top = _MARGIN / width, height - 0.12
+    figure.text(left, top / height, title, va="top", fontsize=14, fontweight="bold", color=light("ink"))
+    top -= title_height
+    figure.text(left, top / height, note, va="top", fontsize=10.5, color=light("muted"), linespacing=1.4)
+    top -= note_height
     if legend:
         figure.legend(
             [Line2D([], [], color=look.color, marker=look.marker, linewidth=1.8) for look in legend.values()],
@@ -223,8 +209,32 @@ def _sheet(
     return figure
 
 
+def _place(figure: Figure, panel: Panel, frame: Frame, left: float, bottom: float, *, ruled: bool) -> None:
+    """Draw one panel with its lower left corner at (left, bottom), in inches."""
+    width, height = figure.get_size_inches()
+    panel_width, panel_height = frame.size
+    place = ((left + frame.left) / width, (bottom + frame.bottom) / height)
+    panel.plot(figure.add_axes((*place, frame.width / width, frame.height / height)))
+    start = left + (frame.left if frame.indent is None else frame.indent)
+    end = left + panel_width - _MARGIN
+    line = (bottom + panel_height - 0.13) / height
+    word, tone = panel.badge
+    figure.text(
+        start / width, line, panel.title, va="top", fontsize=12, fontweight="bold", color=light("ink")
+    )
+    figure.text(
+        end / width, line, word, va="top", ha="right", fontsize=11.5, fontweight="bold", color=light(tone)
+    )
+    if ruled:
+        ends = [(left + _MARGIN) / width, end / width]
+        level = [(bottom + panel_height) / height] * 2
+        figure.add_artist(Line2D(ends, level, color=light("rule"), linewidth=1))
+
+
 def _rows(num_rows: int) -> Frame:
-    return Frame(1.75, 0.46 * max(num_rows, 1) + 0.1, left=1.36, right=1.1, bottom=0.62, top=0.66, indent=0.14)
+    return Frame(
+        1.75, 0.46 * max(num_rows, 1) + 0.1, left=1.36, right=1.1, bottom=0.62, top=0.66, indent=_MARGIN
+    )
 
 
 def _difference(task: TaskAnswer, looks: Looks, *, num_rows: int | None = None) -> Panel:
@@ -252,7 +262,9 @@ def _curve(task: TaskAnswer, axis: Axis, looks: Looks) -> Panel:
 
 def _split(task: TaskAnswer, name: str, looks: Looks) -> Panel:
     said = [
-        f"{arm.arm} {plain(arm.extra_metrics[name].mean, 2)}" for arm in task.arms if name in arm.extra_metrics
+        f"{arm.arm} {plain(arm.extra_metrics[name].mean, 2)}"
+        for arm in task.arms
+        if name in arm.extra_metrics
     ]
     alt = f"{task.task}: bits per byte on {SPLITS[name]}: {', '.join(said)}."
     return Panel(name, partial(plot_split, task=task, name=name, looks=looks), alt, SPLITS[name])

@@ -31,7 +31,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         try:
             beside.write_bytes(content)
-            os.replace(beside, path)
+            beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
@@ -48,7 +48,9 @@ def _explained(path: Path, error: OSError) -> InputError:
         fix = "A directory stands where a file is needed: move it, or choose another directory"
     else:
         fix = "Choose a directory that you may write to"
-    return InputError(f"cannot write the report to '{path}' ({error.strerror or error}). {fix}; then run it again.")
+    return InputError(
+        f"cannot write the report to '{path}' ({error.strerror or error}). {fix}; then run it again."
+    )
 
 
 def slugs(names: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context, rcdefaults, rcParams
@@ -14,7 +15,7 @@ from globalconv.study.report.palette import THEME
 
 # Text stays text: it is small, can be searched and read aloud, and takes the reader's own font. No
 # mathematics: a task may be called 'a$b$'. The salt makes the ids of two drawings of one figure the same.
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "globalconv",
     "text.parse_math": False,

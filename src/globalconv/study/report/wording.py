@@ -152,7 +152,8 @@ def memory(num_bytes: float) -> str:
 def flops(value: float) -> str:
     """Floating point operations: 3.10 GFLOP, 1.24 TFLOP."""
     return _scaled(
-        value, ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP"))
+        value,
+        ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"), (1e3, "kFLOP"), (1.0, "FLOP")),
     )
 
 

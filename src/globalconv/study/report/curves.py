@@ -1,4 +1,4 @@
-"""Each kind of picture, drawn on one matplotlib Axes."""
+"""Lines along an axis: learning curves, learning rates, and cost against length."""
 
 import math
 from collections import Counter
@@ -9,113 +9,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from globalconv.study.answer import ArmAnswer, CostAnswer, CurvePoint, Estimate, TaskAnswer
-from globalconv.study.report.palette import VERDICT_TONES, Look, light
-from globalconv.study.report.wording import (
-    VERDICT_SIGNS,
-    decimals_for,
-    direction,
-    plain,
-    rate,
-    round_duration,
-    shortened,
-    signed,
-    tick,
-)
+from globalconv.study.answer import CostAnswer, CurvePoint, TaskAnswer
+from globalconv.study.report.face import SMALL, Looks, dress, finite, interval_ends, metric_words
+from globalconv.study.report.palette import light
+from globalconv.study.report.wording import direction, rate, round_duration, shortened, tick
 
 Axis = Literal["steps", "seconds", "flops"]
-Looks = dict[str, Look]
 
-SMALL = 9.5
-NAME_LIMIT = 14
 _FLOP_SCALES = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
-
-
-def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: int | None = None) -> None:
-    """Each arm's difference to the rival with its 95 % interval, and the margin as a band.
-
-    ``num_rows`` leaves room for as many arms, so that panels side by side have rows of one height.
-    """
-    arms = [arm for arm in task.arms if arm.arm != task.rival]
-    _dress(axes)
-    axes.grid(False, axis="y")
-    low, high = difference_limits(task)
-    axes.set_xlim(low, high)
-    axes.set_ylim(max(num_rows or len(arms), 1) - 0.45, -0.6)
-    axes.axvspan(-task.margin, task.margin, color=light("band"), linewidth=0, zorder=0)
-    axes.axvline(0, color=light("arm-0"), linewidth=1.4, zorder=1)
-    for row, arm in enumerate(arms):
-        _difference_row(axes, row, arm, looks[arm.arm], decimals_for(task.margin))
-    axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
-    axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=6)
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value, sign=True)))
-    rival = next((arm.metric for arm in task.arms if arm.arm == task.rival), None)
-    score = f" ({plain(rival.mean, decimals_for(task.margin))})" if rival else ""
-    axes.set_xlabel(f"{_named(task.metric)}, difference to {shortened(task.rival, NAME_LIMIT)}{score}", labelpad=5)
-    zero = -low / (high - low)
-    for words, shift, side in (("worse \u25c2", -5, "right"), ("\u25b8 better", 5, "left")):
-        axes.annotate(
-            words,
-            (zero, 1),
-            (shift, 5),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha=side,
-            fontsize=SMALL,
-            color=light("muted"),
-        )
-
-
-def difference_limits(task: TaskAnswer) -> tuple[float, float]:
-    """The ends of the difference axis: every mean and the margin, and of the intervals what stays legible.
-
-    Two seeds can give an interval thirty times as wide as the difference; it is cut at three times the
-    largest mean or margin, and drawn with an arrow.
-    """
-    estimates = [arm.difference for arm in task.arms if arm.difference and finite(arm.difference.mean)]
-    reach = 3 * max([task.margin, *(abs(estimate.mean) for estimate in estimates)])
-    ends = [-task.margin, task.margin]
-    for estimate in estimates:
-        ends += [end for end in (estimate.mean, estimate.low, estimate.high) if end is not None and finite(end)]
-    low, high = max(min(ends), -reach), min(max(ends), reach)
-    if low == high:
-        return -1.0, 1.0
-    space = 0.09 * (high - low)
-    return low - space, high + space
-
-
-def _difference_row(axes: Axes, row: int, arm: ArmAnswer, look: Look, digits: int) -> None:
-    low, high = axes.get_xlim()
-    beside = {"transform": axes.get_yaxis_transform(), "va": "center"}
-    tone = light(VERDICT_TONES[arm.verdict])
-    verdict = f"{VERDICT_SIGNS[arm.verdict]} {arm.verdict}"
-    if arm.difference is None or not finite(arm.difference.mean):
-        axes.text(1.05, row - 0.17, "no result", fontsize=10.5, color=light("muted"), **beside)
-        axes.text(1.05, row + 0.17, verdict, fontsize=SMALL, color=tone, **beside)
-        return
-    mean = arm.difference.mean
-    left, right = _interval_ends(arm.difference)
-    room = 0.04 * (high - low)
-    for end, edge, arrow in ((left, low + room, "<"), (right, high - room, ">")):
-        if end < edge if arrow == "<" else end > edge:
-            axes.plot([edge], [row], arrow, color=look.color, markersize=8, zorder=3)
-    ends = [max(left, low + room), min(right, high - room)]
-    axes.plot(ends, [row, row], color=look.color, linewidth=2.6, zorder=3)
-    axes.plot([mean], [row], look.marker, color=look.color, markersize=8.5, markeredgecolor="white", zorder=4)
-    axes.text(1.05, row - 0.17, signed(mean, digits), fontsize=10.5, fontweight="bold", color=tone, **beside)
-    axes.text(1.05, row + 0.17, verdict, fontsize=SMALL, color=tone, **beside)
-
-
-def _interval_ends(estimate: Estimate) -> tuple[float, float]:
-    low = estimate.mean if estimate.low is None or math.isnan(estimate.low) else estimate.low
-    high = estimate.mean if estimate.high is None or math.isnan(estimate.high) else estimate.high
-    return low, high
 
 
 def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
     """The validation metric as training goes on, with 95 % bands; floors as dashed lines."""
-    _dress(axes)
+    dress(axes)
     scale, unit = _flop_scale(task) if axis == "flops" else (1.0, "")
     for arm in task.arms:
         points = [point for point in arm.curve if finite(point.value.mean)]
@@ -135,7 +41,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
             label=shortened(arm.arm, 30),
             zorder=3,
         )
-        bands = [_interval_ends(point.value) for point in points]
+        bands = [interval_ends(point.value) for point in points]
         axes.fill_between(
             where, [b[0] for b in bands], [b[1] for b in bands], color=look.color, alpha=0.16, linewidth=0
         )
@@ -144,7 +50,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
     _draw_floors(axes, task, axis, scale)
     words = {"steps": "steps", "seconds": "seconds of training", "flops": f"training compute, {unit}"}
     axes.set_xlabel(words[axis])
-    axes.set_ylabel(f"{_named(task.metric)} ({direction(task)})")
+    axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
@@ -206,7 +112,7 @@ def _quietest_corner(
     """Where a floor's name hides the least of the curves: left (0) or right (1), above (1) or below (-1)."""
     (low, high), (start, end) = axes.get_ylim(), axes.get_xlim()
     box = axes.get_window_extent()
-    points = 72 / axes.get_figure(root=True).dpi
+    points = 72 / axes.figure.dpi
     wide, tall = 5.2 * len(name) / (box.width * points), 13 / (box.height * points)
     across = np.linspace(0, 1, 101)
     crowd = {(side, level): 0 for level in (1, -1) if level in levels for side in (0, 1)}
@@ -235,7 +141,7 @@ def _flop_scale(task: TaskAnswer) -> tuple[float, str]:
 
 def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     """The best validation metric against the learning rate; a ring marks the rate that was taken."""
-    _dress(axes)
+    dress(axes)
     for arm in task.arms:
         look = looks[arm.arm]
         points = [(p.learning_rate, p.value) for p in arm.rates if p.value is not None and finite(p.value)]
@@ -253,7 +159,9 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
         )
         taken = [(where, value) for where, value in points if math.isclose(where, arm.learning_rate)]
         for where, value in taken:
-            axes.plot([where], [value], "o", markersize=13, fillstyle="none", color=look.color, markeredgewidth=1.4)
+            axes.plot(
+                [where], [value], "o", markersize=13, fillstyle="none", color=look.color, markeredgewidth=1.4
+            )
     # At the worse edge, in axes coordinates: a diverged run has no value, and is worse than any.
     edge = 0.03 if task.higher_is_better else 0.97
     inward = 0.06 if task.higher_is_better else -0.06
@@ -275,15 +183,15 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.margins(y=0.12)
     axes.set_xscale("log")
     rates = sorted({point.learning_rate for arm in task.arms for point in arm.rates})
-    axes.xaxis.set_major_locator(FixedLocator(_spread_out(rates)))
+    axes.xaxis.set_major_locator(FixedLocator(spread_out(rates)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.set_xlabel("learning rate (ring: taken; ×: diverged)")
-    axes.set_ylabel(f"{_named(task.metric)} ({direction(task)})")
+    axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
 
 
-def _spread_out(values: Sequence[float]) -> list[float]:
+def spread_out(values: Sequence[float]) -> list[float]:
     """Those of the ascending ``values`` whose labels do not touch on a logarithmic axis."""
     reach = math.log(values[-1] / values[0]) if values else 0.0
     kept: list[float] = []
@@ -293,40 +201,9 @@ def _spread_out(values: Sequence[float]) -> list[float]:
     return kept
 
 
-def plot_split(axes: Axes, task: TaskAnswer, name: str, looks: Looks) -> None:
-    """One bar per arm for the extra metric ``name``, in bits, with its 95 % interval; shorter is better."""
-    arms = [arm for arm in task.arms if name in arm.extra_metrics]
-    _dress(axes)
-    axes.grid(False, axis="y")
-    estimates = [arm.extra_metrics[name] for arm in arms]
-    longest = max([estimate.mean for estimate in estimates if finite(estimate.mean)], default=1.0)
-    axes.set_xlim(0, 1.3 * longest or 1.0)
-    for row, (arm, estimate) in enumerate(zip(arms, estimates, strict=True)):
-        if not finite(estimate.mean):
-            continue
-        axes.barh(row, estimate.mean, height=0.58, color=looks[arm.arm].color, zorder=2)
-        left, right = _interval_ends(estimate)
-        axes.plot([max(left, 0), min(right, 1.3 * longest)], [row, row], color=light("ink"), linewidth=1.3, zorder=3)
-        axes.annotate(
-            plain(estimate.mean, 2),
-            (min(max(right, estimate.mean), 1.12 * longest), row),
-            (5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=10.5,
-            color=light("ink"),
-        )
-    axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
-    axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"))
-    axes.set_ylim(len(arms) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-    axes.set_xlabel("bits per byte (lower is better)")
-
-
 def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     """Seconds of one forward and backward pass against the length, both logarithmic."""
-    _dress(axes)
+    dress(axes)
     for curve in cost.curves:
         look = looks[curve.mixer]
         lengths = [point.length for point in curve.points]
@@ -365,32 +242,10 @@ def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     axes.set_yscale("log")
     axes.margins(x=0.06, y=0.09)
     lengths = sorted({point.length for curve in cost.curves for point in curve.points})
-    axes.xaxis.set_major_locator(FixedLocator(_spread_out(lengths)))
+    axes.xaxis.set_major_locator(FixedLocator(spread_out(lengths)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
     axes.set_xlabel("sequence length")
     axes.set_ylabel("forward + backward, one sequence")
-
-
-def finite(value: float | None) -> bool:
-    """Whether there is a number to draw."""
-    return value is not None and math.isfinite(value)
-
-
-def _named(metric: str) -> str:
-    return shortened(metric.replace("_", " "), 24)
-
-
-def _dress(axes: Axes) -> None:
-    """The common face: no box, a light grid behind the data, muted ticks."""
-    axes.set_facecolor("none")
-    axes.set_axisbelow(True)
-    axes.grid(True, color=light("rule"), linewidth=0.7)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=light("muted"), pad=4)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(color=light("muted"), size=SMALL)
-

@@ -1,0 +1,85 @@
+"""How many steps and seeds a budget of wall-clock seconds holds, and what is cut to make them fit."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from globalconv.errors import InputError
+from globalconv.quantities import format_duration
+from globalconv.study.sweep import START_SIZE
+
+FEWEST_SEEDS = 3
+COST_SECONDS = 15.0
+"""Set aside for the cost curves and the report."""
+WIDENING = 1.3
+"""Runs of a sweep, over those of its first grid: some grids widen."""
+PARALLEL_EFFICIENCY = 0.9
+"""Two runs side by side do not run quite twice as fast, and the last one runs alone."""
+LADDER = tuple(2 ** (k / 2) for k in range(4, -9, -1))
+"""Factors by which all steps may be scaled, from 4 down to 1/16."""
+FEWER_SEEDS_BELOW = 0.35
+"""Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of one arm costs on one core, from its warm-up."""
+
+    seconds_per_step: float
+    seconds_of_evaluations: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fits: the factor on all steps, the seeds, the seconds that training takes, what was cut."""
+
+    scale: float
+    seeds: int
+    seconds: float
+    cuts: tuple[str, ...]
+
+
+def fit_budget(
+    loads: Sequence[Load],
+    *,
+    available: float,
+    workers: int,
+    sweep: bool,
+    seeds: int,
+    fixed_seeds: bool,
+    fixed_steps: bool,
+) -> Fitted:
+    """The most steps, on a ladder of half powers of two, that fit with ``seeds`` final runs of every arm.
+
+    Where that is less than about a third of the usual steps, three seeds are enough. ``fixed_steps`` and
+    ``fixed_seeds`` are the user's and are not touched. Raises InputError if nothing fits.
+    """
+
+    def seconds(scale: float, num_seeds: int) -> float:
+        runs = num_seeds + (START_SIZE * WIDENING if sweep else 0)
+        one = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads)
+        return runs * one / (workers * PARALLEL_EFFICIENCY) + COST_SECONDS
+
+    scales = (1.0,) if fixed_steps else LADDER
+    choices = [seeds] if fixed_seeds else sorted({seeds, min(seeds, FEWEST_SEEDS)}, reverse=True)
+    for num_seeds in choices:
+        least = FEWER_SEEDS_BELOW if num_seeds > choices[-1] and not fixed_steps else 0.0
+        for scale in scales:
+            needed = seconds(scale, num_seeds)
+            if scale >= least and needed <= available:
+                return Fitted(scale, num_seeds, needed, _cuts(seeds, num_seeds, scale))
+    raise InputError(
+        f"--budget is too small: {format_duration(max(0.0, available))} are left for training, and the least "
+        f"that this study needs here is about {math.ceil(seconds(scales[-1], choices[-1]))} s. Raise it, or name "
+        "fewer tasks or arms, smaller sizes" + (", fewer --steps." if fixed_steps else ".")
+    )
+
+
+def _cuts(usual_seeds: int, seeds: int, scale: float) -> tuple[str, ...]:
+    cuts = []
+    if seeds < usual_seeds:
+        cuts.append(f"{seeds} seeds instead of {usual_seeds}, to fit the budget.")
+    if scale < 1:
+        cuts.append(f"Every run has {scale:.0%} of the usual steps, to fit the budget.")
+    return tuple(cuts)

@@ -1,0 +1,107 @@
+"""The answer in the terminal: what a study prints when it is done."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from globalconv.study.answer import ArmAnswer, ArmVerdict, StudyAnswer, TaskAnswer, TaskVerdict
+from globalconv.study.report.wording import (
+    MINUS,
+    NOTHING,
+    VERDICT_SIGNS,
+    count,
+    decimals_for,
+    direction,
+    duration,
+    interval,
+    plain,
+    shortened,
+    signed,
+)
+
+_STYLES: dict[TaskVerdict | ArmVerdict, str] = {
+    "yes": "green",
+    "hybrid": "cyan",
+    "no": "red",
+    "undecided": "yellow",
+    "nothing learned": "dim",
+    "rival": "dim",
+    "better": "green",
+    "not worse": "green",
+    "worse": "red",
+}
+_ASCII = str.maketrans({MINUS: "-", NOTHING: "-", "µ": "u", "×": "x", "\N{HORIZONTAL ELLIPSIS}": "~"})
+
+
+def print_answer(answer: StudyAnswer, console: Console, report_path: Path) -> None:
+    """Print each task's sentence and its arms in brief, then where the report lies.
+
+    At 100 columns the arms come with their size and speed; below that, without. A console that cannot
+    write a sign gets its nearest ASCII.
+    """
+    write = _writer(console)
+    for task in answer.tasks:
+        console.print()
+        title = f"{VERDICT_SIGNS[task.verdict]} {task.verdict}"
+        console.print(
+            Text.assemble((write(task.task), "bold"), "  ", (write(title), f"bold {_STYLES[task.verdict]}"))
+        )
+        console.print(Text(write(task.sentence)))
+        console.print()
+        console.print(_arms(task, write, width=console.width))
+    console.print()
+    console.print(Text.assemble(("Report: ", "bold"), write(str(report_path))), soft_wrap=True)
+
+
+def _writer(console: Console) -> Callable[[str], str]:
+    if console.encoding.lower().startswith("utf"):
+        return str
+    # str.encode would put a question mark for each sign, and a question mark is a verdict's sign.
+    signs = str.maketrans({sign: "" for sign in VERDICT_SIGNS.values() if sign != "?"})
+
+    def write(text: str) -> str:
+        known = text.translate(_ASCII).translate(signs)
+        return known.encode(console.encoding, "replace").decode(console.encoding).strip()
+
+    return write
+
+
+def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table:
+    digits = decimals_for(task.margin)
+    table = Table(box=SIMPLE, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    metric = shortened(task.metric.replace("_", " "), 20)
+    table.add_column("arm", overflow="fold", min_width=8)
+    table.add_column(Text(write(f"{metric}\n({direction(task)})")), min_width=8)
+    table.add_column(Text(write(f"against {shortened(task.rival, 16)}\n(+ is better)")), min_width=8)
+    table.add_column("verdict", no_wrap=True)
+    if width >= 100:
+        table.add_column("size", justify="right", no_wrap=True)
+        table.add_column("a step", justify="right", no_wrap=True)
+    for arm in task.arms:
+        verdict = write(f"{VERDICT_SIGNS[arm.verdict]} {arm.verdict}")
+        cells = [
+            Text(write(shortened(arm.arm, 20)), "bold"),
+            Text(write(_metric(arm, digits))),
+            Text(write(_difference(arm, digits))),
+            Text(verdict, _STYLES[arm.verdict]),
+            Text(write(count(arm.parameters))),
+            Text(write(duration(arm.seconds_per_step))),
+        ]
+        table.add_row(*cells[: len(table.columns)])
+    return table
+
+
+def _metric(arm: ArmAnswer, digits: int) -> str:
+    if arm.metric is None:
+        return "no run finished"
+    return f"{plain(arm.metric.mean, digits)} {interval(arm.metric, digits)}"
+
+
+def _difference(arm: ArmAnswer, digits: int) -> str:
+    if arm.difference is None:
+        return NOTHING
+    return f"{signed(arm.difference.mean, digits)} {interval(arm.difference, digits, sign=True)}"

@@ -1,0 +1,106 @@
+"""Names and paths to tasks, and options that a task cannot use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from globalconv.errors import InputError
+from globalconv.tasks import TASKS, Digits, Fashion, Recall, Table, Text, build_task, load_task
+from tests.tasks.examples import write_csv, write_fashion, write_npz, write_records
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Path:
+    """A working directory with a file of every kind."""
+    rng = np.random.default_rng(seed)
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "waves.npz", rng)
+    write_csv(tmp_path / "waves.CSV", rng)
+    write_records(tmp_path / "log.txt", 0, 2000)
+    write_records(tmp_path / "text", 5000, 2000)
+    write_records(tmp_path / "notes.csv" / "a.txt", 0, 2000)
+    write_fashion(tmp_path / "clothes", rng, num_train=4500)
+    return tmp_path
+
+
+def test_names_and_paths(here: Path):
+    for name, kind, shown in [
+        ("digits", Digits, "digits"),
+        ("recall", Recall, "recall"),
+        ("waves.npz", Table, "waves.npz"),
+        (str(here / "waves.npz"), Table, "waves.npz"),
+        ("notes.csv", Text, "notes.csv"),
+    ]:
+        task = load_task(name)
+        assert type(task) is kind
+        assert task.name == shown
+        assert task.kind in TASKS
+    assert type(load_task("waves.CSV", label="kind")) is Table
+    assert load_task("log.txt", length=40).signature.length == 40
+    assert load_task("recall", length=40).signature.length == 40
+    assert load_task("text", length=40).options["path"] is None
+    assert load_task("./text", length=40).options["path"] == str(here / "text")
+    assert type(load_task("fashion", data="clothes")) is Fashion
+
+
+def test_options_hold_absolute_paths(here: Path, monkeypatch: pytest.MonkeyPatch):
+    tasks = [load_task("waves.npz"), load_task("log.txt", length=40), load_task("fashion", data="clothes")]
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    for task in tasks:
+        assert build_task(task.kind, task.options).digest == task.digest
+
+
+def test_a_changed_file_is_read_anew(here: Path):
+    before = load_task("log.txt", length=40)
+    write_records(here / "log.txt", 7000, 2000)
+    assert load_task("log.txt", length=40).digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("digits", {"length": 64}, "task 'digits' takes no length. Leave it out. It takes: no options"),
+        ("digits", {"label": "kind"}, "takes no label"),
+        ("recall", {"data": "clothes"}, "takes no data"),
+        ("text", {"data": "log.txt"}, "takes no data. Give your file or folder in place of the name text"),
+        ("text", {"label": "a"}, "takes no label"),
+        ("fashion", {"length": 49}, "takes no length"),
+        ("waves.npz", {"length": 9}, "task 'waves.npz' takes no length"),
+        ("waves.npz", {"label": "y"}, "leave out the label"),
+        ("log.txt", {"label": "y"}, "task 'log.txt' takes no label"),
+        ("waves.CSV", {}, "Name it with --label"),
+        (
+            "digit",
+            {},
+            "unknown task 'digit'. Did you mean 'digits'[?] Known: digits, fashion, recall, text. A file or",
+        ),
+        ("imagenet", {}, "unknown task 'imagenet'. Known"),
+        ("", {}, "unknown task ''"),
+        ("waves.np", {}, "there is no file or folder 'waves.np'. Did you mean 'waves.npz'"),
+        ("nowhere/at/all.csv", {}, "there is no folder 'nowhere/at'"),
+        ("qqqq.csv", {}, "there is no file or folder 'qqqq.csv'.$"),
+    ],
+)
+def test_mistakes(here: Path, name: str, options: dict[str, str], words: str):
+    with pytest.raises(InputError, match=words):
+        load_task(name, **options)
+
+
+def test_building_from_a_specification():
+    assert build_task("recall", {"length": 40, "num_test": 8}) is build_task(
+        "recall", {"num_test": 8, "length": 40}
+    )
+    with pytest.raises(InputError, match="unknown kind of task 'txt'. Did you mean 'text'"):
+        build_task("txt", {})
+    with pytest.raises(InputError, match="takes no lenght. Did you mean length[?]"):
+        build_task("recall", {"lenght": 40})
+
+
+def test_importing_tasks_loads_neither_scikit_learn_nor_scipy():
+    program = "import sys, globalconv.tasks; print([m for m in ('sklearn', 'scipy') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,76 @@
+"""Holding out class by class, and the order of training examples."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from globalconv.tasks.epochs import epoch_indices
+from globalconv.tasks.splits import hold_out, three_ways
+
+CLASS_SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) > 0)
+
+
+def shuffled_classes(sizes: list[int], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+
+
+@given(sizes=CLASS_SIZES, share=st.floats(0.01, 0.9), seed=st.integers(0, 2**31))
+def test_every_class_gives_its_share(sizes: list[int], share: float, seed: int):
+    classes = shuffled_classes(sizes, seed)
+    kept, held = hold_out(classes, share)
+    assert np.array_equal(np.sort(np.r_[kept, held]), np.arange(len(classes)))
+    assert np.all(np.diff(kept) > 0)
+    assert np.all(np.diff(held) > 0)
+    for name, size in enumerate(sizes):
+        num_held = np.sum(classes[held] == name)
+        if size < 2:
+            assert num_held == 0
+        else:
+            assert 1 <= num_held <= size - 1
+            assert abs(num_held - share * size) <= 1 + 1e-9
+
+
+@given(sizes=CLASS_SIZES, seed=st.integers(0, 2**31))
+def test_three_ways(sizes: list[int], seed: int):
+    classes = shuffled_classes(sizes, seed)
+    parts = three_ways(classes)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(classes)))
+    for name, size in enumerate(sizes):
+        train, validation, test = (np.sum(classes[part] == name) for part in parts)
+        assert train >= min(size, 1)
+        assert test >= (size >= 2)
+        assert validation >= (size >= 3)
+        if size >= 10:
+            assert abs(test - 0.2 * size) <= 1
+            assert abs(validation - 0.2 * size) <= 1
+
+
+def test_examples_are_chosen_at_random():
+    """Files are often sorted; the held-out examples must not be the first of each class."""
+    _, held = hold_out(np.zeros(1000, np.int64), 0.2)
+    assert 400 < held.mean() < 600
+    assert len(np.unique(np.diff(held))) > 5
+
+
+@given(num_examples=st.integers(1, 40), batch_size=st.integers(1, 60), seed=st.integers(0, 2**31))
+def test_every_example_comes_once_per_epoch(num_examples: int, batch_size: int, seed: int):
+    num_steps = -(-3 * num_examples // batch_size)
+    stream = np.concatenate(
+        [
+            epoch_indices(step, num_examples=num_examples, seed=seed, batch_size=batch_size).numpy()
+            for step in range(num_steps)
+        ]
+    )
+    assert len(stream) == num_steps * batch_size
+    for epoch in range(3):
+        one = stream[epoch * num_examples : (epoch + 1) * num_examples]
+        assert np.array_equal(np.sort(one), np.arange(num_examples))
+
+
+def test_epochs_and_seeds_have_their_own_orders():
+    orders = [
+        tuple(epoch_indices(step, num_examples=50, seed=seed, batch_size=50).tolist())
+        for step in range(3)
+        for seed in range(3)
+    ]
+    assert len(set(orders)) == 9
