@@ -28,12 +28,12 @@ def law_shapes_match_the_signature(task: Task, seed: int) -> None:
             assert batch.inputs.shape == (rows, signature.length)
             assert batch.inputs.dtype == torch.int64
             assert signature.vocabulary is not None
-            assert 0 <= batch.inputs.min()
+            assert batch.inputs.min() >= 0
             assert batch.inputs.max() < signature.vocabulary
         shape = (rows,) if signature.kind == "classification" else (rows, signature.length)
         assert batch.targets.shape == shape
         assert batch.targets.dtype == torch.int64
-        assert 0 <= batch.targets.min()
+        assert batch.targets.min() >= 0
         assert batch.targets.max() < signature.num_outputs
         if batch.mask is not None:
             assert batch.mask.shape == shape

@@ -1,7 +1,12 @@
 """Answers as a study would give them, without a study: realistic numbers from a seeded generator."""
 
+import atexit
 import math
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from random import Random
 
 from globalconv.study.answer import (
@@ -20,6 +25,7 @@ from globalconv.study.answer import (
     TaskAnswer,
     TaskVerdict,
 )
+from globalconv.study.report import write_report
 
 # Student's t, 95 %, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
@@ -475,3 +481,11 @@ ALL = {
     one.__name__: one
     for one in (default_study, single_task, undecided, diverged, one_seed, hostile, zero_differences)
 }
+
+
+@cache
+def written(kind: str) -> Path:
+    """The report of ``ALL[kind]``, made once per process; returns its directory."""
+    out = Path(tempfile.mkdtemp(prefix="globalconv-report-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    return write_report(ALL[kind](), out).parent

@@ -103,7 +103,7 @@ def test_damaged_files(tmp_path: Path, rng: np.random.Generator):
         b"text",
     ):
         zipped.write_bytes(damaged)
-        with pytest.raises(InputError, match="train-images-idx3-ubyte.gz"):
+        with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz"):
             read_idx(zipped)
     zipped.write_bytes(gzip.compress(whole))
     assert read_idx(zipped).shape == (200, 28, 28)

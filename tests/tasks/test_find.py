@@ -94,9 +94,9 @@ def test_building_from_a_specification():
     assert build_task("recall", {"length": 40, "num_test": 8}) is build_task(
         "recall", {"num_test": 8, "length": 40}
     )
-    with pytest.raises(InputError, match="unknown kind of task 'txt'. Did you mean 'text'"):
+    with pytest.raises(InputError, match=r"unknown kind of task 'txt'\. Did you mean 'text'"):
         build_task("txt", {})
-    with pytest.raises(InputError, match="takes no lenght. Did you mean length[?]"):
+    with pytest.raises(InputError, match=r"takes no lenght\. Did you mean length\?"):
         build_task("recall", {"lenght": 40})
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_of_large_data_the_linear_floor_takes_a_share(
     values = np.random.default_rng(seed).normal(size=(300, 5))
     classes = np.r_[np.zeros(297, np.int64), np.ones(3, np.int64)]
     names = [floor.name for floor in Table(str(save(tmp_path / "t.npz", X=values, y=classes))).floors()]
-    assert any("(40 of 180 training examples)" in name or "(41 of 180" in name for name in names)
+    assert any(re.search(r"[(]4[01] of 179 training examples[)]", name) for name in names)
 
 
 def test_rare_classes_are_noticed(tmp_path: Path):
@@ -180,7 +181,7 @@ def test_rare_classes_are_noticed(tmp_path: Path):
 def test_constant_columns_are_noticed(tmp_path: Path):
     rows = [f"{row},7" for row in ROWS]
     notices = Table(str(write(tmp_path / "t.csv", f"{HEADER},still", *rows)), "kind").notices
-    assert "Constant over all training examples, and so without information: column 'still'." in notices
+    assert "Constant over all training examples, and so without information: column still." in notices
     values = np.random.default_rng(0).normal(size=(300, 9))
     values[:, 2:] = 5
     notices = Table(str(save(tmp_path / "t.npz", X=values, y=np.arange(300) % 2))).notices
@@ -203,7 +204,7 @@ CSV_MISTAKES = [
     ([], "kind", "is empty. Give a file"),
     (["", ""], "kind", "has no header"),
     (["1,2,3", "4,5,6"], "kind", "first line of 't.csv' holds numbers, no column names"),
-    ([",a,kind", "0,1,x"], "kind", "column 1 of 't.csv' has no name. If it counts the rows .*index=False"),
+    ([",a,kind", "0,1,x"], "kind", "column 1 of 't.csv' has no name. If it counts the rows, .*index=False[)]"),
     (["a,a,kind", "0,1,x"], "kind", "two columns of one name: a"),
     ([HEADER, *ROWS], None, "which column of 't.csv' holds the class[?] Name it with --label. Columns: a, b, kind, c"),
     ([HEADER, *ROWS], "kinds", "no column 'kinds'. Did you mean 'kind'[?] Columns: a, b, kind, c"),
@@ -219,7 +220,7 @@ CSV_MISTAKES = [
      "missing or infinite values in column 'b' [(]2, first in line 32[)], 'c' [(]2, first in line 33[)]. Fill them"),
     ([HEADER, *ROWS, "inf,2,x,3"], "kind", "missing or infinite values in column 'a' [(]1, first in line 32[)]"),
     ([HEADER, *ROWS, '1,2,"x,3'], "kind", "not a table after line 32"),
-    ([HEADER, "1,2,x,3", "1,3,x,3", "2,3,x,3"], "kind", "all examples in 't.csv' are of class 'x': at least two classes"),
+    ([HEADER, "1,2,x,3", "1,3,x,3", "2,3,x,3"], "kind", "all examples in 't.csv' are of class 'x': at least two"),
     ([HEADER, "1,2,x,3", "1,3,y,3", "2,3,y,3", "2,4,y,4"], "kind",
      "has 2 classes for 4 examples, and fewer than two of them have the 3 examples .*: 'x' [(]1[)]. Are these the"),
     (["a,kind", *(f"{i},{'xy'[i % 2]}" for i in range(20))], "kind", "one position only"),
@@ -261,7 +262,7 @@ NPZ_MISTAKES = [
     ({"X": GOOD, "y": np.array([np.nan, 1.0] * 5)}, "names no classes"),
     ({"X": np.where(GOOD % 9 == 1, np.nan, GOOD), "y": CLASSES},
      "has 5 missing or infinite values, in 5 examples: rows 0, 2, 4, 7, 9, counted from 0. Drop these rows, or fill"),
-    ({"X": np.where(GOOD == 7, -np.inf, GOOD), "y": CLASSES}, "has 1 missing or infinite values, in 1 examples: rows 1"),
+    ({"X": np.where(GOOD == 7, -np.inf, GOOD), "y": CLASSES}, "in 1 examples: rows 1,"),
     ({"X": np.array([[1, "a"]] * 10, dtype=object), "y": CLASSES}, "array X .* Python objects are refused"),
     ({"X": GOOD, "y": np.array(["a", "b"] * 5, dtype=object)}, "array y .* y=y.astype[(]str[)]"),
 ]  # fmt: skip

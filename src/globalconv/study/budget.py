@@ -15,7 +15,7 @@ WIDENING = 1.3
 """Runs of a sweep, over those of its first grid: some grids widen."""
 PARALLEL_EFFICIENCY = 0.9
 """Two runs side by side do not run quite twice as fast, and the last one runs alone."""
-LADDER = tuple(2 ** (k / 2) for k in range(4, -9, -1))
+LADDER = tuple(2 ** (k / 4) for k in range(8, -17, -1))
 """Factors by which all steps may be scaled, from 4 down to 1/16."""
 FEWER_SEEDS_BELOW = 0.35
 """Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
@@ -50,7 +50,7 @@ def fit_budget(
     fixed_seeds: bool,
     fixed_steps: bool,
 ) -> Fitted:
-    """The most steps, on a ladder of half powers of two, that fit with ``seeds`` final runs of every arm.
+    """The most steps, on a ladder of quarter powers of two, that fit with ``seeds`` final runs of every arm.
 
     Where that is less than about a third of the usual steps, three seeds are enough. ``fixed_steps`` and
     ``fixed_seeds`` are the user's and are not touched. Raises InputError if nothing fits.

@@ -70,9 +70,7 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
     return Corpus(arrays[0], arrays[1], arrays[2], description, texts.notices)
 
 
-def _by_file(
-    contents: tuple[bytes, ...], window: int, largest: float
-) -> tuple[bytes, bytes, bytes] | None:
+def _by_file(contents: tuple[bytes, ...], window: int, largest: float) -> tuple[bytes, bytes, bytes] | None:
     """Train, validation and test; None where the files' sizes allow no split near 90 : 5 : 5.
 
     The files come in a random order already, so the first that fit are a fair choice.

@@ -1,0 +1,271 @@
+"""Every mixer with every option keeps the contract, and the contract has teeth."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from globalconv.errors import InputError
+from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP
+from globalconv.mixers.contract import CHECKS, check_mixer
+from globalconv.ops import global_conv
+
+BUILDS: dict[str, Callable[..., Mixer]] = {
+    **MIXERS,
+    **{
+        f"attention, {positions}, {heads} heads": partial(Attention, positions=positions, num_heads=heads)
+        for positions, heads in product(("rotary", "learned", "sinusoidal", "none"), (1, 4))
+    },
+    **{
+        f"{conv.__name__}, {init}, {backend}": partial(conv, init=init, backend=backend)
+        for conv, init, backend in product((GlobalConv, GatedConv), ("flat", "decay"), ("reference", "spectral"))
+    },
+    "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_keeps_the_contract(name, seed):
+    check_mixer(BUILDS[name], seed=seed)
+
+
+@pytest.mark.parametrize("width", [2, 3])
+@pytest.mark.parametrize("name", ["global_conv", "gated_conv", "token_mlp"])
+def test_keeps_the_contract_at_small_widths(name, width, seed):
+    check_mixer(MIXERS[name], width=width, seed=seed)
+
+
+def test_a_callable_may_fix_the_options(seed):
+    check_mixer(lambda width, length, *, causal: Attention(width, length, causal=causal, num_heads=1), seed=seed)
+
+
+def test_the_global_generator_is_left_alone(seed):
+    before = torch.get_rng_state()
+    check_mixer(GlobalConv, seed=seed)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class NoMixer(nn.Linear):
+    """A module of the right shapes that is no Mixer."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, width)
+
+
+class DeniesCausality(GlobalConv):
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.causal = False
+
+
+class Zeros(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 0
+
+
+class Constant(GlobalConv):
+    """Depends on all of its parameters and not on the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.ones_like(x))
+
+
+class IgnoresAParameter(GlobalConv):
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+
+class MultipliesAParameterByZero(IgnoresAParameter):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0 * self.bias
+
+
+class GradientOfNaN(GlobalConv):
+    """Finite values, with the derivative of a norm at zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (x * 0).square().sum().sqrt()
+
+
+class WrongDtype(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).float()
+
+
+class DropsOddTokens(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, : x.shape[1] // 2 * 2]
+
+
+class FailsAboveItsLength(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.ones(self.length).to(x)[: x.shape[1], None]
+
+
+class NaNForOneToken(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y / (y - y.mean(dim=1, keepdim=True)) if x.shape[1] == 1 else y
+
+
+class TakesAnyWidth(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.skip.repeat(2)[: x.shape[2]]
+        taps = self.filter().repeat(2, 1)[: x.shape[2], : x.shape[1]]
+        return global_conv(x, taps, mode=self.mode) + skip * x
+
+
+class FailsAtOtherWidths(GlobalConv):
+    def check_input(self, x: Tensor) -> None:
+        assert x.shape[2] == self.width
+
+
+class DropoutInEval(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.5, training=True)
+
+
+class ChangesItsInput(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        x.data.mul_(2)  # unseen by autograd, which would object in an earlier check
+        return y
+
+
+class MixesRows(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + 1e-6 * y.roll(1, 0)
+
+
+class NormalisesTheBatch(GlobalConv):
+    """Rows meet in training mode only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y / y.square().mean(dim=0).sqrt() if self.training else y
+
+
+class LeaksTheFutureByOne(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + 1e-9 * y.roll(-1, 1)
+
+
+class WrapsShortInputs(GlobalConv):
+    """An FFT as long as the input, and a filter as long as it ought to be: the end comes back at the start."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        length = x.shape[1]
+        if length >= 2 * self.length:
+            return super().forward(x)
+        taps = torch.fft.rfft(self.filter()[:, :length], n=length)
+        y = torch.fft.irfft(torch.fft.rfft(x, dim=1) * taps.T, n=length, dim=1)
+        return y + self.skip * x
+
+
+class ReversesItsTaps(GlobalConv):
+    """A correlation: weight number j multiplies the input j steps later."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flip(1)).flip(1)
+
+
+class LeaksAboveItsLength(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + y.mean(1, keepdim=True) if x.shape[1] > self.length else y
+
+
+class LeaksUnseenByAutograd(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x.detach().roll(-1, 1)
+
+
+class LeaksInTheGradient(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        leak = x.roll(-1, 1)
+        return super().forward(x) + leak - leak.detach()
+
+
+class IgnoresItsBackend(GlobalConv):
+    """Causal up to rounding, and asked for the backend that can do better."""
+
+    def __init__(self, width: int, length: int, *, causal: bool, backend: str | None = None) -> None:
+        super().__init__(width, length, causal=causal, backend="spectral")
+
+
+class FreeOfCharge(GlobalConv):
+    def flops(self, length: int) -> float:
+        return 0.0
+
+
+class OnePriceForAll(GlobalConv):
+    def flops(self, length: int) -> float:
+        return 100.0
+
+
+class HiddenState(GlobalConv):
+    """Draws numbers that no state_dict holds."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.scale = float(torch.rand(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+MUTANTS: dict[Callable[..., nn.Module], str] = {
+    NoMixer: "is_a_mixer_that_knows_its_shape",
+    DeniesCausality: "is_a_mixer_that_knows_its_shape",
+    Zeros: "every_parameter_learns",
+    Constant: "every_parameter_learns",
+    IgnoresAParameter: "every_parameter_learns",
+    MultipliesAParameterByZero: "every_parameter_learns",
+    GradientOfNaN: "every_parameter_learns",
+    WrongDtype: "keeps_shape_dtype_and_device",
+    DropsOddTokens: "keeps_shape_dtype_and_device",
+    FailsAboveItsLength: "keeps_shape_dtype_and_device",
+    NaNForOneToken: "keeps_shape_dtype_and_device",
+    TakesAnyWidth: "refuses_other_shapes",
+    FailsAtOtherWidths: "refuses_other_shapes",
+    DropoutInEval: "evaluation_repeats_itself",
+    ChangesItsInput: "evaluation_repeats_itself",
+    MixesRows: "rows_are_independent",
+    NormalisesTheBatch: "rows_are_independent",
+    LeaksTheFutureByOne: "the_future_does_not_leak",
+    WrapsShortInputs: "the_future_does_not_leak",
+    ReversesItsTaps: "the_future_does_not_leak",
+    LeaksAboveItsLength: "the_future_does_not_leak",
+    LeaksUnseenByAutograd: "the_future_does_not_leak",
+    LeaksInTheGradient: "the_future_does_not_leak",
+    IgnoresItsBackend: "the_future_does_not_leak",
+    FreeOfCharge: "flops_are_positive_and_grow",
+    OnePriceForAll: "flops_are_positive_and_grow",
+    HiddenState: "a_state_dict_holds_it_all",
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_mutant_is_caught(mutant, seed):
+    with pytest.raises(AssertionError, match=f"^{MUTANTS[mutant]}: (?s:.+)seed={seed}"):
+        check_mixer(mutant, seed=seed)
+
+
+def test_every_check_catches_a_mutant():
+    assert set(MUTANTS.values()) == {check.__name__ for check in CHECKS}
+
+
+def test_only_causality_may_be_refused():
+    class NeverThere(GlobalConv):
+        def __init__(self, width: int, length: int, *, causal: bool) -> None:
+            raise InputError("no")
+
+    with pytest.raises(AssertionError, match=r"InputError\('no'\)"):
+        check_mixer(NeverThere)

@@ -1,0 +1,148 @@
+"""How numbers are written: a number that is read back is the number, to the digits shown."""
+
+import math
+import re
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.study import fake_answers
+from tests.study.fake_answers import arm, estimate, task
+
+from globalconv.study.answer import AxisRanking
+from globalconv.study.report import wording
+
+numbers = st.floats(-1e9, 1e9)
+positive = st.floats(1e-7, 1e13)
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1, "ms": 1e-3, "µs": 1e-6}
+UNITS |= {"FLOP": 1, "kFLOP": 1e3, "MFLOP": 1e6, "GFLOP": 1e9, "TFLOP": 1e12, "PFLOP": 1e15}
+
+
+def read(text: str) -> float:
+    number, _, unit = text.partition(" ")
+    return float(number.replace("−", "-")) * UNITS[unit]
+
+
+@given(numbers, st.integers(0, 6))
+def test_a_plain_number_reads_back(value, decimals):
+    text = wording.plain(value, decimals)
+    assert abs(read(text) - value) <= 0.5000001 * 10.0**-decimals + 1e-9 * abs(value)
+    assert "-" not in text
+    assert not re.fullmatch(r"−0\.?0*", text)
+    assert wording.signed(value, decimals).lstrip("+") == text
+    assert wording.signed(value, decimals).startswith("+") == (read(text) > 0)
+
+
+@given(positive)
+def test_three_digits_are_kept(value):
+    text = wording.significant(value)
+    assert read(text) == pytest.approx(value, rel=0.005)
+    assert "e" not in text
+    assert value >= 1000 or len(text.replace(".", "").lstrip("0")) in (1, 3)
+
+
+@pytest.mark.parametrize("write", [wording.count, wording.duration, wording.memory, wording.flops])
+@given(value=st.floats(1e-6, 1e14))
+def test_units_read_back(write, value):
+    text = write(value)
+    assert read(text) == pytest.approx(value, rel=0.0051)
+    number = text.split(" ")[0]
+    largest_or_smallest = text.split(" ")[-1] in ("G", "GB", "PFLOP", "s", "µs", "B", "FLOP", number)
+    assert largest_or_smallest or 1 <= float(number) < 1000
+
+
+@given(st.integers(0, 999))
+def test_small_counts_are_exact(value):
+    assert wording.count(value) == str(value)
+
+
+@given(st.floats(0.001, 1e6))
+def test_long_times_read_back(seconds):
+    parts = re.findall(r"([\d.]+) (h|min|s)", wording.span(seconds))
+    total = sum(float(number) * {"h": 3600, "min": 60, "s": 1}[unit] for number, unit in parts)
+    assert abs(total - seconds) <= max(0.5, 30 * (seconds >= 3599.5), 0.005 * (seconds < 9.95))
+    assert all(float(number) < 60 for number, unit in parts if unit != "h")
+
+
+@given(st.floats(1e-5, 1e4))
+def test_a_difference_of_one_margin_is_seen(margin):
+    digits = wording.decimals_for(margin)
+    assert read(wording.plain(margin, digits)) == pytest.approx(margin, rel=0.051)
+    assert digits == 0 or margin * 10.0**digits < 101, "no digits that mean nothing"
+
+
+def test_what_is_no_number_is_a_dash():
+    for value in (None, math.nan, math.inf, -math.inf):
+        assert wording.plain(value) == wording.signed(value) == "–"
+    assert wording.significant(math.nan) == "–"
+    assert wording.interval(estimate(1.0, num_seeds=1)) == "one seed"
+
+
+@given(st.text(min_size=1, max_size=80), st.integers(3, 40))
+def test_shortened_names_fit_and_keep_both_ends(name, limit):
+    short = wording.shortened(name, limit)
+    assert len(short) <= limit
+    assert (short == name) == (len(name) <= limit)
+    assert (short[0], short[-1]) == (name[0], name[-1])
+
+
+def test_blocks_are_counted():
+    assert wording.stack(("a", "a", "b", "a")) == "a ×2, b, a"
+
+
+def ranked(values: dict[str, dict[str, float]], *, higher: bool = True, margin: float = 0.01):
+    """A task whose arms have these validation metrics on each axis."""
+    random = Random(0)
+    names = sorted({name for at in values.values() for name in at})
+    arms = [arm(name, estimate(1.0), None, "undecided", random=random) for name in names]
+    rankings = [
+        AxisRanking(axis=axis, at=1.0, values=dict(sorted(at.items(), key=lambda pair: pair[1], reverse=higher)))
+        for axis, at in values.items()
+    ]
+    return task("t", arms, "no", "No.", higher=higher, margin=margin).model_copy(update={"rankings": rankings})
+
+
+def test_a_reversal_names_the_arms_and_the_axes():
+    values = {"steps": {"a": 0.9, "b": 0.8}, "seconds": {"a": 0.7, "b": 0.8}, "flops": {"a": 0.8, "b": 0.8}}
+    sentence = wording.compare_rankings(ranked(values))
+    assert "a leads b at equal steps, but trails it at equal seconds of training" in sentence
+    assert "flops" not in sentence
+    same = {axis: {name: -value for name, value in at.items()} for axis, at in values.items()}
+    assert wording.compare_rankings(ranked(same, higher=False)) == sentence
+
+
+def test_a_swap_within_the_margin_is_none():
+    values = {"steps": {"a": 0.9, "b": 0.8}, "seconds": {"a": 0.800, "b": 0.805}}
+    assert "within the margin" in wording.compare_rankings(ranked(values))
+    assert "depends" in wording.compare_rankings(ranked(values, margin=0.001))
+    assert "same on both axes" in wording.compare_rankings(ranked({"steps": values["steps"], "flops": values["steps"]}))
+
+
+def test_arms_that_never_meet_are_not_compared():
+    assert "Fewer than two" in wording.compare_rankings(ranked({"steps": {"a": 1.0}, "seconds": {"b": 1.0}}))
+    assert wording.compare_rankings(ranked({"steps": {"a": 1.0, "b": 2.0}})) == ""
+
+
+@given(st.integers(0, 2**32))
+def test_the_sentence_agrees_with_the_values(seed):
+    random = Random(seed)
+    axes = ("steps", "seconds", "flops")
+    values = {axis: {name: round(random.random(), 2) for name in "abc"} for axis in axes}
+    sentence = wording.compare_rankings(ranked(values, margin=0.05))
+    for first, second in ("ab", "ac", "bc"):
+        leads = [values[axis][first] - values[axis][second] for axis in axes]
+        reversed_ = max(leads) > 0.05 and min(leads) < -0.05
+        assert (f"{first} leads {second} at" in sentence) == reversed_
+
+
+def test_dates_are_short_and_odd_ones_stay():
+    assert wording.moment("2025-11-22T13:19:44+01:00") == "2025-11-22 13:19"
+    assert wording.moment("yesterday") == "yesterday"
+
+
+def test_every_verdict_has_a_sign_of_its_own():
+    tasks = {answer().tasks[0].verdict for answer in fake_answers.ALL.values()} | {"no", "hybrid"}
+    assert tasks == {"yes", "hybrid", "no", "undecided", "nothing learned"}
+    for verdicts in (tasks, {"rival", "better", "not worse", "worse", "undecided"}):
+        assert len({wording.VERDICT_SIGNS[verdict] for verdict in verdicts}) == 5
