@@ -4,14 +4,14 @@ import hashlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from globalconv import __version__
-from globalconv.errors import InputError
+from globalconv.errors import InputError, unknown_name
 from globalconv.quantities import parse_duration
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def compare(
     request = _request(
         StudyRequest,
         tasks=tuple(tasks or ()),
-        arms=tuple(part.strip() for part in arms.split(",") if part.strip()) if arms is not None else (),
+        arms=_names(arms),
         rival=rival,
         depth=depth,
         width=width,
@@ -119,7 +119,13 @@ def compare(
         workers=workers,
     )
     command = shlex.join(["globalconv", *sys.argv[1:]])
-    run_study(request, out or _default_out(request), command=command, console=Console())
+    try:
+        run_study(request, out or _default_out(request), command=command, console=Console())
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "\nInterrupted. Finished runs are kept: the same command again resumes the study.", soft_wrap=True
+        )
+        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -160,6 +166,15 @@ def _options(
     del version
 
 
+def _names(arms: str | None) -> tuple[str, ...]:
+    if arms is None:
+        return ()
+    names = tuple(part.strip() for part in arms.split(","))
+    if not all(names):
+        raise InputError(f"--arms '{arms}': name the arms with commas between them: attention,global_conv.")
+    return names
+
+
 def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
     """The request, with a choice that does not exist told in one line."""
     from pydantic import ValidationError
@@ -168,19 +183,25 @@ def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
         return request(**options)
     except ValidationError as error:
         first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise InputError(f"--{option} {first['input']}: {first['msg']}.") from error
+        field = str(first["loc"][0])
+        option = f"--{field.replace('_', '-')}"
+        if first["type"] == "literal_error":
+            choices = get_args(request.model_fields[field].annotation)
+            raise unknown_name(option, first["input"], choices) from error
+        raise InputError(f"{option} {first['input']}: {first['msg']}.") from error
 
 
 def _default_out(request: "StudyRequest") -> Path:
     """A directory of its own for every study asked for, the same one when it is asked for again."""
-    digest = hashlib.sha256(request.model_dump_json().encode()).hexdigest()[:8]
+    digest = hashlib.sha256(request.model_dump_json(exclude={"workers"}).encode()).hexdigest()[:8]
     names = "-".join(Path(task).stem or "data" for task in request.tasks) or "default"
     return Path("globalconv-studies") / f"{names[:60]}-{digest}"
 
 
 def main() -> None:
     """The console script: user's mistakes end in one line, ours in a traceback."""
+    # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.
+    sys.path.append(str(Path.cwd()))
     try:
         app()
     except InputError as error:
@@ -188,8 +209,3 @@ def main() -> None:
             f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "\nInterrupted. Finished runs are kept: the same command again resumes the study."
-        )
-        sys.exit(130)

@@ -1,6 +1,7 @@
 """Which files are read, what is said about the others, and that nothing held out is trained on."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,15 @@ def test_many_files_are_split_as_wholes(tmp_path: Path, num_files: int):
     assert f"{num_files} files, split by whole files" in corpus.description
     files = [{line[:4] for line in records(part)} for part in (corpus.train, corpus.validation, corpus.test)]
     assert sum(map(len, files)) == len(set.union(*files)) == num_files
-    if num_files == 200:
-        assert min(map(len, files)) >= 4, "with small files, several are held out"
+
+
+def test_no_held_out_file_outweighs_the_others(tmp_path: Path):
+    for number in range(110):
+        write_records(tmp_path / f"{number}.txt", 1000 * number, 150 if number < 40 else 30)
+    corpus = read_corpus(tmp_path, max_bytes=LIMIT, window=16)
+    for part in (corpus.validation, corpus.test):
+        files = Counter(line[:4] for line in records(part))
+        assert max(files.values()) <= 0.3 * sum(files.values())
 
 
 def test_a_huge_file_among_many_is_not_held_out(tmp_path: Path):

@@ -24,7 +24,7 @@ def find_mixer(name: str) -> type[Mixer]:
     """The mixer class called ``name``: one of MIXERS, or ``package.module:Class`` from anywhere.
 
     Raises InputError for an unknown name (the nearest is suggested), a module that cannot be imported,
-    or a class that is no Mixer.
+    or something in it that is no Mixer to build.
     """
     if ":" not in name:
         if name not in MIXERS:
@@ -33,13 +33,16 @@ def find_mixer(name: str) -> type[Mixer]:
     module_name, _, class_name = name.partition(":")
     try:
         found = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"cannot load the mixer '{name}': {error}. Write it as package.module:Class, with the module "
             "importable from here (installed, or on PYTHONPATH)."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, Mixer)):
         raise InputError(f"'{name}' is not a subclass of globalconv.mixers.Mixer.")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise InputError(f"'{name}' is not finished: it must define {missing}.")
     return found
 
 
@@ -48,7 +51,7 @@ def build_mixer(
 ) -> Mixer:
     """A mixer by name. ``options``: its own keyword arguments (an unknown one raises InputError)."""
     mixer = find_mixer(name)
-    known = inspect.signature(mixer).parameters
+    known = [o for o in inspect.signature(mixer).parameters if o not in ("width", "length", "causal")]
     for option in options or {}:
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)

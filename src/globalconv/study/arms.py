@@ -14,7 +14,7 @@ def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
     (``global_conv+attention`` alternates), or ``hybrid``, which is short for just that. Raises
     InputError for an unknown mixer and for a pattern longer than the depth.
     """
-    pattern = HYBRIDS.get(arm, arm).split("+")
+    pattern = "+".join(HYBRIDS.get(name, name) for name in arm.split("+")).split("+")
     for name in pattern:
         if ":" not in name and name not in MIXERS:
             raise unknown_name("arm", name, [*MIXERS, *HYBRIDS])

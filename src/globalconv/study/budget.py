@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from globalconv.errors import InputError
-from globalconv.quantities import format_duration
 from globalconv.study.sweep import START_SIZE
 
 FEWEST_SEEDS = 3
@@ -19,6 +18,9 @@ LADDER = tuple(2 ** (k / 4) for k in range(8, -17, -1))
 """Factors by which all steps may be scaled, from 4 down to 1/16."""
 FEWER_SEEDS_BELOW = 0.35
 """Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
+
+SLACK = 1.1
+"""The budget that an error message names, over the least by this warm-up: the next one may be slower."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Fitted:
 def fit_budget(
     loads: Sequence[Load],
     *,
-    available: float,
+    budget: float,
+    spent: float,
     workers: int,
     sweep: bool,
     seeds: int,
@@ -52,8 +55,9 @@ def fit_budget(
 ) -> Fitted:
     """The most steps, on a ladder of quarter powers of two, that fit with ``seeds`` final runs of every arm.
 
-    Where that is less than about a third of the usual steps, three seeds are enough. ``fixed_steps`` and
-    ``fixed_seeds`` are the user's and are not touched. Raises InputError if nothing fits.
+    ``budget``: seconds for the whole study, of which ``spent`` are gone. Where the steps that fit are less
+    than about a third of the usual ones, three seeds are enough. ``fixed_steps`` and ``fixed_seeds`` are
+    the user's and are not touched. Raises InputError if nothing fits, and names a budget that would do.
     """
 
     def seconds(scale: float, num_seeds: int) -> float:
@@ -67,12 +71,15 @@ def fit_budget(
         least = FEWER_SEEDS_BELOW if num_seeds > choices[-1] and not fixed_steps else 0.0
         for scale in scales:
             needed = seconds(scale, num_seeds)
-            if scale >= least and needed <= available:
+            if scale >= least and spent + needed <= budget:
                 return Fitted(scale, num_seeds, needed, _cuts(seeds, num_seeds, scale))
+    least = seconds(scales[-1], choices[-1])
+    fixes = ["fewer tasks or arms", "smaller sizes"]
+    fixes += ["fewer --steps"] * fixed_steps + ["fewer --seeds"] * fixed_seeds + ["--no-sweep"] * sweep
     raise InputError(
-        f"--budget is too small: {format_duration(max(0.0, available))} are left for training, and the least "
-        f"that this study needs here is about {math.ceil(seconds(scales[-1], choices[-1]))} s. Raise it, or name "
-        "fewer tasks or arms, smaller sizes" + (", fewer --steps." if fixed_steps else ".")
+        f"--budget {budget:g}s is too small: measuring the speed took {spent:.0f} s, and the least that this "
+        f"study then needs here is {least:.0f} s. Give it --budget {math.ceil(SLACK * (spent + least))}s or "
+        f"more, or {', '.join(fixes[:-1])} or {fixes[-1]}."
     )
 
 

@@ -9,8 +9,7 @@ from globalconv.models import Classifier, LanguageModel
 from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
-RIVAL_MLP_RATIO = 4
-"""The rival's channel MLP is this many times as wide as the model: the Transformer's own ratio."""
+WIDEST_MLP_RATIO = 32
 TOLERANCE = 0.02
 
 
@@ -48,6 +47,28 @@ def sizes(spec: ModelSpec, signature: Signature) -> tuple[int, float]:
     with torch.device("meta"):
         model = build_model(spec, signature)
     return count_parameters(model), model.flops(signature.length) / signature.length
+
+
+def match_models(
+    models: dict[str, ModelSpec], rival: str, signature: Signature, *, on: Match, mlp_ratio: int
+) -> tuple[dict[str, ModelSpec], int]:
+    """All arms' models at the budget of the rival, whose channel MLP is ``mlp_ratio`` times its width.
+
+    Where a mixer alone outweighs the whole rival (a free filter has length x width taps), the ratio is
+    doubled until every arm fits. Returns the models and the ratio; raises InputError if none is enough.
+    """
+    rival_model = models[rival].model_copy(update={"mlp_width": mlp_ratio * models[rival].width})
+    target = sizes(rival_model, signature)[1 if on == "flops" else 0]
+    try:
+        matched = {
+            arm: rival_model if arm == rival else match_mlp_width(model, target, signature, on=on)
+            for arm, model in models.items()
+        }
+    except InputError:
+        if 2 * mlp_ratio > WIDEST_MLP_RATIO:
+            raise
+        return match_models(models, rival, signature, on=on, mlp_ratio=2 * mlp_ratio)
+    return matched, mlp_ratio
 
 
 def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:

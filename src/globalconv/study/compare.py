@@ -8,7 +8,7 @@ from globalconv.cost import CostCurve, measure_cost
 from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
-from globalconv.study.execute import execute_run, execute_warm_up
+from globalconv.study.execute import execute_run, execute_warm_up, rebuild_task
 from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
@@ -32,42 +32,61 @@ def compare(
     directory = StudyDirectory(out)
     directory.create()
     with directory.lock():
-        study = _Study(directory, progress, directory.plan_of(request))
-        if study.found_plan is None:
-            progress.say("Measuring what a step of each arm costs here ...")
-            plan = make_plan(
-                request, command=command, workers=workers, warm_ups=lambda specs: _warm_ups(specs, workers)
-            )
-            directory.write_plan(plan)
+        started = time.monotonic()
+        found = directory.plan_of(request)
+        plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
+        study = _Study(directory, progress, workers, started)
+        if found is None:
+            study.state = StudyState()  # one that lies here belongs to a plan that was lost
             study.tick()
         else:
-            plan = study.found_plan
-            if not study.state.complete:
-                progress.say(f"Resuming the study in {out}.")
-        for cut in plan.cuts:
-            progress.say(f"Cut: {cut}")
-        if not study.state.complete:
-            study.sweep(plan)
-            study.finals(plan)
-            study.cost(plan)
-            study.complete()
+            for task in plan.tasks:
+                rebuild_task(task.task)
+            done = "is complete; its report is rebuilt" if study.state.complete else "goes on"
+            progress.say(f"The study in {out} {done}.")
+        study.sweep(plan)
+        study.finals(plan)
+        study.cost(plan)
+        study.complete()
         return gather(directory, plan)
 
 
-def _warm_ups(specs: Sequence[RunSpec], workers: int) -> list[WarmUp]:
-    found = dict(over_the_cores(execute_warm_up, [(spec,) for spec in specs], workers=workers))
-    return [found[index] for index in range(len(specs))]
+def _new_plan(
+    request: StudyRequest, directory: StudyDirectory, *, command: str, workers: int, progress: Progress
+) -> StudyPlan:
+    def warm_ups(specs: Sequence[RunSpec]) -> list[WarmUp]:
+        progress.say("Measuring what a step of each arm costs here ...")
+        found = dict(over_the_cores(execute_warm_up, [(spec,) for spec in specs], workers=workers))
+        return [found[index] for index in range(len(specs))]
+
+    try:
+        plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)
+        directory.write_plan(plan)
+    except BaseException:
+        directory.discard()
+        raise
+    num_arms = sum(len(task.arms) for task in plan.tasks)
+    progress.say(
+        f"{num_arms} arms on {len(plan.tasks)} task(s), {len(plan.seeds)} seed(s)"
+        f"{', learning rates tuned first' if plan.sweep else ''}: about "
+        f"{format_duration(plan.estimated_seconds)}, in {directory.path}."
+    )
+    for cut in plan.cuts:
+        progress.say(f"Cut: {cut}")
+    return plan
 
 
 class _Study:
     """One session of a study: its clock, and the runs that are still to do."""
 
-    def __init__(self, directory: StudyDirectory, progress: Progress, found_plan: StudyPlan | None) -> None:
+    def __init__(
+        self, directory: StudyDirectory, progress: Progress, workers: int, started: float
+    ) -> None:
         self.directory = directory
         self.progress = progress
-        self.found_plan = found_plan
+        self.workers = workers
         self.state: StudyState = directory.state()
-        self._ticked = time.monotonic()
+        self._ticked = started
 
     def tick(self) -> None:
         """Add the time since the last tick to the study's clock, on disk too."""
@@ -77,9 +96,10 @@ class _Study:
         self.directory.write_state(self.state)
 
     def complete(self) -> None:
-        """From now on the same command only rebuilds the report."""
-        self.state.complete = True
-        self.tick()
+        """Say on disk that nothing is left to do; what did nothing adds nothing to the clock."""
+        if not self.state.complete:
+            self.state.complete = True
+            self.tick()
 
     def sweep(self, plan: StudyPlan) -> None:
         """Train every learning rate of every arm, and widen the grids whose best lies on the edge."""
@@ -110,17 +130,22 @@ class _Study:
             for task in plan.tasks
             for arm in task.arms
         }
-        rounds = all_finals(plan, rates)
+        rounds = {
+            seed: specs
+            for seed, specs in zip(plan.seeds, all_finals(plan, rates), strict=True)
+            if seed not in self.state.dropped_seeds
+        }
         cost = _planned_seconds(plan)
-        everything = [spec for specs in rounds for spec in specs]
+        everything = [spec for specs in rounds.values() for spec in specs]
         missing = self._missing(everything)
+        if not missing:
+            return
         missing_names = {spec.name for spec in missing}
         slowdown = 1.0
         with self.progress.phase(
-            "Training", runs=len(everything), seconds=sum(map(cost, everything)) / plan.workers
+            "Training", runs=len(everything), seconds=sum(map(cost, missing)) / self.workers
         ) as phase:
             phase.advance(0.0, runs=len(everything) - len(missing))
-            phase.seconds = sum(map(cost, missing)) / plan.workers
             jobs = self._until_the_clock_runs_out(plan, rounds, missing_names, cost, lambda: slowdown)
             started, worked = time.monotonic(), 0.0
             order: list[RunSpec] = []
@@ -130,24 +155,24 @@ class _Study:
                     order.append(spec)
                     yield spec, self.directory.runs
 
-            for index, _ in over_the_cores(execute_run, arguments(), workers=plan.workers):
-                worked += cost(order[index]) / plan.workers
+            for index, _ in over_the_cores(execute_run, arguments(), workers=self.workers):
+                worked += cost(order[index]) / self.workers
                 slowdown = (time.monotonic() - started) / worked
-                phase.advance(cost(order[index]) / plan.workers)
+                phase.advance(cost(order[index]) / self.workers)
                 self.tick()
 
     def _until_the_clock_runs_out(
         self,
         plan: StudyPlan,
-        rounds: list[list[RunSpec]],
+        rounds: dict[int, list[RunSpec]],
         missing: set[str],
         cost: Callable[[RunSpec], float],
         slowdown: Callable[[], float],
     ) -> Iterator[RunSpec]:
-        for seed, specs in zip(plan.seeds, rounds, strict=True):
+        for seed, specs in rounds.items():
             todo = [spec for spec in specs if spec.name in missing]
             begun = len(todo) < len(specs)
-            needed = slowdown() * sum(map(cost, todo)) / plan.workers
+            needed = slowdown() * sum(map(cost, todo)) / self.workers
             left = plan.request.budget_seconds - self.state.seconds
             # The first round is always run: without it there is no answer at all. So is one that an
             # interrupted session had begun: half a seed compares nothing.
@@ -190,7 +215,10 @@ class _Study:
                     missing.append(spec)
             except BrokenRun as error:
                 aside = run.set_aside()
-                told = f"{spec.task.name}, {spec.arm}, seed {spec.seed}: {error}; redone ({aside.name} keeps the old)."
+                told = (
+                    f"{spec.task.name}, {spec.arm}, seed {spec.seed}: {error}; redone "
+                    f"({aside.name} keeps the old)."
+                )
                 self.progress.say(f"Broken run: {told}")
                 self.state.redone.append(told)
                 self.tick()
@@ -200,11 +228,11 @@ class _Study:
     def _train(self, plan: StudyPlan, specs: list[RunSpec], name: str) -> None:
         cost = _planned_seconds(plan)
         specs = sorted(specs, key=cost, reverse=True)
-        seconds = sum(map(cost, specs)) / plan.workers
+        seconds = sum(map(cost, specs)) / self.workers
         with self.progress.phase(name, runs=len(specs), seconds=seconds) as phase:
             arguments = [(spec, self.directory.runs) for spec in specs]
-            for index, _ in over_the_cores(execute_run, arguments, workers=plan.workers):
-                phase.advance(cost(specs[index]) / plan.workers)
+            for index, _ in over_the_cores(execute_run, arguments, workers=self.workers):
+                phase.advance(cost(specs[index]) / self.workers)
                 self.tick()
 
 

@@ -9,7 +9,7 @@ report.html, report.json, arms.csv, figures/    rebuilt from the above at any ti
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,7 @@ from globalconv.errors import InputError
 from globalconv.study.answer import CostAnswer
 from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult
 from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest
-from globalconv.training.files import write_json
+from globalconv.training.files import make_directory, write_json
 
 
 class StudyState(BaseModel):
@@ -44,15 +44,18 @@ class StudyDirectory:
 
     def create(self) -> None:
         """Make the directory. Raises InputError where that is impossible or something else lies there."""
-        try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(f"{self.path} is a file, not a directory. Name another --out.") from error
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be made: {error.strerror}. Name another --out.") from error
+        make_directory(self.path)
+        make_directory(self.runs)
         probe = self.path / ".writable"
         write_json(probe, True)
         probe.unlink()
+
+    def discard(self) -> None:
+        """Remove what `create` made, where it came to nothing: a directory with anything else in it stays."""
+        (self.path / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            self.runs.rmdir()
+            self.path.rmdir()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -82,22 +85,25 @@ class StudyDirectory:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{file} cannot be read ({str(error).splitlines()[0]}). Name another --out; the finished "
-                f"runs under {self.runs} can be copied into it and will be used."
+                f"{file} cannot be read ({str(error).splitlines()[0]}). Name another --out, or remove the file "
+                "to plan anew; finished runs that fit the new plan are then used."
             ) from error
 
     def plan_of(self, request: StudyRequest) -> StudyPlan | None:
         """The plan that lies here if it answers ``request``; None if there is none yet.
 
+        How many workers there are makes no difference to an answer, so a study may go on with others.
         Raises InputError for the plan of another study.
         """
         plan = self.plan()
-        if plan is not None and plan.request != request:
-            differing = [
-                name
-                for name in type(request).model_fields
-                if getattr(plan.request, name) != getattr(request, name)
-            ]
+        if plan is None:
+            return None
+        differing = [
+            name
+            for name in type(request).model_fields
+            if name != "workers" and getattr(plan.request, name) != getattr(request, name)
+        ]
+        if differing:
             raise InputError(
                 f"{self.path} holds another study: it differs in {', '.join(differing)}. Repeat its own "
                 f"command to resume it ({plan.command}), or name another --out."

@@ -1,5 +1,6 @@
 """What a worker does: one run, or one warm-up, from a spec to files. It shares nothing but the disk."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,9 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
         if spec.purpose == "final" and outcome.status == "finished":
             load_best(directory.path, model)
             test = evaluate(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
+            if not all(map(math.isfinite, test.values())):
+                outcome.status, test = "diverged", {}
+                outcome.notices.append("a test score was not finite")
         directory.finish(
             RunResult(
                 status=outcome.status,

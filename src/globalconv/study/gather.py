@@ -19,7 +19,7 @@ from globalconv.study.answer import (
 from globalconv.study.arms import attends
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.methods import describe_methods
-from globalconv.study.run_directory import RunResult
+from globalconv.study.run_directory import BrokenRun, RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
 from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
@@ -42,19 +42,26 @@ class ArmRuns:
     finished: dict[int, RunResult] = field(default_factory=dict)
     curves: dict[int, list[Evaluation]] = field(default_factory=dict)
     diverged: list[int] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """In words: runs that cannot be read, which the study's command would redo."""
+    missing: list[int] = field(default_factory=list)
 
 
 def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     """The answer that the runs in ``directory`` give now, however many of them are there."""
     state = directory.state()
+    seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
     used: list[RunResult] = []
+    num_done = 0
     failures = list(state.redone)
     environment: dict[str, str] = {}
     tasks = []
     for task in plan.tasks:
-        runs = {arm.arm: _runs_of(directory, plan, task, arm, used) for arm in task.arms}
+        runs = {arm.arm: _runs_of(directory, plan, task, arm, seeds, used) for arm in task.arms}
+        num_done += sum(len(found.finished) + len(found.diverged) for found in runs.values())
         for arm, found in runs.items():
             failures += [f"{task.task.name}: {arm} diverged with seed {seed}." for seed in found.diverged]
+            failures += [f"{task.task.name}: {arm}, {told}; it is not counted." for told in found.broken]
             failures += [
                 f"{task.task.name}: {arm} diverged at learning rate {rate:g} in the sweep."
                 for rate, score in found.rates.items()
@@ -66,6 +73,11 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
                 environment |= directory.run(spec).environment()
         tasks.append(_answer_task(plan, task, runs))
     cuts = list(plan.cuts)
+    num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
+    if not state.complete:
+        cuts.append(
+            f"Unfinished: {num_done} of {num_planned} final runs are done; the study's command goes on with it."
+        )
     if state.dropped_seeds:
         cuts.append(
             f"The clock ran out: seed(s) {', '.join(map(str, state.dropped_seeds))} of every arm were dropped."
@@ -80,7 +92,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         wall_seconds=state.seconds,
         budget_seconds=plan.request.budget_seconds,
         num_runs=len(used),
-        seeds=[seed for seed in plan.seeds if seed not in state.dropped_seeds],
+        seeds=seeds,
         tasks=tasks,
         cost=directory.cost(),
         cuts=cuts,
@@ -120,7 +132,12 @@ def chosen_rate(
 
 
 def _runs_of(
-    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan, used: list[RunResult]
+    directory: StudyDirectory,
+    plan: StudyPlan,
+    task: TaskPlan,
+    arm: ArmPlan,
+    seeds: list[int],
+    used: list[RunResult],
 ) -> ArmRuns:
     scores = sweep_scores(directory, plan, task, arm) if plan.sweep else {}
     for rate in scores:
@@ -130,10 +147,15 @@ def _runs_of(
     found = ArmRuns(arm, scores, chosen_rate(plan, task, arm, scores))
     if found.rate is None:
         return found
-    for seed in plan.seeds:
+    for seed in seeds:
         spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
-        result = directory.result(spec)
+        try:
+            result = directory.run(spec).result()
+        except BrokenRun as error:
+            found.broken.append(f"seed {seed}: {error}")
+            result = None
         if result is None:
+            found.missing.append(seed)
             continue
         used.append(result)
         if result.status == "diverged":
@@ -221,7 +243,7 @@ def _answer_arm(
         },
         difference=judgement.difference if judgement else None,
         verdict=judgement.verdict if judgement else "rival",
-        because=judgement.because if judgement else "what the others are compared with",
+        because=judgement.because if judgement else "The others are compared with it.",
         further_seeds=judgement.further_seeds if judgement else None,
         parameters=plan.parameters,
         mlp_width=plan.model.mlp_width,
@@ -252,8 +274,10 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
             if task.tuned
             else "learning rate not tuned on this data"
         )
-    if found.rate is None:
+    if found.rates and found.rate is None:
         flags.append("diverged at every learning rate")
+    if found.missing:
+        flags.append(f"{len(found.missing)} seed(s) missing")
     if found.diverged:
         flags.append(f"{len(found.diverged)} run(s) diverged")
     if contender.scores:

@@ -11,7 +11,7 @@ from globalconv.errors import InputError
 from globalconv.study.answer import FloorAnswer
 from globalconv.study.arms import DEFAULT_ARMS, mixers_of
 from globalconv.study.budget import Load, fit_budget
-from globalconv.study.build import RIVAL_MLP_RATIO, TOLERANCE, match_mlp_width, sizes
+from globalconv.study.build import TOLERANCE, match_models, sizes
 from globalconv.study.presets import ANY_ARM_RATE, SERIOUS_BUDGET_SECONDS, Preset, preset_for
 from globalconv.study.spec import (
     ArmPlan,
@@ -45,6 +45,7 @@ class _Draft:
     steps: int
     batch_size: int
     tuned: bool
+    notices: list[str]
 
 
 def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: WarmUps) -> StudyPlan:
@@ -54,10 +55,15 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps.
     """
     started = time.monotonic()
+    if request.margin is not None and not request.margin >= 0:
+        raise InputError(f"--margin {request.margin:g}: a difference that you would not mind is 0 or more.")
     drafts = [_draft(name, request) for name in request.tasks or DEFAULT_TASKS]
     names = [draft.choice.name for draft in drafts]
     if len(set(names)) != len(names):
-        raise InputError(f"the same task is named twice: {', '.join(names)}. Name each once.")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"two tasks are called '{twice}'. Name each task once; files of one name must be renamed."
+        )
     serious = request.budget_seconds >= SERIOUS_BUDGET_SECONDS
     sweep = request.sweep if request.sweep is not None else serious or any(not d.tuned for d in drafts)
     seeds = request.seeds or (5 if serious else 3)
@@ -78,7 +84,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     ]
     fitted = fit_budget(
         loads,
-        available=request.budget_seconds - (time.monotonic() - started),
+        budget=request.budget_seconds,
+        spent=time.monotonic() - started,
         workers=workers,
         sweep=sweep,
         seeds=seeds,
@@ -123,20 +130,27 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
     if len(mixers) < 2:
         raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.")
 
+    if request.heads is not None and not any("attention" in names for names in mixers.values()):
+        raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
+
     models = {
         arm: ModelSpec(
             mixers=names,
             mixer_options={name: own_options[name] for name in names if name in own_options},
             width=width,
-            mlp_width=RIVAL_MLP_RATIO * width,
+            mlp_width=preset.mlp_ratio * width,
         )
         for arm, names in mixers.items()
     }
-    axis = 1 if request.match == "flops" else 0
-    target = sizes(models[request.rival], task.signature)[axis]
-    for arm in models:
-        if arm != request.rival:
-            models[arm] = match_mlp_width(models[arm], target, task.signature, on=request.match)
+    models, mlp_ratio = match_models(
+        models, request.rival, task.signature, on=request.match, mlp_ratio=preset.mlp_ratio
+    )
+    notices = []
+    if mlp_ratio != preset.mlp_ratio:
+        notices.append(
+            f"The rival's channel MLP is {mlp_ratio} times as wide as the model instead of {preset.mlp_ratio} times, "
+            f"so that mixers with weights per position (length {task.signature.length}) fit the same budget."
+        )
     as_measured = all(
         asked is None or asked == shipped
         for asked, shipped in (
@@ -144,7 +158,8 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
             (request.width, preset.width),
             (request.heads, preset.heads),
             (request.batch_size, preset.batch_size),
-            (request.length, task.signature.length if task.kind == "text" else request.length),
+            (mlp_ratio, preset.mlp_ratio),
+            (request.length, preset.options.get("length")),
         )
     )
     known = all(arm in preset.rates for arm in models)
@@ -160,6 +175,7 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
         steps=request.steps or preset.steps,
         batch_size=request.batch_size or preset.batch_size,
         tuned=preset.source is not None and as_measured and known and not own_data,
+        notices=notices,
     )
 
 
@@ -215,7 +231,13 @@ def _task_plan(
             "flops": flops / rival_sizes[1],
             "seconds": steps * costs[arm].seconds_per_step / rival_seconds,
         }[request.match]
-        assert abs(matched - 1) <= TOLERANCE, f"{arm} is not matched: {matched}"
+        if abs(matched - 1) > TOLERANCE:
+            assert request.match == "seconds", f"{arm} is not matched: {matched}"
+            raise InputError(
+                f"--match seconds: in the seconds of the rival's run {arm} would do {steps} step(s), which is "
+                f"{abs(matched - 1):.0%} off, and {TOLERANCE:.0%} is the most. Use more steps (--steps, or a "
+                "larger --budget)."
+            )
         rate = draft.rates[arm]
         arms.append(
             ArmPlan(
@@ -248,5 +270,5 @@ def _task_plan(
         trivial_floor=sign * max(sign * f.value for f in floors if f.guess),
         arms=tuple(arms),
         left_out=draft.left_out,
-        notices=tuple(task.notices),
+        notices=(*task.notices, *draft.notices),
     )

@@ -21,7 +21,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def phase(self, name: str, *, runs: int, seconds: float) -> Iterator["Phase"]:

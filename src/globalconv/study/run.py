@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, unknown_name
 from globalconv.ops import available_backends, choose_backend
 from globalconv.study.compare import compare
 from globalconv.study.directory import StudyDirectory
@@ -17,13 +17,14 @@ from globalconv.study.report import write_report
 from globalconv.study.spec import StudyRequest
 from globalconv.study.table import print_answer
 
+DEVICES = ("auto", "cpu", "cuda")
+
 
 def run_study(request: StudyRequest, out: Path, *, command: str, console: Console) -> None:
     """Carry out or resume a study, write its report, print its table."""
     device = resolve_device(request.device)
     request = request.model_copy(update={"device": device})
     workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
-    console.print(f"Study directory: {out}", highlight=False, soft_wrap=True)
     answer = compare(request, out, command=command, workers=workers, progress=Progress(console))
     print_answer(answer, console, write_report(answer, out))
 
@@ -40,15 +41,13 @@ def rebuild_report(directory: Path, *, console: Console) -> None:
 
 def resolve_device(name: str) -> str:
     """The device to train on; InputError for one that is not here."""
+    if name not in DEVICES:
+        raise unknown_name("--device", name, DEVICES)
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    if name.partition(":")[0] == "cuda":
-        if not torch.cuda.is_available():
-            raise InputError("--device cuda: this PyTorch sees no CUDA device. Use --device cpu.")
-        return name
-    raise InputError(f"--device {name}: use cpu, cuda or auto.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this PyTorch sees no CUDA device. Use --device cpu.")
+    return name
 
 
 def print_backends(*, length: int, num_taps: int, mode: str, device: str, console: Console) -> None:

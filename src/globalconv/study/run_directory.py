@@ -12,11 +12,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from globalconv.study.spec import RunSpec
-from globalconv.training.files import write_json, write_text
+from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
+from globalconv.training.files import make_directory, write_json, write_text
 from globalconv.training.fit import Evaluation
+
+_WORDS = TypeAdapter(dict[str, str])
 
 
 class RunResult(BaseModel):
@@ -50,7 +53,7 @@ class RunDirectory:
 
     def prepare(self, environment: dict[str, str]) -> None:
         """Make the directory and write what is known before training."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_directory(self.path)
         write_json(self.path / "spec.json", self.spec.model_dump(mode="json"))
         write_json(self.path / "environment.json", environment)
 
@@ -61,17 +64,26 @@ class RunDirectory:
         write_json(self.path / "result.json", result.model_dump(mode="json"))
 
     def result(self) -> RunResult | None:
-        """The result of a complete run; None of one that has none yet. Raises BrokenRun."""
+        """The result of a complete run; None of one that has none yet.
+
+        Raises BrokenRun if any file is damaged that a reader, or the resumed run, would need.
+        """
         if not (self.path / "result.json").exists():
+            if (self.path / "last.safetensors").exists():
+                self._check_weights("last")
             return None
         self._check_spec()
-        self.curve()
-        if self.spec.purpose == "final" and not (self.path / "environment.json").exists():
-            raise BrokenRun("environment.json is missing")
+        self.environment()
         try:
-            return RunResult.model_validate_json((self.path / "result.json").read_bytes())
+            result = RunResult.model_validate_json((self.path / "result.json").read_bytes())
         except (ValidationError, OSError) as error:
             raise BrokenRun(f"result.json cannot be read: {_first_line(error)}") from error
+        steps = [evaluation.step for evaluation in self.curve()]
+        if result.status == "finished" and steps != self.spec.training.evaluation_steps():
+            raise BrokenRun("curve.jsonl does not hold the evaluations of the whole run")
+        if result.best_step is not None:
+            self._check_weights("best")
+        return result
 
     def curve(self) -> list[Evaluation]:
         """The evaluations, in order. Raises BrokenRun."""
@@ -84,10 +96,9 @@ class RunDirectory:
     def environment(self) -> dict[str, str]:
         """Where the run was trained. Raises BrokenRun."""
         try:
-            found: dict[str, str] = json.loads((self.path / "environment.json").read_text())
-        except (OSError, ValueError) as error:
+            return _WORDS.validate_json((self.path / "environment.json").read_bytes())
+        except (OSError, ValidationError) as error:
             raise BrokenRun(f"environment.json cannot be read: {_first_line(error)}") from error
-        return found
 
     def set_aside(self) -> Path:
         """Move a broken directory out of the way, keeping it for whoever wants to look."""
@@ -96,6 +107,12 @@ class RunDirectory:
             number += 1
         self.path.rename(aside)
         return aside
+
+    def _check_weights(self, which: str) -> None:
+        try:
+            check_checkpoint(self.path / f"{which}.safetensors")
+        except BrokenCheckpoint as error:
+            raise BrokenRun(str(error)) from error
 
     def _check_spec(self) -> None:
         try:

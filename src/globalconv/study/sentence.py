@@ -8,69 +8,126 @@ QUESTION = "Can a global depthwise convolution replace self-attention here, and 
 
 
 def answer_in_words(task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer], rival: str) -> str:
-    """One sentence: the verdict, the arm that carries it, and the two scores."""
-    by_name = {arm.arm: arm for arm in arms}
-    score = _score(by_name[rival], task)
-    others = [arm for arm in arms if arm.arm != rival and arm.metric is not None]
-    replacing = [arm for arm in others if arm.verdict in ("better", "not worse")]
+    """One sentence: the verdict, the arms that carry it, and their scores."""
+    against = next(arm for arm in arms if arm.arm == rival)
+    others = _best_first([arm for arm in arms if arm.arm != rival], task)
     if verdict == "nothing learned":
-        return (
-            f"Nothing learned: {rival} itself stays at guessing ({score}, floor {task.trivial_floor:.3f}), so "
-            "no comparison means anything; give it more steps or more data."
-        )
+        return _nothing_learned(task, others, against)
     if verdict == "yes":
-        pure = [arm for arm in replacing if not attends(arm.mixers)]
-        best = _best(pure, task)
-        also = [arm.arm for arm in pure if arm is not best]
-        word = "is better than" if best.verdict == "better" else "is not worse than"
-        return f"Yes: {best.arm} {word} {rival}, {_score(best, task)} against {score}" + (
-            f"; so is {_and(also)}." if len(also) == 1 else f"; so are {_and(also)}." if also else "."
-        )
+        return _yes(task, [arm for arm in others if not attends(arm.mixers)], against)
     if verdict == "hybrid":
-        best = _best(replacing, task)
-        pure = [arm for arm in others if not attends(arm.mixers)]
-        worse = [arm for arm in pure if arm.verdict == "worse"]
-        alone = _best(worse or pure, task)
-        open_arms = [arm.arm for arm in pure if arm.verdict == "undecided"]
-        tail = f" ({_and(open_arms)}: undecided)" if open_arms and worse else ""
-        word = "No, not alone" if worse else "Not shown alone"
-        return (
-            f"{word}: {alone.arm} reaches {_score(alone, task)} where {rival} reaches {score}{tail}; a hybrid "
-            f"does it: {best.arm} reaches {_score(best, task)}."
-        )
+        return _hybrid(task, others, against)
     if verdict == "no":
-        best = _best(others, task)
-        return f"No: the best without it, {best.arm}, reaches {_score(best, task)} where {rival} reaches {score}."
-    if not others or by_name[rival].metric is None:
-        return "Undecided: not enough runs finished."
-    best = _best([arm for arm in others if not attends(arm.mixers)] or others, task)
+        return _no(task, others, against)
+    return _undecided(task, others, against)
+
+
+def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+    best = f"; the best other arm, {others[0].arm}, reaches {_score(others[0])}" if others and others[0].metric else ""
     return (
-        f"Undecided: {best.arm} reaches {_score(best, task)} against {score} of {rival}: {best.because}"
-        f"{_what_would_decide(best)}."
+        f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(rival)}, guessing "
+        f"gives {task.trivial_floor:.3f}{best}), so there is nothing to compare with; give it more steps "
+        "(--steps, or a larger --budget) or more data."
     )
 
 
-def _what_would_decide(arm: ArmAnswer) -> str:
-    if arm.verdict != "undecided":
-        return ""
-    if arm.further_seeds is not None:
-        return f"; about {arm.further_seeds} more seeds would decide (--seeds)"
-    if "tuned" in arm.because:
-        return "; tuning would decide (--sweep)"
-    if "improving" in arm.because:
-        return "; longer runs would decide (a larger --budget)"
-    return ""
+def _yes(task: TaskPlan, pure: list[ArmAnswer], rival: ArmAnswer) -> str:
+    better = [arm for arm in pure if arm.verdict == "better"]
+    level = [arm for arm in pure if arm.verdict == "not worse"]
+    lead, *same = better or level
+    tails = []
+    if same:
+        tails.append(f"so {_are(same)} {_named(same)}")
+    if better and level:
+        tails.append(f"{_named(level)} {_are(level)} not worse")
+    tail = f"; {', and '.join(tails)}" if tails else ""
+    return f"Yes: {lead.arm} is {lead.verdict} than {rival.arm} ({_scores(task, lead, rival)}){tail}."
 
 
-def _best(arms: list[ArmAnswer], task: TaskPlan) -> ArmAnswer:
+def _hybrid(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+    lead = next(arm for arm in others if arm.verdict in ("better", "not worse"))
+    pure = [arm for arm in others if not attends(arm.mixers)]
+    worse = [arm for arm in pure if arm.verdict == "worse"]
+    undecided = [arm for arm in pure if arm.verdict == "undecided"]
+    tails = [f"{_named(found)} {_are(found)} {found[0].verdict}" for found in (worse, undecided) if found]
+    return (
+        f"{'Only' if worse else 'At least'} as a hybrid: {lead.arm}, with some attention left, is {lead.verdict} "
+        f"than {rival.arm} ({_scores(task, lead, rival)}); "
+        + (f"without attention, {', and '.join(tails)}." if tails else "no arm without attention was run.")
+    )
+
+
+def _no(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+    if len(others) == 1:
+        return f"No: {others[0].arm} is worse than {rival.arm} ({_scores(task, others[0], rival)})."
+    every = "both" if len(others) == 2 else "all"
+    return (
+        f"No: {_named(others)} are {every} worse than {rival.arm} "
+        f"({_metric(task)} {_score(rival)}, {_reading(task)})."
+    )
+
+
+def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+    if rival.metric is None:
+        return f"Undecided: no run of {rival.arm} finished, so there is nothing to compare with."
+    open_arms = [arm for arm in others if arm.verdict == "undecided" and arm.metric is not None]
+    if not open_arms:
+        silent = [arm.arm for arm in others if arm.metric is None]
+        worse = [arm for arm in others if arm.verdict == "worse"]
+        tail = f"; {_named(worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
+        told = f"{_metric(task)} of {rival.arm} {_score(rival)}, {_reading(task)}"
+        return f"Undecided: no run of {_and(silent)} finished{tail} ({told})."
+    arm = next((arm for arm in open_arms if not attends(arm.mixers)), open_arms[0])
+    because = arm.because[0].lower() + arm.because[1:].rstrip(".")
+    return (
+        f"Undecided whether {arm.arm} keeps up with {rival.arm} ({_scores(task, arm, rival)}): {because}"
+        f"{_what_may_decide(task, arm, rival)}."
+    )
+
+
+def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:
+    if arm.further_seeds is not None and arm.metric is not None:
+        total = arm.metric.num_seeds + len(arm.diverged_seeds) + arm.further_seeds
+        plural = "s" if arm.further_seeds > 1 else ""
+        return f"; about {arm.further_seeds} more seed{plural} would (--seeds {total})"
+    if arm.difference is None or arm.difference.low is None:
+        return "" if arm.diverged_seeds or rival.diverged_seeds else "; train three (--seeds 3)"
+    doubted = arm if arm.difference.mean < -task.margin else rival
+    ways = []
+    if not doubted.plateaued:
+        ways.append("longer runs (--steps, or a larger --budget)")
+    if not task.tuned:
+        ways.append("tuning (--sweep)")
+    return f"; {' and '.join(ways)} may decide it" if ways else ""
+
+
+def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:
     sign = 1.0 if task.higher_is_better else -1.0
-    return max(arms, key=lambda arm: sign * arm.metric.mean if arm.metric else float("-inf"))
+    return sorted(arms, key=lambda arm: sign * arm.metric.mean if arm.metric else float("-inf"), reverse=True)
 
 
-def _score(arm: ArmAnswer, task: TaskPlan) -> str:
-    if arm.metric is None:
-        return "no finished run"
-    return f"{task.metric.replace('_', ' ')} {arm.metric.mean:.3f}"
+def _scores(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:
+    return f"{_metric(task)} {_score(arm)} against {_score(rival)}, {_reading(task)}"
+
+
+def _metric(task: TaskPlan) -> str:
+    return task.metric.replace("_", " ")
+
+
+def _reading(task: TaskPlan) -> str:
+    return f"margin {task.margin:g}" if task.higher_is_better else f"lower is better, margin {task.margin:g}"
+
+
+def _score(arm: ArmAnswer) -> str:
+    return "no finished run" if arm.metric is None else f"{arm.metric.mean:.3f}"
+
+
+def _named(arms: list[ArmAnswer]) -> str:
+    return _and([f"{arm.arm} ({_score(arm)})" for arm in arms])
+
+
+def _are(arms: list[ArmAnswer]) -> str:
+    return "is" if len(arms) == 1 else "are"
 
 
 def _and(names: list[str]) -> str:

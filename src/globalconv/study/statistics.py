@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -24,8 +25,12 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def half_width(deviation: float, num_seeds: int) -> float:
     """Half the width of the t interval of ``num_seeds`` values of standard deviation ``deviation``."""
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_seeds - 1))
-    return quantile * deviation / math.sqrt(num_seeds)
+    return _quantile(num_seeds) * deviation / math.sqrt(num_seeds)
+
+
+@cache
+def _quantile(num_seeds: int) -> float:
+    return float(stats.t.ppf(0.5 + CONFIDENCE / 2, num_seeds - 1))
 
 
 def further_seeds(differences: Sequence[float], boundary: float) -> int | None:

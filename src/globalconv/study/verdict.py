@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from globalconv.study.answer import ArmVerdict, Estimate, TaskVerdict
-from globalconv.study.statistics import estimate, further_seeds
+from globalconv.study.statistics import MOST_SEEDS, estimate, further_seeds
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Contender:
             reasons.append("was still improving when its steps ran out")
         if not self.tuned:
             reasons.append(
-                "has a learning rate that is not tuned (untried on this data, or on the grid's edge)"
+                "has a learning rate that may not be its best (not tuned on this data, or on the edge of "
+                "what was tried)"
             )
         return f"{self.arm} " + " and ".join(reasons) if reasons else None
 
@@ -52,6 +53,7 @@ class ArmJudgement:
 
     verdict: ArmVerdict
     because: str
+    """A sentence, which begins with a word of ours and not with the name of an arm."""
     difference: Estimate | None
     further_seeds: int | None = None
 
@@ -74,38 +76,45 @@ class Yardstick:
 
 def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudgement:
     """The verdict on ``arm`` against ``rival``."""
+    margin = yardstick.margin
+    assert margin >= 0
     seeds = sorted(arm.scores.keys() & rival.scores.keys())
     differences = [yardstick.sign * (arm.scores[s] - rival.scores[s]) for s in seeds]
     if len(differences) < 2:
         difference = estimate(differences) if differences else None
-        because = f"only {len(differences)} seed(s) finished in both arms, which gives no interval"
-        if arm.num_diverged:
-            because += f"; {arm.num_diverged} run(s) of {arm.arm} diverged"
-        return ArmJudgement("undecided", because, difference, 3 - len(differences))
+        return ArmJudgement("undecided", _too_few(len(differences), arm, rival), difference)
 
     difference = estimate(differences)
     assert difference.low is not None
     assert difference.high is not None
-    margin = yardstick.margin
+    edge = f"{-margin or 0.0:g}"
     if difference.high < -margin:
         if arm.excuse:
-            return ArmJudgement("undecided", f"behind, but {arm.excuse}", difference)
-        return ArmJudgement("worse", f"the whole interval lies below -{margin:g}", difference)
+            return ArmJudgement("undecided", f"Behind by more than the margin, but {arm.excuse}.", difference)
+        because = f"Behind by more than the margin: the whole interval of the difference lies below {edge}."
+        return ArmJudgement("worse", because, difference)
+    unbeatable = _unbeatable(arm, yardstick)
     if difference.low <= -margin:
-        return ArmJudgement(
-            "undecided",
-            f"the interval straddles -{margin:g}",
-            difference,
-            further_seeds(differences, -margin),
+        because = (
+            f"The interval of the difference reaches across the margin at {edge}, so the runs cannot tell"
         )
-    if rival.excuse and not _unbeatable(arm, yardstick):
-        return ArmJudgement("undecided", f"level or ahead, but {rival.excuse}", difference)
+        # Who would be the loser at this mean may have an excuse: then more seeds decide nothing either.
+        excuse = arm.excuse if difference.mean < -margin else None if unbeatable else rival.excuse
+        if excuse:
+            return ArmJudgement("undecided", f"{because}; besides, {excuse}.", difference)
+        further = further_seeds(differences, -margin)
+        if further is None:
+            because += f", and {MOST_SEEDS} seeds would not tell either"
+        return ArmJudgement("undecided", f"{because}.", difference, further)
+    if rival.excuse and not unbeatable:
+        place = "Ahead" if difference.low > 0 else "Not behind by more than the margin"
+        return ArmJudgement("undecided", f"{place}, but {rival.excuse}.", difference)
     if difference.low > 0 and not rival.excuse:
-        return ArmJudgement("better", "the whole interval lies above 0", difference)
-    because = f"the whole interval lies above -{margin:g}"
+        return ArmJudgement("better", "Ahead: the whole interval of the difference lies above 0.", difference)
+    because = f"Not behind by more than the margin: the whole interval of the difference lies above {edge}"
     if rival.excuse:
-        because += f"; {rival.excuse}, but no score can beat this one by more than the margin"
-    return ArmJudgement("not worse", because, difference)
+        because += f"; {rival.excuse}, but it could not beat this score by more than the margin"
+    return ArmJudgement("not worse", f"{because}.", difference)
 
 
 def has_learned(rival: Contender, yardstick: Yardstick) -> bool:
@@ -137,9 +146,17 @@ def judge_task(
     return "undecided"
 
 
+def _too_few(num_seeds: int, arm: Contender, rival: Contender) -> str:
+    because = f"{'Only one' if num_seeds else 'No'} seed finished in both arms, and an interval takes two"
+    lost = [
+        f"{c.num_diverged} run{'s' * (c.num_diverged > 1)} of {c.arm}" for c in (arm, rival) if c.num_diverged
+    ]
+    return f"{because}; {' and '.join(lost)} diverged." if lost else f"{because}."
+
+
 def _unbeatable(arm: Contender, yardstick: Yardstick) -> bool:
     if yardstick.ceiling is None:
         return False
     score = estimate(list(arm.scores.values()))
     worst = score.low if yardstick.higher_is_better else score.high
-    return worst is not None and abs(yardstick.ceiling - worst) <= yardstick.margin
+    return worst is not None and yardstick.sign * (yardstick.ceiling - worst) <= yardstick.margin

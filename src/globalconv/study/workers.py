@@ -2,12 +2,17 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from globalconv.errors import InputError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -18,7 +23,8 @@ def over_the_cores(
     """``function(*arguments)`` for every item, as they finish; the next item is taken when a core is free.
 
     Returns (arguments' index, result) pairs. The worker processes stay alive between calls, and end
-    when this process does, however it ends. An exception in a worker is raised here.
+    when this process does, however it ends. An exception in a worker is raised here; InputError if a
+    worker vanished.
     """
     jobs = (delayed(_guarded)(os.getpid(), function, i, item) for i, item in enumerate(arguments))
     if workers == 1:
@@ -26,7 +32,31 @@ def over_the_cores(
             yield job(*args, **kwargs)
         return
     pool = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-    yield from pool(jobs)
+    try:
+        with _interrupts_held_back():
+            results = pool(jobs)
+        yield from results
+    except TerminatedWorkerError as error:
+        raise InputError(
+            "a worker process was ended from outside, most likely because the memory ran out. Use fewer "
+            "--workers or smaller sizes; finished runs are kept."
+        ) from error
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Start workers that never see Ctrl-C, which a terminal sends to the whole group of processes.
+
+    They inherit the blocked signal; here it is delivered when the block is lifted, so none is lost.
+    """
+    if sys.platform == "win32":  # which has neither the signal masks nor the groups
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _guarded(
@@ -41,14 +71,13 @@ _watched: set[int] = set()
 
 
 def _live_only_with(parent: int) -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when it is gone, even if it was killed.
+    """In a worker: end when the parent is gone, even if it was killed.
 
     Else a worker would go on writing into a run that the resumed study has already begun again.
     """
     if parent in _watched:
         return
     _watched.add(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from globalconv.training.files import write_atomically
+from globalconv.training.files import write_bytes
 
 
 class BrokenCheckpoint(Exception):
@@ -27,10 +27,9 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` atomically."""
+    """Write ``checkpoint`` atomically. Raises InputError where the disk is full."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    facts = {"facts": json.dumps(checkpoint.facts)}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+    write_bytes(path, save(tensors, metadata={"facts": json.dumps(checkpoint.facts)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -40,7 +39,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
             facts = json.loads((file.metadata() or {})["facts"])
             return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise BrokenCheckpoint(f"{path} cannot be read: {error}") from error
+        raise BrokenCheckpoint(f"{path.name} cannot be read: {error}") from error
+
+
+def check_checkpoint(path: Path) -> None:
+    """Raise BrokenCheckpoint unless the file's header and length agree; the tensors are not read."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise BrokenCheckpoint(f"{path.name} cannot be read: {error}") from error
 
 
 def training_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

@@ -76,7 +76,7 @@ def fit(
     trackers or many processes (each then trains on its share of every batch); ``settings.precision``
     holds for the default one only.
 
-    A loss that is not finite ends the run with status "diverged"; it raises nothing.
+    A loss or a score that is not finite ends the run with status "diverged"; it raises nothing.
     """
     accelerator = accelerator or Accelerator(mixed_precision=settings.precision)
     optimizer = AdamW(
@@ -121,6 +121,10 @@ def fit(
             continue
 
         scores = evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
+        if not all(map(math.isfinite, scores.values())):
+            result.status = "diverged"
+            result.notices.append(f"a validation score was not finite at step {step}")
+            break
         evaluation = Evaluation(step, result.seconds, losses.item() / since_evaluation, scores)
         losses.zero_()
         since_evaluation = 0
@@ -156,10 +160,9 @@ def warmup_cosine(settings: TrainingSettings) -> Callable[[int], float]:
 
 
 def best_step(curve: list[Evaluation], task: Task) -> int | None:
-    """The earliest step whose validation metric no other beats; None without a finite one."""
+    """The earliest step whose validation metric no other beats; None if there is no evaluation."""
     sign = 1.0 if task.metric.higher_is_better else -1.0
-    finite = [e for e in curve if math.isfinite(e.validation[task.metric.name])]
-    return max(finite, key=lambda e: sign * e.validation[task.metric.name]).step if finite else None
+    return max(curve, key=lambda e: sign * e.validation[task.metric.name]).step if curve else None
 
 
 def load_best(directory: Path, model: nn.Module) -> None:
