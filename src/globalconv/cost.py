@@ -42,11 +42,12 @@ def measure_cost(
     causal: bool,
     seconds: float,
     device: str = "cpu",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     repetitions: int = 5,
 ) -> list[CostCurve]:
     """Time forward and backward of each mixer alone, batch 1, over growing lengths.
 
-    ``mixers``: label -> mixer name. All mixers of one length are timed in turns, so that a drift of the
+    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments. All mixers of one length are timed in turns, so that a drift of the
     machine's speed falls on all of them alike. The budget of ``seconds`` is shared evenly by the
     mixers; a curve ends, and says so, where its next point would exceed what is left of its share.
     """
@@ -63,7 +64,12 @@ def measure_cost(
                 curve.stopped = f"length {length} would have exceeded its {share:.0f} s of measuring time"
             if curve.stopped is None:
                 steps[curve.mixer] = _step(
-                    mixers[curve.mixer], length, width=width, causal=causal, device=device
+                    mixers[curve.mixer],
+                    length,
+                    width=width,
+                    causal=causal,
+                    device=device,
+                    options=(options or {}).get(mixers[curve.mixer]),
                 )
         if not steps:
             break
@@ -91,8 +97,10 @@ def _expected(curve: CostCurve, length: int) -> float:
     return last.median * (length / last.length) ** 2
 
 
-def _step(name: str, length: int, *, width: int, causal: bool, device: str) -> Callable[[], None]:
-    mixer = build_mixer(name, width, length, causal=causal).to(device)
+def _step(
+    name: str, length: int, *, width: int, causal: bool, device: str, options: Mapping[str, Any] | None
+) -> Callable[[], None]:
+    mixer = build_mixer(name, width, length, causal=causal, options=options).to(device)
     x = torch.randn(1, length, width, device=device, requires_grad=True)
 
     def step() -> None:

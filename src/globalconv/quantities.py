@@ -12,7 +12,7 @@ def parse_duration(text: str) -> float:
 
     Raises InputError for anything else, and for a duration that is not positive.
     """
-    compact = text.replace(" ", "").lower()
+    compact = re.sub(r"\s*([smhd])\s*", r"\1", text.strip().lower())
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise InputError(f"'{text}' is not a duration; write it like 90s, 5m, 1h or 1h30m.")

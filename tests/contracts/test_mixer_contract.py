@@ -21,7 +21,9 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     },
     **{
         f"{conv.__name__}, {init}, {backend}": partial(conv, init=init, backend=backend)
-        for conv, init, backend in product((GlobalConv, GatedConv), ("flat", "decay"), ("reference", "spectral"))
+        for conv, init, backend in product(
+            (GlobalConv, GatedConv), ("flat", "decay"), ("reference", "spectral")
+        )
     },
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
 }
@@ -39,7 +41,9 @@ def test_keeps_the_contract_at_small_widths(name, width, seed):
 
 
 def test_a_callable_may_fix_the_options(seed):
-    check_mixer(lambda width, length, *, causal: Attention(width, length, causal=causal, num_heads=1), seed=seed)
+    check_mixer(
+        lambda width, length, *, causal: Attention(width, length, causal=causal, num_heads=1), seed=seed
+    )
 
 
 def test_the_global_generator_is_left_alone(seed):

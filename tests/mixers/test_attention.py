@@ -19,7 +19,9 @@ seeds = st.integers(0, 2**31 - 1)
 heads = st.sampled_from([1, 2, 4])
 
 
-def drawn(length: int, *, seed: int, causal: bool = False, num_heads: int = 2, positions="none", width: int = 8):
+def drawn(
+    length: int, *, seed: int, causal: bool = False, num_heads: int = 2, positions="none", width: int = 8
+):
     torch.manual_seed(seed)
     mixer = Attention(width, length, causal=causal, num_heads=num_heads, positions=positions).double()
     nn.init.normal_(mixer.project.bias)

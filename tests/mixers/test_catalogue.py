@@ -5,7 +5,7 @@ import pytest
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, build_mixer, find_mixer
 
-ELSEWHERE = '''
+ELSEWHERE = """
 from globalconv.mixers import GlobalConv, Mixer
 
 class Louder(GlobalConv):
@@ -20,7 +20,7 @@ class Unfinished(Mixer):
     pass
 
 a_function = len
-'''
+"""
 
 
 @pytest.fixture
@@ -40,7 +40,8 @@ def test_every_name_is_found_and_built(name):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "nearest"), [("attenton", "attention"), ("globalconv", "global_conv"), ("mlp_token", "token_mlp")]
+    ("wrong", "nearest"),
+    [("attenton", "attention"), ("globalconv", "global_conv"), ("mlp_token", "token_mlp")],
 )
 def test_the_nearest_name_is_suggested(wrong, nearest):
     with pytest.raises(InputError, match=f"Did you mean '{nearest}'"):

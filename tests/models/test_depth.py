@@ -52,9 +52,7 @@ def test_causal_convolutions_of_depth_24_learn(seed):
     """Four tokens over and over: from the fifth on the next one can be known."""
     torch.manual_seed(seed)
     sequences = torch.randint(VOCABULARY, (16, 4)).repeat(1, 5)[:, :17]
-    model = LanguageModel(
-        VOCABULARY, [GlobalConv(16, 16, causal=True) for _ in range(24)], mlp_width=32
-    )
+    model = LanguageModel(VOCABULARY, [GlobalConv(16, 16, causal=True) for _ in range(24)], mlp_width=32)
     found = losses(model, sequences[:, :-1], sequences[:, 1:], steps=40)
     assert sum(found[-5:]) < 0.7 * sum(found[:5]), found
 
@@ -63,7 +61,9 @@ def test_circular_convolutions_of_depth_24_learn(seed):
     """Up or down round the circle: the same tokens either way, so only their order tells."""
     torch.manual_seed(seed)
     rising = torch.randint(2, (16,))
-    sequences = (torch.randint(VOCABULARY, (16, 1)) + (2 * rising - 1)[:, None] * torch.arange(16)) % VOCABULARY
+    sequences = (
+        torch.randint(VOCABULARY, (16, 1)) + (2 * rising - 1)[:, None] * torch.arange(16)
+    ) % VOCABULARY
     model = Classifier(2, [GlobalConv(16, 16) for _ in range(24)], mlp_width=32, vocabulary=VOCABULARY)
     found = losses(model, sequences, rising, steps=40)
     assert sum(found[-5:]) < 0.7 * sum(found[:5]), found

@@ -15,13 +15,13 @@ from typing import Annotated, Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
-from tests.study import fake_answers
-from tests.study.fake_answers import written
 
 from globalconv.errors import InputError
 from globalconv.study.answer import StudyAnswer
 from globalconv.study.report import write_report
 from globalconv.study.report.files import slugs, write_atomically
+from tests.study import fake_answers
+from tests.study.fake_answers import written
 
 SCHEMA_PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
 
@@ -131,14 +131,18 @@ def test_the_users_matplotlib_is_left_as_it_was(tmp_path):
 
 
 def test_importing_the_report_loads_no_matplotlib():
-    code = "import sys, globalconv.study.report, globalconv.study.table; sys.exit('matplotlib' in sys.modules)"
+    code = (
+        "import sys, globalconv.study.report, globalconv.study.table; sys.exit('matplotlib' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_report_is_written_over_an_older_one(tmp_path):
     write_report(fake_answers.single_task(seed=1), tmp_path)
     page = write_report(fake_answers.single_task(seed=2), tmp_path)
-    assert StudyAnswer.model_validate_json((tmp_path / "report.json").read_text()) == fake_answers.single_task(seed=2)
+    assert StudyAnswer.model_validate_json(
+        (tmp_path / "report.json").read_text()
+    ) == fake_answers.single_task(seed=2)
     assert page == tmp_path / "report.html"
     assert not list(tmp_path.rglob("*.part"))
 

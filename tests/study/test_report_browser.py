@@ -8,14 +8,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.study import fake_answers
 from tests.study.fake_answers import written
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WIDTHS = (390, 1200)
 
 pytestmark = [
@@ -78,7 +85,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], 
             copy = base / f"{kind}-{width}.html"
             script = MEASURE.replace("KEY", json.dumps([kind, width]))
             copy.write_text(page.replace("</body>", f"{script}</body>"), encoding="utf-8")
-            frames += f'<iframe src="{copy.name}" style="border: 0; width: {width}px; height: 800px"></iframe>\n'
+            frames += (
+                f'<iframe src="{copy.name}" style="border: 0; width: {width}px; height: 800px"></iframe>\n'
+            )
     (base / "all.html").write_text(COLLECT + frames, encoding="utf-8")
     dom = chromium(base, "--virtual-time-budget=20000", "--dump-dom", (base / "all.html").as_uri())
     found = re.search(r'<pre id="measured">(.*?)</pre>', dom, flags=re.S)

@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from tests.study import fake_answers
-from tests.study.fake_answers import arm, estimate, task, written
 
 from globalconv.study.report.curves import curve_limits, plot_cost, plot_curves, plot_rates
 from globalconv.study.report.figures import cost_groups, for_page, groups_of
 from globalconv.study.report.intervals import difference_limits, plot_differences, plot_split
 from globalconv.study.report.palette import THEME, looks_of
+from tests.study import fake_answers
+from tests.study.fake_answers import arm, estimate, task, written
 
 TASKS = [one for make in fake_answers.ALL.values() for one in make().tasks]
 
@@ -29,7 +29,11 @@ def looks(tasks):
 
 def lines_at(drawn, color, height):
     """The x ends of what is drawn in ``color`` on the row ``height``."""
-    return [line.get_xdata() for line in drawn.lines if line.get_color() == color and set(line.get_ydata()) == {height}]
+    return [
+        line.get_xdata()
+        for line in drawn.lines
+        if line.get_color() == color and set(line.get_ydata()) == {height}
+    ]
 
 
 @pytest.mark.parametrize("one", TASKS, ids=lambda one: one.task[:12])
@@ -65,7 +69,9 @@ def random_task(random: Random, *, higher: bool = True):
     arms = [arm("attention", estimate(scale, 0.1 * scale, num_seeds), None, "rival", random=random)]
     for number in range(random.randint(1, 8)):
         difference = estimate(random.gauss(0, scale), abs(random.gauss(0, scale)), num_seeds)
-        arms.append(arm(f"arm {number}", estimate(scale, scale, num_seeds), difference, "undecided", random=random))
+        arms.append(
+            arm(f"arm {number}", estimate(scale, scale, num_seeds), difference, "undecided", random=random)
+        )
     return task("made up", arms, "undecided", "?", margin=scale * random.choice([0, 0.01, 1]), higher=higher)
 
 
@@ -114,12 +120,17 @@ def test_bands_are_the_intervals():
     for band, competitor in zip(drawn.collections, one.arms, strict=True):
         corners = {(round(x), round(y, 9)) for x, y in band.get_paths()[0].vertices}
         for point in competitor.curve:
-            assert {(point.step, round(point.value.low, 9)), (point.step, round(point.value.high, 9))} <= corners
+            assert {
+                (point.step, round(point.value.low, 9)),
+                (point.step, round(point.value.high, 9)),
+            } <= corners
 
 
 def test_floors_that_decide_are_in_the_picture_and_far_ones_do_not_press_the_curves():
     one = fake_answers.default_study().tasks[2]
-    far = one.model_copy(update={"floors": [fake_answers.FloorAnswer(name="order 0", value=900.0), *one.floors]})
+    far = one.model_copy(
+        update={"floors": [fake_answers.FloorAnswer(name="order 0", value=900.0), *one.floors]}
+    )
     assert curve_limits(far) == curve_limits(one)
     low, high = curve_limits(one)
     assert all(low < floor.value < high for floor in one.floors)
@@ -148,7 +159,9 @@ def test_bars_and_costs_are_the_answers_numbers():
     text = answer.tasks[2]
     drawn = axes()
     plot_split(drawn, text, "bits_recall", looks_of(answer))
-    assert [bar.get_width() for bar in drawn.patches] == [a.extra_metrics["bits_recall"].mean for a in text.arms]
+    assert [bar.get_width() for bar in drawn.patches] == [
+        a.extra_metrics["bits_recall"].mean for a in text.arms
+    ]
     assert drawn.get_xlim()[0] == 0
     drawn = axes()
     plot_cost(drawn, answer.cost, looks_of(answer))
@@ -199,16 +212,22 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 # deficiency, table 1, severity 1.0.
 EYES = {
     "trichromat": np.eye(3),
-    "protanope": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    "deuteranope": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-}  # fmt: skip
+    "protanope": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranope": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+}
 
 
 @pytest.mark.parametrize("ground", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("eye", EYES)
 def test_the_colours_of_arms_can_be_told_apart_by_every_eye(eye, ground):
     colors = {f"arm-{n}": lab(EYES[eye] @ linear(THEME[f"arm-{n}"][ground])) for n in range(7)}
-    distances = {pair: float(np.linalg.norm(colors[pair[0]] - colors[pair[1]])) for pair in combinations(colors, 2)}
+    distances = {
+        pair: float(np.linalg.norm(colors[pair[0]] - colors[pair[1]])) for pair in combinations(colors, 2)
+    }
     # About 2.3 is the smallest difference that can be seen; lines that lie beside each other need more.
     assert min(distances.values()) > 11, min(distances.items(), key=lambda item: item[1])
 

@@ -7,15 +7,27 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.study import fake_answers
-from tests.study.fake_answers import arm, estimate, task
 
 from globalconv.study.answer import AxisRanking
 from globalconv.study.report import wording
+from tests.study import fake_answers
+from tests.study.fake_answers import arm, estimate, task
 
 numbers = st.floats(-1e9, 1e9)
 positive = st.floats(1e-7, 1e13)
-UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1, "ms": 1e-3, "µs": 1e-6}
+UNITS = {
+    "": 1,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "B": 1,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "s": 1,
+    "ms": 1e-3,
+    "µs": 1e-6,
+}
 UNITS |= {"FLOP": 1, "kFLOP": 1e3, "MFLOP": 1e6, "GFLOP": 1e9, "TFLOP": 1e12, "PFLOP": 1e15}
 
 
@@ -65,7 +77,7 @@ def test_long_times_read_back(seconds):
     assert all(float(number) < 60 for number, unit in parts if unit != "h")
 
 
-@given(st.floats(1e-5, 1e4))
+@given(st.floats(-5, 4).map(lambda exponent: 10.0**exponent))
 def test_a_difference_of_one_margin_is_seen(margin):
     digits = wording.decimals_for(margin)
     assert read(wording.plain(margin, digits)) == pytest.approx(margin, rel=0.051)
@@ -97,10 +109,14 @@ def ranked(values: dict[str, dict[str, float]], *, higher: bool = True, margin: 
     names = sorted({name for at in values.values() for name in at})
     arms = [arm(name, estimate(1.0), None, "undecided", random=random) for name in names]
     rankings = [
-        AxisRanking(axis=axis, at=1.0, values=dict(sorted(at.items(), key=lambda pair: pair[1], reverse=higher)))
+        AxisRanking(
+            axis=axis, at=1.0, values=dict(sorted(at.items(), key=lambda pair: pair[1], reverse=higher))
+        )
         for axis, at in values.items()
     ]
-    return task("t", arms, "no", "No.", higher=higher, margin=margin).model_copy(update={"rankings": rankings})
+    return task("t", arms, "no", "No.", higher=higher, margin=margin).model_copy(
+        update={"rankings": rankings}
+    )
 
 
 def test_a_reversal_names_the_arms_and_the_axes():
@@ -116,7 +132,9 @@ def test_a_swap_within_the_margin_is_none():
     values = {"steps": {"a": 0.9, "b": 0.8}, "seconds": {"a": 0.800, "b": 0.805}}
     assert "within the margin" in wording.compare_rankings(ranked(values))
     assert "depends" in wording.compare_rankings(ranked(values, margin=0.001))
-    assert "same on both axes" in wording.compare_rankings(ranked({"steps": values["steps"], "flops": values["steps"]}))
+    assert "same on both axes" in wording.compare_rankings(
+        ranked({"steps": values["steps"], "flops": values["steps"]})
+    )
 
 
 def test_arms_that_never_meet_are_not_compared():

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.study import fake_answers
 
 from globalconv.study.report.wording import plain, signed
 from globalconv.study.table import print_answer
+from tests.study import fake_answers
 
-REPORT = Path("a/long/way/to/the/directory/of/the/study/that/somebody/made/on/a/rainy/day/in/autumn/report.html")
+REPORT = Path(
+    "a/long/way/to/the/directory/of/the/study/that/somebody/made/on/a/rainy/day/in/autumn/report.html"
+)
 
 
 def printed(answer, width: int, encoding: str = "utf-8") -> str:
@@ -41,7 +43,9 @@ def test_every_arm_has_its_row_on_one_line(kind, width):
             rows = [line for line in lines if line.startswith(f"{arm.arm} ") and f" {arm.verdict}" in line]
             numbers = [plain(arm.metric.mean)] if arm.metric else ["no run finished"]
             numbers += [signed(arm.difference.mean)] if arm.difference else []
-            numbers += [plain(arm.metric.low), plain(arm.metric.high)] if arm.metric and arm.metric.low else []
+            numbers += (
+                [plain(arm.metric.low), plain(arm.metric.high)] if arm.metric and arm.metric.low else []
+            )
             assert any(all(number in row for number in numbers) for row in rows), (arm.arm, numbers)
             assert (" ms" in rows[0]) == (width >= 100)
 

@@ -102,7 +102,7 @@ SMALL_TASKS: dict[str, Callable[[Path, np.random.Generator], Task]] = {
     "text folder": _text_folder,
     "recall": lambda folder, rng: Recall(),
     "recall, random filler": lambda folder, rng: Recall(
-        41, 27, 5, power_a=0.5, filler="random", num_validation=50, num_test=70
+        41, 27, 5, power_a=0.5, filler="random", num_validation=60, num_test=60
     ),
     "fashion patches": _fashion("patches"),
     "fashion pixels": _fashion("pixels"),

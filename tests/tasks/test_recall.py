@@ -50,6 +50,12 @@ def test_a_sequence_is_pairs_and_then_every_key_once(task: Recall, seed: int):
             assert set(others) <= {0}
 
 
+def test_every_key_and_every_value_is_used(seed: int):
+    batch = Recall(vocabulary=21).train_batch(0, seed=seed, batch_size=3000)
+    assert set(batch.inputs[:, 0:8:2].flatten().tolist()) == set(range(1, 10))
+    assert set(batch.inputs[:, 1:8:2].flatten().tolist()) == set(range(10, 21))
+
+
 def look_up(batch: Batch, vocabulary: int) -> torch.Tensor:
     """Logits of an oracle: at every position, the token that followed the first token equal to this one."""
     logits = torch.zeros((*batch.inputs.shape, vocabulary))

@@ -1,8 +1,11 @@
 """Mixers by name, also those that live outside this package."""
 
+import hashlib
 import inspect
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from globalconv.errors import InputError, unknown_name
@@ -44,6 +47,22 @@ def find_mixer(name: str) -> type[Mixer]:
         missing = ", ".join(sorted(found.__abstractmethods__))
         raise InputError(f"'{name}' is not finished: it must define {missing}.")
     return found
+
+
+def outside_source(name: str) -> str | None:
+    """Hash of the file that a mixer from outside is written in; None for one of MIXERS.
+
+    Two trainings of one name are the same only if the code is. What the file imports is not looked at.
+    Raises InputError as ``find_mixer``, and for a class that no file holds.
+    """
+    if name in MIXERS:
+        return None
+    file = getattr(sys.modules[find_mixer(name).__module__], "__file__", None)
+    if file is None:
+        raise InputError(
+            f"the mixer '{name}' is not in a file, which other processes could read; put it in one."
+        )
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
 
 def build_mixer(

@@ -10,6 +10,8 @@ from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
 WIDEST_MLP_RATIO = 32
+NARROWEST_MLP_RATIO = 1
+"""An arm whose channel MLP is narrower than the model is a cripple, and no rival of anyone."""
 TOLERANCE = 0.02
 
 
@@ -54,21 +56,27 @@ def match_models(
 ) -> tuple[dict[str, ModelSpec], int]:
     """All arms' models at the budget of the rival, whose channel MLP is ``mlp_ratio`` times its width.
 
-    Where a mixer alone outweighs the whole rival (a free filter has length x width taps), the ratio is
-    doubled until every arm fits. Returns the models and the ratio; raises InputError if none is enough.
+    Where a mixer outweighs the rival's (a free filter has length x width taps) so far that it would be
+    left with an MLP narrower than the model, the ratio is doubled until every arm fits. Returns the
+    models and the ratio; raises InputError if none is enough.
     """
-    rival_model = models[rival].model_copy(update={"mlp_width": mlp_ratio * models[rival].width})
-    target = sizes(rival_model, signature)[1 if on == "flops" else 0]
-    try:
-        matched = {
-            arm: rival_model if arm == rival else match_mlp_width(model, target, signature, on=on)
-            for arm, model in models.items()
-        }
-    except InputError:
-        if 2 * mlp_ratio > WIDEST_MLP_RATIO:
-            raise
-        return match_models(models, rival, signature, on=on, mlp_ratio=2 * mlp_ratio)
-    return matched, mlp_ratio
+    while True:
+        rival_model = models[rival].model_copy(update={"mlp_width": mlp_ratio * models[rival].width})
+        target = sizes(rival_model, signature)[1 if on == "flops" else 0]
+        last = 2 * mlp_ratio > WIDEST_MLP_RATIO
+        try:
+            matched = {
+                arm: rival_model if arm == rival else match_mlp_width(model, target, signature, on=on)
+                for arm, model in models.items()
+            }
+        except InputError:
+            if last:
+                raise
+        else:
+            narrowest = min(model.mlp_width / model.width for model in matched.values())
+            if last or narrowest >= NARROWEST_MLP_RATIO:
+                return matched, mlp_ratio
+        mlp_ratio *= 2
 
 
 def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:

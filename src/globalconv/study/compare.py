@@ -8,7 +8,7 @@ from globalconv.cost import CostCurve, measure_cost
 from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
-from globalconv.study.execute import execute_run, execute_warm_up, rebuild_task
+from globalconv.study.execute import check_sources, execute_run, execute_warm_up, rebuild_task
 from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
@@ -42,6 +42,8 @@ def compare(
         else:
             for task in plan.tasks:
                 rebuild_task(task.task)
+                for arm in task.arms:
+                    check_sources(arm.model)
             done = "is complete; its report is rebuilt" if study.state.complete else "goes on"
             progress.say(f"The study in {out} {done}.")
         study.sweep(plan)
@@ -79,9 +81,7 @@ def _new_plan(
 class _Study:
     """One session of a study: its clock, and the runs that are still to do."""
 
-    def __init__(
-        self, directory: StudyDirectory, progress: Progress, workers: int, started: float
-    ) -> None:
+    def __init__(self, directory: StudyDirectory, progress: Progress, workers: int, started: float) -> None:
         self.directory = directory
         self.progress = progress
         self.workers = workers
@@ -201,6 +201,9 @@ class _Study:
             causal=causal,
             seconds=COST_MEASURING_SECONDS,
             device=plan.request.device,
+            options={
+                name: options for arm in widest.arms for name, options in arm.model.mixer_options.items()
+            },
         )
         self.directory.write_cost(_cost_answer(curves, plan, width=widest.arms[0].model.width))
         self.tick()

@@ -11,16 +11,17 @@ from accelerate import Accelerator
 
 from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
+from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
 from globalconv.study.build import build_model, count_parameters
 from globalconv.study.environment import describe_environment
 from globalconv.study.run_directory import RunDirectory, RunResult
-from globalconv.study.spec import RunSpec, TaskChoice, WarmUp
+from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
 from globalconv.tasks import Task, build_task
 from globalconv.training import FitResult, fit, load_best
 from globalconv.training.evaluate import evaluate
 from globalconv.training.fit import EVALUATION_BATCH
-from globalconv.training.parameter_groups import parameter_groups
+from globalconv.training.parameter_groups import build_optimizer
 
 WARM_UP_STEPS = 8
 
@@ -36,6 +37,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
         if (done := directory.result()) is not None:
             return done.status
         task = rebuild_task(spec.task)
+        check_sources(spec.model)
         accelerator = _accelerator(spec)
         torch.manual_seed(spec.seed)
         model = build_model(spec.model, task.signature)
@@ -76,14 +78,7 @@ def execute_warm_up(spec: RunSpec) -> WarmUp:
         torch.manual_seed(spec.seed)
         settings = spec.training
         model = build_model(spec.model, task.signature).to(accelerator.device)
-        optimizer = torch.optim.AdamW(
-            parameter_groups(
-                model,
-                learning_rate=settings.learning_rate,
-                taps_rate_factor=settings.taps_rate_factor,
-                weight_decay=settings.weight_decay,
-            )
-        )
+        optimizer = build_optimizer(model, settings, accelerator.device)
 
         def step(number: int) -> None:
             batch = task.train_batch(number, seed=spec.seed, batch_size=settings.batch_size)
@@ -127,6 +122,16 @@ def rebuild_task(choice: TaskChoice) -> Task:
             f"{choice.digest}). Restore it, or start a new study with another --out."
         )
     return task
+
+
+def check_sources(model: ModelSpec) -> None:
+    """Raise InputError if the code of a mixer from outside is no longer what the study began with."""
+    for name, source in model.sources.items():
+        if outside_source(name) != source:
+            raise InputError(
+                f"the file of the mixer '{name}' changed since this study began. Restore it, or start a new "
+                "study with another --out."
+            )
 
 
 def _accelerator(spec: RunSpec) -> Accelerator:

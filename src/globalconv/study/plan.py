@@ -8,6 +8,7 @@ from typing import Any
 
 import globalconv
 from globalconv.errors import InputError
+from globalconv.mixers.catalogue import outside_source
 from globalconv.study.answer import FloorAnswer
 from globalconv.study.arms import DEFAULT_ARMS, mixers_of
 from globalconv.study.budget import Load, fit_budget
@@ -137,6 +138,7 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
         arm: ModelSpec(
             mixers=names,
             mixer_options={name: own_options[name] for name in names if name in own_options},
+            sources={name: source for name in set(names) if (source := outside_source(name))},
             width=width,
             mlp_width=preset.mlp_ratio * width,
         )

@@ -22,7 +22,7 @@ class Preset:
     """Of the task itself: a length, a vocabulary."""
     mlp_ratio: int = 2
     """The rival's channel MLP over its width. The Transformer's own is 4; 2 leaves a short budget more steps."""
-    evaluations: int = 20
+    evaluations: int = 12
     taps_rate_factor: float = 1.0
     source: str | None = None
     """Where the rates were measured; None: they are a guess for this task, and only a sweep tunes it."""
@@ -41,20 +41,20 @@ QUICK: dict[str, Preset] = {
         batch_size=32,
         steps=500,
         rates={"attention": 3e-3, "global_conv": 9.5e-3, "gated_conv": 3e-3, "hybrid": 3e-3},
-        options={"vocabulary": 64, "length": 32, "num_pairs": 4},
+        options={"vocabulary": 64, "length": 32, "num_pairs": 4, "num_validation": 256},
         source=SWEEP_SOURCE,
     ),
     "digits": Preset(
         width=64,
         depth=2,
         heads=2,
-        batch_size=32,
-        steps=500,
+        batch_size=16,
+        steps=900,
         rates={
-            "attention": 3.2e-3,
-            "global_conv": 1e-2,
+            "attention": 6.3e-3,
+            "global_conv": 3.2e-2,
             "gated_conv": 3e-3,
-            "hybrid": 9.5e-3,
+            "hybrid": 5e-3,
             "token_mlp": 1.6e-3,
         },
         source=SWEEP_SOURCE,
@@ -63,10 +63,11 @@ QUICK: dict[str, Preset] = {
         width=64,
         depth=2,
         heads=2,
-        batch_size=16,
+        batch_size=8,
         steps=250,
         rates={"attention": 1e-2, "global_conv": 6.3e-2, "gated_conv": 1e-2, "hybrid": 3.2e-2},
         options={"length": 256},
+        mlp_ratio=4,
         source=SWEEP_SOURCE,
     ),
     "fashion": Preset(
@@ -103,12 +104,13 @@ QUICK: dict[str, Preset] = {
 SERIOUS: dict[str, Preset] = QUICK | {
     "recall": replace(
         QUICK["recall"],
-        steps=1600,
-        options={"vocabulary": 64, "length": 64, "num_pairs": 8},
+        steps=1200,
+        options={"vocabulary": 64, "length": 48, "num_pairs": 6, "num_validation": 256},
+        evaluations=20,
         source=None,
     ),
-    "digits": replace(QUICK["digits"], steps=800),
-    "text": replace(QUICK["text"], depth=4, heads=4, steps=900, source=None),
+    "digits": replace(QUICK["digits"], steps=1200, evaluations=20),
+    "text": replace(QUICK["text"], depth=4, heads=4, steps=900, evaluations=20, source=None),
 }
 
 

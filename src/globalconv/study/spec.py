@@ -58,6 +58,8 @@ class ModelSpec(_Frozen):
 
     mixers: tuple[str, ...]
     mixer_options: dict[str, dict[str, Any]]
+    sources: dict[str, str] = {}
+    """Hash of the code of every mixer from outside this package, by name."""
     width: int
     mlp_width: int
 

@@ -28,7 +28,11 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint`` atomically. Raises InputError where the disk is full."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    # Copies: tied weights are one memory under two names, which safetensors refuses.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in checkpoint.tensors.items()
+    }
     write_bytes(path, save(tensors, metadata={"facts": json.dumps(checkpoint.facts)}))
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from globalconv.errors import InputError
 from globalconv.tasks.base import Batch, Task
 from globalconv.training.checkpoint import (
     BrokenCheckpoint,
@@ -24,7 +24,8 @@ from globalconv.training.checkpoint import (
     training_state,
 )
 from globalconv.training.evaluate import evaluate
-from globalconv.training.parameter_groups import parameter_groups
+from globalconv.training.files import make_directory
+from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.settings import TrainingSettings
 
 EVALUATION_BATCH = 128
@@ -72,52 +73,54 @@ def fit(
 
     ``directory`` receives ``best.safetensors`` and, while training, ``last.safetensors``: called again
     with the same arguments after an interruption, the run goes on from there and ends as it would have.
+    Other settings, another seed or other data than the interrupted run's raise InputError.
     ``seed`` draws the batches. Pass an ``accelerator`` of your own for another device, precision,
     trackers or many processes (each then trains on its share of every batch); ``settings.precision``
     holds for the default one only.
 
     A loss or a score that is not finite ends the run with status "diverged"; it raises nothing.
     """
-    accelerator = accelerator or Accelerator(mixed_precision=settings.precision)
-    optimizer = AdamW(
-        parameter_groups(
-            model,
-            learning_rate=settings.learning_rate,
-            taps_rate_factor=settings.taps_rate_factor,
-            weight_decay=settings.weight_decay,
-        )
-    )
+    make_directory(directory)
+    accelerator = accelerator or _default_accelerator(settings)
+    optimizer = build_optimizer(model, settings, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare_model = accelerator.unwrap_model(model)
     schedule = LambdaLR(getattr(optimizer, "optimizer", optimizer), warmup_cosine(settings))
     result = FitResult("finished", [], None, 0.0, 0.0)
-    first = _resume(directory, bare_model, optimizer, schedule, result) + 1
+    run = {"settings": settings.model_dump(mode="json"), "seed": seed, "data": task.digest}
+    evaluated = checked = _resume(directory, bare_model, optimizer, schedule, result, run=run)
 
     evaluation_steps = set(settings.evaluation_steps())
     step_seconds: list[float] = []
     losses = torch.zeros((), device=accelerator.device)
-    since_evaluation, saved_at = 0, time.monotonic()
+    saved_at, started = time.monotonic(), time.perf_counter()
     model.train()
-    for step in range(first, settings.steps + 1):
-        started = time.perf_counter()
+    for step in range(checked + 1, settings.steps + 1):
         batch = _share(task.train_batch(step, seed=seed, batch_size=settings.batch_size), accelerator)
         with accelerator.autocast():
             loss = task.loss(model(batch.inputs), batch)
+        optimizer.zero_grad()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
         schedule.step()
-        optimizer.zero_grad()
         losses += loss.detach()
-        since_evaluation += 1
         validate = step in evaluation_steps
-        if (validate or step % STEPS_BETWEEN_LOSS_CHECKS == 0) and not math.isfinite(losses.item()):
+        if not validate and step % STEPS_BETWEEN_LOSS_CHECKS:
+            continue
+
+        # Reading the sum waits for the device, so only here is the time that has passed known.
+        loss_sum = accelerator.reduce(losses, reduction="mean").item()
+        elapsed = time.perf_counter() - started
+        step_seconds += [elapsed / (step - checked)] * (step - checked)
+        result.seconds += elapsed
+        checked = step
+        if not math.isfinite(loss_sum):
             result.status = "diverged"
             result.notices.append(f"the loss was no longer finite at step {step}")
             break
-        step_seconds.append(time.perf_counter() - started)
-        result.seconds += step_seconds[-1]
         if not validate:
+            started = time.perf_counter()
             continue
 
         scores = evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
@@ -125,9 +128,9 @@ def fit(
             result.status = "diverged"
             result.notices.append(f"a validation score was not finite at step {step}")
             break
-        evaluation = Evaluation(step, result.seconds, losses.item() / since_evaluation, scores)
+        evaluation = Evaluation(step, result.seconds, loss_sum / (step - evaluated), scores)
         losses.zero_()
-        since_evaluation = 0
+        evaluated = step
         if _is_best(scores, result.curve, task) and accelerator.is_main_process:
             save_checkpoint(
                 directory / "best.safetensors", Checkpoint(bare_model.state_dict(), asdict(evaluation))
@@ -137,8 +140,9 @@ def fit(
         on_evaluation(evaluation)
         due = time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS
         if due and step < settings.steps and accelerator.is_main_process:
-            _save_last(directory, bare_model, optimizer, step, result)
+            _save_last(directory, bare_model, optimizer, step, result, run=run)
             saved_at = time.monotonic()
+        started = time.perf_counter()
 
     result.best_step = best_step(result.curve, task)
     result.seconds_per_step = median(step_seconds) if step_seconds else 0.0
@@ -175,6 +179,13 @@ def _is_best(scores: dict[str, float], curve: list[Evaluation], task: Task) -> b
     return best_step([*curve, candidate], task) == 0
 
 
+def _default_accelerator(settings: TrainingSettings) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=settings.precision)
+    except ValueError as error:
+        raise InputError(f"precision '{settings.precision}' cannot be had here: {error}") from error
+
+
 def _share(batch: Batch, accelerator: Accelerator) -> Batch:
     """This process's rows of the batch, on its device; all rows where there is one process."""
     rank, processes = accelerator.process_index, accelerator.num_processes
@@ -185,13 +196,22 @@ def _share(batch: Batch, accelerator: Accelerator) -> Batch:
 
 
 def _save_last(
-    directory: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, result: FitResult
+    directory: Path, model: nn.Module, optimizer: Any, step: int, result: FitResult, *, run: dict[str, Any]
 ) -> None:
-    facts = {"step": step, "seconds": result.seconds, "curve": [asdict(e) for e in result.curve]}
+    curve = [asdict(e) for e in result.curve]
+    facts = {"run": run, "step": step, "seconds": result.seconds, "curve": curve}
     save_checkpoint(directory / "last.safetensors", Checkpoint(training_state(model, optimizer), facts))
 
 
-def _resume(directory: Path, model: nn.Module, optimizer: Any, schedule: LambdaLR, result: FitResult) -> int:
+def _resume(
+    directory: Path,
+    model: nn.Module,
+    optimizer: Any,
+    schedule: LambdaLR,
+    result: FitResult,
+    *,
+    run: dict[str, Any],
+) -> int:
     """Go back to ``last.safetensors`` if there is one, and return its step; 0 to begin at the beginning."""
     path = directory / "last.safetensors"
     if not path.exists():
@@ -201,6 +221,11 @@ def _resume(directory: Path, model: nn.Module, optimizer: Any, schedule: LambdaL
     except BrokenCheckpoint as error:
         result.notices.append(f"begun again: {error}")
         return 0
+    if checkpoint.facts.get("run") != run:
+        raise InputError(
+            f"{directory} holds an interrupted run with other settings, another seed or other data. Repeat "
+            "its arguments to finish it, delete last.safetensors to begin anew, or name another directory."
+        )
     restore_training_state(checkpoint.tensors, model, optimizer)
     step = int(checkpoint.facts["step"])
     schedule.last_epoch = step

@@ -1,0 +1,122 @@
+"""Studies that take a second, run as the command line runs them, and their files read back without our code."""
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from globalconv import cli
+from globalconv.tasks.find import _build as cached_task
+from tests.tasks.examples import write_prose
+
+TINY = ("--width", "8", "--heads", "2", "--depth", "2", "--batch-size", "4", "--budget", "29m")
+"""Small models, and a budget that no machine is too slow for."""
+FEW = (*TINY, "--steps", "4", "--seeds", "2", "--no-sweep")
+SHORT_COSTS = "import globalconv.study.compare as c; c.COST_LENGTHS = [16]"
+IN_A_PROCESS = (sys.executable, "-c", f"{SHORT_COSTS}; from globalconv.cli import main; main()")
+"""The command in a process of its own, except that it measures the cost at one short length only."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def globalconv(*arguments: str | Path) -> Ended:
+    """``globalconv ARGUMENTS`` in this process, with short cost curves."""
+    out, err = io.StringIO(), io.StringIO()
+    cached_task.cache_clear()  # a new process would read the data anew
+    with (
+        patch.object(sys, "argv", ["globalconv", *map(str, arguments)]),
+        patch.object(sys, "path", [*sys.path]),
+        patch("globalconv.study.compare.COST_LENGTHS", [16]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            assert isinstance(ended.code, int)
+            code = ended.code
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def prose(folder: Path, *, seed: int = 0, size: int = 8_000, name: str = "prose.txt") -> Path:
+    """A text file."""
+    return write_prose(folder / name, np.random.default_rng(seed), size)
+
+
+def report_of(out: Path) -> Any:
+    """What report.json says."""
+    return json.loads((out / "report.json").read_text())
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory, as its files say."""
+
+    path: Path
+    spec: Any
+    result: Any
+    curve: Any
+
+
+def runs_of(out: Path, **wanted: Any) -> list[Run]:
+    """The complete runs under ``out`` whose spec has the ``wanted`` values, in the order of their seeds."""
+    runs = []
+    for file in out.glob("runs/*/result.json"):
+        if ".broken-" in file.parent.name:
+            continue
+        spec = json.loads((file.parent / "spec.json").read_text())
+        if all(spec[name] == value for name, value in wanted.items()):
+            lines = (file.parent / "curve.jsonl").read_text().splitlines()
+            curve = [json.loads(line) for line in lines]
+            runs.append(Run(file.parent, spec, json.loads(file.read_text()), curve))
+    return sorted(runs, key=lambda run: run.spec["seed"])
+
+
+TIMES = {"seconds", "seconds_per_step", "train_seconds", "training_seconds", "wall_seconds", "started"}
+"""What no two studies agree in: every field of report.json that was read off a clock ..."""
+ALSO_TIMED = ("cost", "command", "methods")
+"""... the cost curves, the command as typed, and the methods, which name the number of workers."""
+
+
+def without_times(report: Any) -> Any:
+    """A report as two studies of one request must agree in it, to the last digit."""
+    report = {name: value for name, value in report.items() if name not in ALSO_TIMED}
+    for task in report["tasks"]:
+        task["rankings"] = [ranking for ranking in task["rankings"] if ranking["axis"] != "seconds"]
+    return _drop(report, TIMES)
+
+
+def _drop(value: Any, names: set[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _drop(inner, names) for name, inner in value.items() if name not in names}
+    if isinstance(value, list):
+        return [_drop(inner, names) for inner in value]
+    return value
+
+
+def scores(runs: Sequence[Run]) -> list[Any]:
+    """What a run must repeat to the last digit: every number that no clock gave."""
+    return [
+        (
+            run.spec["arm"],
+            run.spec["seed"],
+            {name: value for name, value in run.result.items() if not name.startswith("seconds")},
+            _drop(run.curve, {"seconds"}),
+        )
+        for run in sorted(runs, key=lambda run: run.path.name)
+    ]

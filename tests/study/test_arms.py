@@ -1,0 +1,88 @@
+"""Arms: what a name means at every depth, and what is said about names that mean nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from globalconv.errors import InputError
+from globalconv.mixers import MIXERS, find_mixer
+from globalconv.study.arms import DEFAULT_ARMS, HYBRIDS, attends, mixers_of
+
+depths = st.integers(1, 24)
+patterns = st.lists(st.sampled_from([*MIXERS, "globalconv.mixers:GatedConv"]), min_size=1, max_size=5)
+
+
+@given(patterns, depths)
+def test_a_pattern_repeats_over_the_depth(pattern, depth):
+    arm = "+".join(pattern)
+    if len(pattern) > depth:
+        with pytest.raises(InputError, match=f"--depth {len(pattern)} or more"):
+            mixers_of(arm, depth)
+        depth = len(pattern)
+    mixers = mixers_of(arm, depth)
+    assert len(mixers) == depth
+    assert list(mixers[: len(pattern)]) == pattern
+    assert all(mixers[block] == mixers[block - len(pattern)] for block in range(len(pattern), depth))
+    assert attends(mixers) == ("attention" in pattern)
+
+
+@given(st.sampled_from(sorted(MIXERS)), depths)
+def test_a_mixer_alone_fills_every_block(name, depth):
+    assert mixers_of(name, depth) == (name,) * depth
+
+
+@given(st.integers(2, 24))
+def test_a_hybrid_takes_turns_and_attends(depth):
+    hybrid = mixers_of("hybrid", depth)
+    assert hybrid == mixers_of("global_conv+attention", depth)
+    assert set(hybrid[::2]) == {"global_conv"}
+    assert set(hybrid[1::2]) == {"attention"}
+    assert attends(hybrid)
+
+
+@given(st.integers(3, 24))
+def test_a_hybrid_may_be_part_of_a_pattern(depth):
+    assert mixers_of("hybrid+token_mlp", depth) == mixers_of("global_conv+attention+token_mlp", depth)
+
+
+@pytest.mark.parametrize("arm", DEFAULT_ARMS)
+def test_the_default_arms_exist_and_are_told_apart(arm):
+    mixers = mixers_of(arm, 2)
+    assert all(issubclass(find_mixer(name), find_mixer(name)) for name in mixers)
+    assert all(mixers_of(other, 2) != mixers for other in DEFAULT_ARMS if other != arm)
+
+
+def test_a_hybrid_needs_two_blocks():
+    with pytest.raises(InputError, match=r"hybrid.*2 mixers.*--depth 2"):
+        mixers_of("hybrid", 1)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("attenton", "attention"),
+        ("globalconv", "global_conv"),
+        ("gated-conv", "gated_conv"),
+        ("hybird", "hybrid"),
+        ("global_conv+atention", "attention"),
+        ("token_mpl", "token_mlp"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(typed, meant):
+    with pytest.raises(InputError, match=f"Did you mean '{meant}'"):
+        mixers_of(typed, 4)
+
+
+@pytest.mark.parametrize("typed", ["", "zzz", "global_conv+", "+", "global_conv,attention zz"])
+def test_what_resembles_nothing_is_answered_with_all_names(typed):
+    with pytest.raises(InputError) as error:
+        mixers_of(typed, 4)
+    assert all(name in str(error.value) for name in (*MIXERS, *HYBRIDS))
+
+
+@pytest.mark.parametrize(
+    "typed", ["nowhere_at_all:Mixer", "globalconv.mixers:Missing", "globalconv.errors:InputError"]
+)
+def test_a_class_that_cannot_be_loaded_is_said(typed):
+    with pytest.raises(InputError, match=typed.split(":")[1]):
+        mixers_of(typed, 2)

@@ -1,0 +1,88 @@
+"""The shipped starting values hold together, and the shipped rates are the recorded best."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from globalconv.study.arms import DEFAULT_ARMS, mixers_of
+from globalconv.study.presets import ANY_ARM_RATE, QUICK, SERIOUS, SERIOUS_BUDGET_SECONDS, preset_for
+from globalconv.study.sweep import best_rate, on_edge
+from globalconv.tasks import TASKS
+
+RECORDED = Path(__file__).parents[2] / "studies" / "rates" / "rates.json"
+MEASURED = sorted(kind for kind, preset in QUICK.items() if preset.source is not None)
+CAUSAL = ("recall", "text")
+
+
+def recorded(kind: str) -> dict:
+    if not RECORDED.exists():
+        pytest.skip("studies/rates/rates.json is not here: an installed package, or a source distribution")
+    tasks = json.loads(RECORDED.read_text())
+    if kind not in tasks:
+        pytest.skip(f"studies/rates/recipe.py has not recorded {kind} yet")
+    return tasks[kind]
+
+
+def scores(kind: str, arm: str) -> dict[float, float | None]:
+    return {float(rate): score for rate, score in recorded(kind)["arms"][arm].items()}
+
+
+@pytest.mark.parametrize(("kind", "arm"), [(kind, arm) for kind in MEASURED for arm in QUICK[kind].rates])
+def test_a_shipped_rate_is_the_recorded_best(kind, arm):
+    higher = TASKS[kind].metric.higher_is_better
+    assert QUICK[kind].rates[arm] == best_rate(scores(kind, arm), higher_is_better=higher)
+
+
+@pytest.mark.parametrize(("kind", "arm"), [(kind, arm) for kind in MEASURED for arm in QUICK[kind].rates])
+def test_a_shipped_rate_is_tuned_as_a_verdict_asks(kind, arm):
+    assert not on_edge(scores(kind, arm), higher_is_better=TASKS[kind].metric.higher_is_better)
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_the_record_is_of_what_ships(kind):
+    record, preset = recorded(kind), QUICK[kind]
+    assert (record["steps"], record["batch size"]) == (preset.steps, preset.batch_size)
+    assert record["metric"] == TASKS[kind].metric.name
+    assert set(record["arms"]) == set(preset.rates)
+
+
+@pytest.mark.parametrize("presets", [QUICK, SERIOUS])
+def test_every_kind_of_task_has_a_preset(presets):
+    assert set(presets) == set(TASKS)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("presets", [QUICK, SERIOUS])
+def test_a_preset_holds_together(presets, kind):
+    preset = presets[kind]
+    fits = [arm for arm in DEFAULT_ARMS if not (kind in CAUSAL and arm == "token_mlp")]
+    assert set(preset.rates) == set(fits), "every default arm that can run has a rate"
+    assert all(1e-5 < rate < 1 for rate in (*preset.rates.values(), ANY_ARM_RATE))
+    assert all(mixers_of(arm, preset.depth) for arm in fits)
+    assert preset.width % (2 * preset.heads) == 0, "rotary positions turn pairs of channels"
+    assert preset.steps >= 10 * preset.evaluations
+    assert preset.batch_size >= 1
+    assert preset.mlp_ratio >= 1
+
+
+def test_recall_can_be_drawn_at_both_sizes():
+    for presets in (QUICK, SERIOUS):
+        task = TASKS["recall"](**presets["recall"].options)
+        assert task.signature.length == presets["recall"].options["length"]
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_only_sizes_that_were_measured_count_as_tuned(kind):
+    """A preset that names a source is the one that was swept, for longer at most."""
+    larger, swept = SERIOUS[kind], QUICK[kind]
+    if larger.source is not None:
+        assert larger.steps >= swept.steps
+        assert replace(larger, steps=swept.steps, evaluations=swept.evaluations) == swept
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_the_budget_chooses_the_scale(kind):
+    assert preset_for(kind, SERIOUS_BUDGET_SECONDS - 1) is QUICK[kind]
+    assert preset_for(kind, SERIOUS_BUDGET_SECONDS) is SERIOUS[kind]
