@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.quantities import UNITS, format_duration, parse_duration
+from globalconv.quantities import UNITS, duration_option, format_duration, parse_duration
 
 numbers = st.one_of(st.integers(1, 10**6).map(str), st.floats(0.001, 1e4).map(lambda x: f"{x:.3f}"))
 
@@ -96,3 +96,11 @@ def test_a_duration_reads_back(seconds):
 
 def test_less_than_nothing_is_nothing():
     assert format_duration(-3.2) == "0 s"
+
+
+@given(st.floats(0.5, 1e6))
+def test_an_option_reads_back_rounded_up(seconds):
+    option = duration_option(seconds)
+    unit = UNITS[option[-1]]
+    assert re.fullmatch(r"\d+[smh]", option)
+    assert seconds <= parse_duration(option) < seconds + unit + 60 * (unit > 60)

@@ -1,3 +1,31 @@
 """globalconv: can a global depthwise convolution replace self-attention, where, and at what cost?"""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
+    from globalconv.models import Classifier, LanguageModel
+    from globalconv.ops import global_conv
+
+__all__ = [
+    "Attention",
+    "Classifier",
+    "GatedConv",
+    "GlobalConv",
+    "LanguageModel",
+    "Mixer",
+    "TokenMLP",
+    "global_conv",
+]
+
+_HOMES = {"global_conv": "ops", "Classifier": "models", "LanguageModel": "models"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name where it is first used: the command line must answer before torch has loaded."""
+    if name not in __all__:
+        raise AttributeError(f"module 'globalconv' has no attribute '{name}'")
+    return getattr(import_module(f"globalconv.{_HOMES.get(name, 'mixers')}"), name)

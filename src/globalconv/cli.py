@@ -30,7 +30,7 @@ def compare(
     tasks: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[TASK or PATH]...",
+            metavar="TASK or PATH",
             help="recall, digits, text, fashion; or your own data: a text file or folder (language "
             "modelling), .npz with X and y or .csv with --label (sequence classification). "
             "Default: recall digits text.",
@@ -141,14 +141,15 @@ def report(
 @app.command()
 def backends(
     length: Annotated[int, typer.Option(min=1, help="Sequence length to choose for.")] = 1024,
-    taps: Annotated[int | None, typer.Option(min=1, help="Taps. Default: as many as the length.")] = None,
+    taps: Annotated[int | None, typer.Option(min=1, help="Taps. Default: as many as the length can use.")] = None,
     mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
     device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
 ) -> None:
     """Print which operator backends can run here, which one is chosen, and why not the others."""
     from globalconv.study.run import print_backends
 
-    print_backends(length=length, num_taps=taps or length, mode=mode, device=device, console=Console())
+    usable = 2 * length - 1 if mode == "bidirectional" else length
+    print_backends(length=length, num_taps=taps or usable, mode=mode, device=device, console=Console())
 
 
 def _version(wanted: bool) -> None:

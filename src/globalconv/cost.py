@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from globalconv.errors import InputError
 from globalconv.mixers import build_mixer
 
 
@@ -47,10 +48,13 @@ def measure_cost(
 ) -> list[CostCurve]:
     """Time forward and backward of each mixer alone, batch 1, over growing lengths.
 
-    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments. All mixers of one length are timed in turns, so that a drift of the
-    machine's speed falls on all of them alike. The budget of ``seconds`` is shared evenly by the
-    mixers; a curve ends, and says so, where its next point would exceed what is left of its share.
+    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments. All mixers of
+    one length are timed in turns, so that a drift of the machine's speed falls on all of them alike. The
+    budget of ``seconds`` is shared evenly by the mixers; a curve ends, and says so, where its next point
+    would exceed what is left of its share.
     """
+    if repetitions < 2:
+        raise InputError(f"repetitions must be at least 2 for a spread to be seen, not {repetitions}.")
     curves = [CostCurve(label) for label in mixers]
     spent = dict.fromkeys(mixers, 0.0)
     share = seconds / len(mixers)
@@ -61,7 +65,7 @@ def measure_cost(
                 curve.stopped is None
                 and _expected(curve, length) * (repetitions + 2) > share - spent[curve.mixer]
             ):
-                curve.stopped = f"length {length} would have exceeded its {share:.0f} s of measuring time"
+                curve.stopped = f"length {length} would have exceeded its {share:.3g} s of measuring time"
             if curve.stopped is None:
                 steps[curve.mixer] = _step(
                     mixers[curve.mixer],
@@ -84,7 +88,7 @@ def measure_cost(
                     times[label].append(elapsed)
         for curve in curves:
             if curve.mixer in times:
-                low, median, high = quantiles(times[curve.mixer], n=4)
+                low, median, high = quantiles(times[curve.mixer], n=4, method="inclusive")
                 curve.timings.append(Timing(length, median, low, high))
     return curves
 

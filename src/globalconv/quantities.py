@@ -1,5 +1,6 @@
 """Durations as people write and read them."""
 
+import math
 import re
 
 from globalconv.errors import InputError
@@ -32,3 +33,11 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def duration_option(seconds: float) -> str:
+    """A duration rounded up as one would type it: 45s, 12m, 3h. ``parse_duration`` reads it."""
+    if seconds <= 60:
+        return f"{math.ceil(seconds)}s"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
-from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP
+from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP, find_mixer
 from globalconv.mixers.contract import CHECKS, check_mixer
 from globalconv.ops import global_conv
 
@@ -50,6 +51,13 @@ def test_the_global_generator_is_left_alone(seed):
     before = torch.get_rng_state()
     check_mixer(GlobalConv, seed=seed)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_mixer_that_contributors_are_shown_keeps_it(tmp_path, monkeypatch, seed):
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (tmp_path / "my_mixer.py").write_text(text.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    check_mixer(find_mixer("my_mixer:MovingAverage"), seed=seed)
 
 
 class NoMixer(nn.Linear):

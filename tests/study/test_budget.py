@@ -41,13 +41,20 @@ terms = st.fixed_dictionaries(
         "fixed_steps": st.booleans(),
     }
 )
-budgets = st.floats(1.0, 1e5)
 
 
 def seconds(found, terms, *, scale, seeds):
     runs = seeds + (START_SIZE * WIDENING if terms["sweep"] else 0)
     once = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in found)
     return runs * once / (terms["workers"] * PARALLEL_EFFICIENCY) + COST_SECONDS
+
+
+@st.composite
+def asked(draw: st.DrawFn):
+    """(loads, budget, terms): budgets from too small by far to larger than can be used."""
+    found, told = draw(loads), draw(terms)
+    usual = seconds(found, told, scale=1.0, seeds=told["seeds"])
+    return found, told["spent"] + usual * 2 ** draw(st.floats(-5, 3)), told
 
 
 def fitted(found, budget, terms) -> Fitted | None:
@@ -57,8 +64,9 @@ def fitted(found, budget, terms) -> Fitted | None:
         return None
 
 
-@given(loads, budgets, terms)
-def test_what_is_planned_fits(found, budget, terms):
+@given(asked())
+def test_what_is_planned_fits(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     least_seeds = terms["seeds"] if terms["fixed_seeds"] else min(terms["seeds"], FEWEST_SEEDS)
     least_scale = 1.0 if terms["fixed_steps"] else min(LADDER)
@@ -71,16 +79,18 @@ def test_what_is_planned_fits(found, budget, terms):
     assert plan.scale in LADDER
 
 
-@given(loads, budgets, terms)
-def test_the_next_step_of_the_ladder_would_not_fit(found, budget, terms):
+@given(asked())
+def test_the_next_step_of_the_ladder_would_not_fit(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     if plan is not None and not terms["fixed_steps"] and plan.scale < max(LADDER):
         larger = min(scale for scale in LADDER if scale > plan.scale)
         assert terms["spent"] + seconds(found, terms, scale=larger, seeds=plan.seeds) > budget
 
 
-@given(loads, budgets, terms)
-def test_seeds_go_only_where_steps_would_shrink_too_far(found, budget, terms):
+@given(asked())
+def test_seeds_go_only_where_steps_would_shrink_too_far(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     if plan is not None and plan.seeds < terms["seeds"]:
         scales = [1.0] if terms["fixed_steps"] else [s for s in LADDER if s >= FEWER_SEEDS_BELOW]
@@ -88,8 +98,9 @@ def test_seeds_go_only_where_steps_would_shrink_too_far(found, budget, terms):
         assert terms["spent"] + needed > budget
 
 
-@given(loads, budgets, st.floats(1.0, 3.0), terms)
-def test_more_seconds_never_hold_less(found, budget, factor, terms):
+@given(asked(), st.floats(1.0, 3.0))
+def test_more_seconds_never_hold_less(question, factor):
+    found, budget, terms = question
     small, large = fitted(found, budget, terms), fitted(found, budget * factor, terms)
     if small is not None:
         assert large is not None
@@ -97,8 +108,9 @@ def test_more_seconds_never_hold_less(found, budget, factor, terms):
         assert (large.seeds, large.scale) >= (small.seeds, small.scale)
 
 
-@given(loads, budgets, terms)
-def test_cheaper_arms_and_more_workers_never_hold_less(found, budget, terms):
+@given(asked())
+def test_cheaper_arms_and_more_workers_never_hold_less(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     if plan is not None:
         halved = [replace(load, seconds_per_step=load.seconds_per_step / 2) for load in found]
@@ -111,16 +123,18 @@ def test_cheaper_arms_and_more_workers_never_hold_less(found, budget, terms):
             assert (easier.seeds, easier.scale) >= (plan.seeds, plan.scale)
 
 
-@given(loads, budgets, terms)
-def test_what_the_user_fixed_is_not_touched(found, budget, terms):
+@given(asked())
+def test_what_the_user_fixed_is_not_touched(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     if plan is not None:
         assert not terms["fixed_steps"] or plan.scale == 1.0
         assert not terms["fixed_seeds"] or plan.seeds == terms["seeds"]
 
 
-@given(loads, budgets, terms)
-def test_every_cut_is_told_and_nothing_else(found, budget, terms):
+@given(asked())
+def test_every_cut_is_told_and_nothing_else(question):
+    found, budget, terms = question
     plan = fitted(found, budget, terms)
     if plan is not None:
         told = " ".join(plan.cuts)

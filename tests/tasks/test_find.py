@@ -54,6 +54,11 @@ def test_options_hold_absolute_paths(here: Path, monkeypatch: pytest.MonkeyPatch
         assert build_task(task.kind, task.options).digest == task.digest
 
 
+def test_the_home_folder_is_understood(here: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert load_task("~/waves.npz").options["path"] == str(here / "waves.npz")
+
+
 def test_a_changed_file_is_read_anew(here: Path):
     before = load_task("log.txt", length=40)
     write_records(here / "log.txt", 7000, 2000)

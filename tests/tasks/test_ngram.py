@@ -12,7 +12,7 @@ from globalconv.tasks.ngram import ngram_bits
 ALPHABETS = st.sampled_from([[0, 255], [7, 8, 9], [0, 1, 254, 255, 97]])
 
 
-def brute_force(train: bytes, windows: list[bytes], max_context: int) -> list[float]:
+def brute_force(train: bytes, windows: list[bytes], max_context: int) -> list[list[float]]:
     """Witten-Bell by recursion over contexts, one byte at a time."""
     followers: defaultdict[bytes, Counter[int]] = defaultdict(Counter)
     for order in range(max_context + 1):
@@ -27,15 +27,14 @@ def brute_force(train: bytes, windows: list[bytes], max_context: int) -> list[fl
         return (seen[byte] + len(seen) * shorter) / (seen.total() + len(seen))
 
     return [
-        float(
-            np.mean(
-                [
-                    -np.log2(probability(window[max(0, at - order) : at], window[at]))
-                    for window in windows
-                    for at in range(1, len(window))
-                ]
+        [
+            -sum(
+                np.log2(probability(window[max(0, at - order) : at], window[at]))
+                for at in range(1, len(window))
             )
-        )
+            / (len(window) - 1)
+            for window in windows
+        ]
         for order in range(max_context + 1)
     ]
 
@@ -64,18 +63,16 @@ def test_probabilities_add_up_to_one(seed: int):
     train = rng.integers(0, 4, size=500, dtype=np.uint8)
     opening = rng.integers(0, 5, size=6, dtype=np.uint8)
 
-    def total_bits(windows: np.ndarray) -> np.ndarray:
-        return (windows.shape[1] - 1) * ngram_bits(train, windows, max_context=5)
-
-    endings = [np.append(opening, np.uint8(byte))[None] for byte in range(256)]
-    last_byte_bits = np.array([total_bits(window) for window in endings]) - total_bits(opening[None])
-    np.testing.assert_allclose((2.0**-last_byte_bits).sum(axis=0), 1.0, rtol=1e-9)
+    endings = np.array([np.append(opening, np.uint8(byte)) for byte in range(256)])
+    before = ngram_bits(train, opening[None], max_context=5) * (len(opening) - 1)
+    last_byte_bits = ngram_bits(train, endings, max_context=5) * len(opening) - before
+    np.testing.assert_allclose((2.0**-last_byte_bits).sum(axis=1), 1.0, rtol=1e-9)
 
 
 def test_a_longer_context_helps_where_it_says_something(seed: int):
     start = np.random.default_rng(seed).integers(3)
     text = np.resize(np.array([1, 1, 2, 1, 3], np.uint8), 4000)
-    bits = ngram_bits(text, text[start : start + 200][None], max_context=5)
+    bits = ngram_bits(text, text[start : start + 200][None], max_context=5)[:, 0]
     assert np.all(np.diff(bits[:4]) < 0)
     assert bits[3] < 0.1
 
@@ -83,5 +80,5 @@ def test_a_longer_context_helps_where_it_says_something(seed: int):
 def test_only_the_window_is_context():
     """What precedes a window in the text must not help: the first byte's context is empty."""
     train = np.resize(np.array([1, 2, 3, 4], np.uint8), 400)
-    one_byte_ahead = ngram_bits(train, train[None, 1:3], max_context=3)
+    one_byte_ahead = ngram_bits(train, train[None, 1:3], max_context=3)[:, 0]
     assert one_byte_ahead[1] == pytest.approx(one_byte_ahead[3])

@@ -1,7 +1,7 @@
 """Holding out class by class, and the order of training examples."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globalconv.tasks.epochs import epoch_indices
@@ -15,6 +15,7 @@ def shuffled_classes(sizes: list[int], seed: int) -> np.ndarray:
 
 
 @given(sizes=CLASS_SIZES, share=st.floats(0.01, 0.9), seed=st.integers(0, 2**31))
+@example(sizes=[2, 3, 1], share=0.9, seed=0)
 def test_every_class_gives_its_share(sizes: list[int], share: float, seed: int):
     classes = shuffled_classes(sizes, seed)
     kept, held = hold_out(classes, share)

@@ -16,6 +16,7 @@ from globalconv.errors import InputError
 from globalconv.tasks import Table
 from globalconv.tasks.csv_file import read_csv
 from globalconv.tasks.npz_file import read_npz
+from globalconv.tasks.splits import three_ways
 from tests.tasks.examples import write_csv, write_npz
 
 HEADER = "a,b,kind,c"
@@ -189,6 +190,15 @@ def test_constant_columns_are_noticed(tmp_path: Path):
         "Constant over all training examples, and so without information: column X[:, 2], X[:, 3], X[:, 4], "
         "X[:, 5], X[:, 6] and 2 more.",
     )
+
+
+def test_a_column_that_varies_only_among_held_out_examples_is_constant(tmp_path: Path):
+    values = np.random.default_rng(0).normal(size=(300, 3))
+    classes = np.arange(300) % 2
+    train, _, _ = three_ways(classes)
+    values[train, 1] = 0
+    (notice,) = Table(str(save(tmp_path / "t.npz", X=values, y=classes))).notices
+    assert "column X[:, 1]." in notice
 
 
 def test_uneven_columns_are_noticed(tmp_path: Path):

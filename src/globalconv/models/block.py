@@ -40,8 +40,9 @@ class Block(nn.Module):
 class Stack(nn.Module):
     """Blocks over depth and a last norm. One mixer per block: give different ones for a hybrid.
 
-    The channel MLPs' output weights start smaller by sqrt(2 depth), so that the residual stream's
-    variance at the start does not grow with depth (GPT-2's rule).
+    The channel MLPs' output weights start smaller by sqrt(2 depth), so that at the start they add no
+    more to the residual stream together than one alone would (GPT-2's rule). The mixers' do not: each
+    starts as its own class says, and a skip weight of 1 adds the normalised stream to itself once more.
     """
 
     def __init__(self, mixers: Sequence[Mixer], *, mlp_width: int) -> None:

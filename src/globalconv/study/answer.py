@@ -81,6 +81,8 @@ class ArmAnswer(_Frozen):
     rates: list[RatePoint]
     plateaued: bool
     """The validation metric moved by less than the margin over the last quarter of the steps."""
+    steps_to_plateau: int | None = None
+    """Where it has not: the least number of steps at which it may, judged by its late gain."""
     flags: list[str]
     """Plain words: under-tuned, not plateaued, diverged runs, missing seeds."""
     diverged_seeds: list[int]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
@@ -135,6 +136,9 @@ def check_sources(model: ModelSpec) -> None:
 
 
 def _accelerator(spec: RunSpec) -> Accelerator:
+    # Accelerate keeps one device and precision for the whole process, which a worker outlives: the next
+    # study may ask for others.
+    AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(mixed_precision=spec.training.precision, cpu=spec.device == "cpu")
 
 

@@ -25,7 +25,7 @@ from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.training.fit import Evaluation
-from globalconv.training.plateau import has_plateaued
+from globalconv.training.plateau import has_plateaued, steps_to_plateau
 
 BACKWARD_FLOPS = 2.0
 """A backward pass costs about two forward ones: one for the inputs, one for the weights."""
@@ -194,7 +194,7 @@ def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> T
         width=task.arms[0].model.width,
         depth=task.depth,
         verdict=verdict,
-        sentence=answer_in_words(task, verdict, arms, rival),
+        sentence=answer_in_words(task, verdict, arms, rival, budget_seconds=plan.request.budget_seconds),
         floors=list(task.floors),
         rival=rival,
         arms=arms,
@@ -258,6 +258,12 @@ def _answer_arm(
         rate_source=plan.rate_source,
         rates=[RatePoint(learning_rate=rate, value=found.rates[rate]) for rate in sorted(found.rates)],
         plateaued=contender.plateaued,
+        steps_to_plateau=steps_to_plateau(
+            [point.step for point in curve],
+            [point.value.mean for point in curve],
+            higher_is_better=task.higher_is_better,
+            tolerance=task.margin,
+        ),
         flags=_flags(task, found, contender),
         diverged_seeds=found.diverged,
         curve=curve,

@@ -1,5 +1,6 @@
 """Decide, before any training, what a study trains: arms, sizes, steps, rates, seeds, within a budget."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps.
     """
     started = time.monotonic()
-    if request.margin is not None and not request.margin >= 0:
-        raise InputError(f"--margin {request.margin:g}: a difference that you would not mind is 0 or more.")
+    if request.margin is not None and not 0 <= request.margin < math.inf:
+        raise InputError(f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more.")
     drafts = [_draft(name, request) for name in request.tasks or DEFAULT_TASKS]
     names = [draft.choice.name for draft in drafts]
     if len(set(names)) != len(names):

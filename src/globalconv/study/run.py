@@ -23,6 +23,8 @@ DEVICES = ("auto", "cpu", "cuda")
 def run_study(request: StudyRequest, out: Path, *, command: str, console: Console) -> None:
     """Carry out or resume a study, write its report, print its table."""
     device = resolve_device(request.device)
+    if request.precision == "fp16" and device == "cpu":
+        raise InputError("--precision fp16 needs a GPU. Use bf16, or no.")
     request = request.model_copy(update={"device": device})
     workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
     answer = compare(request, out, command=command, workers=workers, progress=Progress(console))

@@ -1,5 +1,6 @@
 """The answer to one task in one sentence."""
 
+from globalconv.quantities import duration_option
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
 from globalconv.study.spec import TaskPlan
@@ -7,8 +8,13 @@ from globalconv.study.spec import TaskPlan
 QUESTION = "Can a global depthwise convolution replace self-attention here, and at what cost?"
 
 
-def answer_in_words(task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer], rival: str) -> str:
-    """One sentence: the verdict, the arms that carry it, and their scores."""
+def answer_in_words(
+    task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer], rival: str, *, budget_seconds: float
+) -> str:
+    """One sentence: the verdict, the arms that carry it, their scores; what would decide an open question.
+
+    ``budget_seconds`` is what the study was given.
+    """
     against = next(arm for arm in arms if arm.arm == rival)
     others = _best_first([arm for arm in arms if arm.arm != rival], task)
     if verdict == "nothing learned":
@@ -19,11 +25,15 @@ def answer_in_words(task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer],
         return _hybrid(task, others, against)
     if verdict == "no":
         return _no(task, others, against)
-    return _undecided(task, others, against)
+    return _undecided(task, others, against, budget_seconds)
 
 
 def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
-    best = f"; the best other arm, {others[0].arm}, reaches {_score(others[0])}" if others and others[0].metric else ""
+    best = (
+        f"; the best other arm, {others[0].arm}, reaches {_score(others[0])}"
+        if others and others[0].metric
+        else ""
+    )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(rival)}, guessing "
         f"gives {task.trivial_floor:.3f}{best}), so there is nothing to compare with; give it more steps "
@@ -67,7 +77,7 @@ def _no(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
     )
 
 
-def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, budget_seconds: float) -> str:
     if rival.metric is None:
         return f"Undecided: no run of {rival.arm} finished, so there is nothing to compare with."
     open_arms = [arm for arm in others if arm.verdict == "undecided" and arm.metric is not None]
@@ -75,17 +85,17 @@ def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str
         silent = [arm.arm for arm in others if arm.metric is None]
         worse = [arm for arm in others if arm.verdict == "worse"]
         tail = f"; {_named(worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
-        told = f"{_metric(task)} of {rival.arm} {_score(rival)}, {_reading(task)}"
+        told = f"{_metric(task)} of {rival.arm}: {_score(rival)}"
         return f"Undecided: no run of {_and(silent)} finished{tail} ({told})."
     arm = next((arm for arm in open_arms if not attends(arm.mixers)), open_arms[0])
     because = arm.because[0].lower() + arm.because[1:].rstrip(".")
     return (
         f"Undecided whether {arm.arm} keeps up with {rival.arm} ({_scores(task, arm, rival)}): {because}"
-        f"{_what_may_decide(task, arm, rival)}."
+        f"{_what_may_decide(task, arm, rival, budget_seconds)}."
     )
 
 
-def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:
+def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, budget_seconds: float) -> str:
     if arm.further_seeds is not None and arm.metric is not None:
         total = arm.metric.num_seeds + len(arm.diverged_seeds) + arm.further_seeds
         plural = "s" if arm.further_seeds > 1 else ""
@@ -95,10 +105,18 @@ def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:
     doubted = arm if arm.difference.mean < -task.margin else rival
     ways = []
     if not doubted.plateaued:
-        ways.append("longer runs (--steps, or a larger --budget)")
+        ways.append(_longer_runs(doubted, budget_seconds))
     if not task.tuned:
         ways.append("tuning (--sweep)")
     return f"; {' and '.join(ways)} may decide it" if ways else ""
+
+
+def _longer_runs(arm: ArmAnswer, budget_seconds: float) -> str:
+    if arm.steps_to_plateau is None:
+        return "longer runs (--steps, or a larger --budget)"
+    factor = arm.steps_to_plateau / arm.steps
+    budget = duration_option(factor * budget_seconds)
+    return f"longer runs (at least {factor:.1f} times the steps, such as --budget {budget})"
 
 
 def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:

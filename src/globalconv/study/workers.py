@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,8 @@ def over_the_cores(
         for job, args, kwargs in jobs:
             yield job(*args, **kwargs)
         return
+    # A worker whose memory grew is replaced by a fresh one between two jobs: nothing is lost, nothing to warn of.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     pool = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
     try:
         with _interrupts_held_back():

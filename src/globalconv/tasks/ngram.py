@@ -11,14 +11,16 @@ VOCABULARY = 256
 def ngram_bits(
     train: NDArray[np.uint8], windows: NDArray[np.uint8], *, max_context: int
 ) -> NDArray[np.float64]:
-    """Bits per byte of n-gram models with 0, 1, ... ``max_context`` bytes of context: (max_context + 1,).
+    """Bits per byte of n-gram models with 0, 1, ... ``max_context`` bytes of context, on each window.
+
+    Returns (max_context + 1, num_windows).
 
     Interpolated by Witten and Bell (IEEE Trans. Inf. Theory 37, 1991, method C): with N the count of the
     context c in ``train``, T the number of different bytes seen after it and c' the context without its
     oldest byte, P(w | c) = (N(c, w) + T P(w | c')) / (N + T), and P(w | c') for a context never seen.
     Below the empty context stands the uniform distribution.
 
-    ``windows`` (n, length + 1): all bytes but the first of each are predicted, from bytes of the same
+    ``windows`` (num_windows, length + 1): all bytes but the first of each are predicted, from bytes of the same
     window only, as a network predicts them; near its beginning the context is shorter.
     ``max_context`` <= 7.
     """
@@ -33,7 +35,7 @@ def ngram_bits(
             counts = _count(train, context)
             grams = _pack(windows[:, first + 1 - context :], context + 1)
             probability[:, first:] = _sharpen(probability[:, first:], counts, grams)
-        bits.append(-np.log2(probability).mean())
+        bits.append(-np.log2(probability).mean(axis=1))
     return np.array(bits)
 
 

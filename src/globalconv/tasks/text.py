@@ -122,14 +122,13 @@ class Text(Task):
 
     def floors(self) -> list[Floor]:
         """n-gram models in bits per byte, on the test windows; the best order is chosen on validation."""
-        validation, test = (
-            ngram_bits(self._train, self._windows[split], max_context=MAX_NGRAM_CONTEXT)
-            for split in ("validation", "test")
-        )
+        held_out = [self._windows["validation"], self._windows["test"]]
+        bits = ngram_bits(self._train, np.concatenate(held_out), max_context=MAX_NGRAM_CONTEXT)
+        validation, test = (part.mean(axis=1) for part in np.split(bits, [len(held_out[0])], axis=1))
         best = int(validation.argmin())
-        names = {order: f"n-gram, {order} bytes of context" for order in (2, 3)}
+        names = {order: f"n-gram, {order} byte{'s' * (order > 1)} of context" for order in (2, 3, best)}
         names[0] = "byte frequencies"
-        names[best] = f"{names.get(best, f'n-gram, {best} bytes of context')} (best on validation)"
+        names[best] += " (best on validation)"
         floors = [Floor(name, float(test[order]), guess=order == 0) for order, name in names.items()]
         return sorted(floors, key=lambda floor: -floor.value)
 

@@ -1,15 +1,36 @@
 """Has a learning curve flattened out?"""
 
+import math
 from collections.abc import Sequence
+
+
+def late_gain(steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool) -> float | None:
+    """How far the best value improved over the last quarter of the steps.
+
+    None for a curve with no evaluation in its first three quarters: it has shown nothing.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    early = [sign * v for s, v in zip(steps, values, strict=True) if s <= 0.75 * steps[-1]] if steps else []
+    return max(sign * v for v in values) - max(early) if early else None
 
 
 def has_plateaued(
     steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool, tolerance: float
 ) -> bool:
-    """Whether the best value improved by less than ``tolerance`` over the last quarter of the steps.
+    """Whether the best value improved by less than ``tolerance`` over the last quarter of the steps."""
+    gain = late_gain(steps, values, higher_is_better=higher_is_better)
+    return gain is not None and gain < tolerance
 
-    A curve with no evaluation in its first three quarters has shown nothing: False.
+
+def steps_to_plateau(
+    steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool, tolerance: float
+) -> int | None:
+    """At least so many steps are needed for a plateau, if the late gain falls off as 1 / steps.
+
+    A gain that falls more slowly, as a power law of a small exponent does, needs more. None where the
+    curve has plateaued, or cannot tell.
     """
-    sign = 1.0 if higher_is_better else -1.0
-    early = [sign * v for s, v in zip(steps, values, strict=True) if s <= 0.75 * steps[-1]]
-    return bool(early) and max(sign * v for v in values) - max(early) < tolerance
+    gain = late_gain(steps, values, higher_is_better=higher_is_better)
+    if gain is None or gain < tolerance or tolerance <= 0:
+        return None
+    return math.ceil(steps[-1] * gain / tolerance)

@@ -1,0 +1,408 @@
+"""A study that is killed, interrupted or damaged ends as if nothing had happened."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from globalconv.training import fit
+from tests.study.small_studies import (
+    FEW,
+    IN_A_PROCESS,
+    TINY,
+    globalconv,
+    prose,
+    report_of,
+    runs_of,
+    scores,
+    without_times,
+)
+
+pytestmark = pytest.mark.timeout(900)
+
+OFTEN = "globalconv.training.fit.SECONDS_BETWEEN_CHECKPOINTS"
+PATIENCE = 600.0
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text file."""
+    return prose(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def command(text: Path) -> list[str]:
+    """The study that the tests stop in all sorts of ways: 2 arms, 3 seeds, 60 steps each."""
+    lasting = ["--length", "16", "--steps", "60", "--seeds", "3", "--no-sweep"]
+    return ["compare", str(text), *TINY, *lasting, "--arms", "global_conv"]
+
+
+@pytest.fixture(scope="module")
+def unstopped(command: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where that study ran without being stopped."""
+    out = tmp_path_factory.mktemp("unstopped") / "out"
+    ended = globalconv(*command, "--workers", "1", "--out", out)
+    assert ended.code == 0, ended.err
+    return out
+
+
+@pytest.fixture
+def finished(unstopped: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(unstopped, tmp_path / "out"))
+
+
+def test_the_same_command_again_repeats_no_run(command: list[str], finished: Path) -> None:
+    before, report = written_at(finished), report_of(finished)
+    again = globalconv(*command, "--workers", "1", "--out", finished)
+    assert again.code == 0, again.err
+    assert written_at(finished) == before
+    assert report_of(finished) == report
+    assert "complete" in again.out
+
+
+def test_a_study_goes_on_with_another_number_of_workers(command: list[str], finished: Path) -> None:
+    before = written_at(finished)
+    assert globalconv(*command, "--workers", "3", "--out", finished).code == 0
+    assert written_at(finished) == before
+
+
+def test_the_report_is_rebuilt_from_the_directory_alone(
+    unstopped: Path, tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(unstopped, elsewhere)
+    (elsewhere / "report.json").unlink()
+    monkeypatch.chdir(elsewhere)
+    hidden = text.rename(text.with_suffix(".away"))
+    try:
+        ended = globalconv("report", elsewhere)
+    finally:
+        hidden.rename(text)
+    assert ended.code == 0, ended.err
+    assert report_of(elsewhere) == report_of(unstopped)
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 4])
+def test_an_unfinished_study_has_a_report_that_says_so(finished: Path, num_done: int) -> None:
+    for run in runs_of(finished)[num_done:]:
+        shutil.rmtree(run.path)
+    state = json.loads((finished / "state.json").read_text())
+    (finished / "state.json").write_text(json.dumps(state | {"complete": False}))
+    ended = globalconv("report", finished, pictures=True)
+    assert ended.code == 0, ended.err
+    report = report_of(finished)
+    assert report["num_runs"] == num_done
+    assert any(f"{num_done} of 6" in told for told in report["cuts"])
+    (task,) = report["tasks"]
+    for arm in task["arms"]:
+        missing = 3 - len(runs_of(finished, arm=arm["arm"]))
+        assert (f"{missing} seed(s) missing" in arm["flags"]) == (missing > 0)
+
+
+def test_killed_with_its_workers_and_run_again_nothing_is_lost(
+    command: list[str], unstopped: Path, tmp_path: Path, seed: int
+) -> None:
+    out = tmp_path / "out"
+    num_done = random.Random(seed).randint(0, 5)
+    process = start(*command, "--workers", "2", "--out", out)
+    await_that(lambda: (out / "plan.json").exists() and len(runs_of(out)) >= num_done, process)
+    workers = processes_below(process.pid)
+    process.kill()
+    process.wait()
+    await_that(lambda: not any(map(is_alive, workers)))
+    before = written_at(out)
+    assert len(before) >= num_done
+    ended = globalconv(*command, "--workers", "1", "--out", out)
+    assert ended.code == 0, ended.err
+    assert before.items() <= written_at(out).items()
+    assert_equal_studies(out, unstopped)
+
+
+def test_killed_at_any_moment_a_run_goes_on_from_its_checkpoint(
+    command: list[str], unstopped: Path, tmp_path: Path, seed: int
+) -> None:
+    out = tmp_path / "out"
+    often = f"import globalconv.training.fit as f; f.SECONDS_BETWEEN_CHECKPOINTS = 0.0; {IN_A_PROCESS[2]}"
+    process = start(*command, "--workers", "1", "--out", out, code=often)
+    await_that(lambda: any(out.glob("runs/*/last.safetensors")), process)
+    time.sleep(random.Random(seed).uniform(0.0, 0.3))
+    process.kill()
+    process.wait()
+    before = written_at(out)
+    assert len(before) < 6
+    ended = globalconv(*command, "--workers", "1", "--out", out)
+    assert ended.code == 0, ended.err
+    assert before.items() <= written_at(out).items()
+    assert_equal_studies(out, unstopped)
+
+
+def test_a_run_goes_on_from_its_checkpoint_and_does_not_begin_again(
+    command: list[str], unstopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(OFTEN, 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("globalconv.study.execute.fit", fit_until_the_third_evaluation)
+        assert globalconv(*command, "--workers", "1", "--out", out).code == 130
+    (checkpoint,) = out.glob("runs/*/last.safetensors")
+    assert (checkpoint.parent / "best.safetensors").exists()
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("globalconv.study.execute.fit", counting(steps))
+        assert globalconv(*command, "--workers", "1", "--out", out).code == 0
+    in_full = runs_of(unstopped)[0].curve
+    assert len(steps) == 6 * len(in_full) - 2, "the evaluation at which it was stopped has no checkpoint yet"
+    assert_equal_studies(out, unstopped)
+    assert not list(out.glob("runs/*/last.safetensors"))
+
+
+def fit_until_the_third_evaluation(*arguments: Any, **options: Any) -> Any:
+    def stop(evaluation: Any, seen: list[int] = []) -> None:  # noqa: B006
+        seen.append(evaluation.step)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    return fit(*arguments, **options, on_evaluation=stop)
+
+
+def counting(steps: list[int]) -> Callable[..., Any]:
+    return lambda *arguments, **options: fit(
+        *arguments, **options, on_evaluation=lambda evaluation: steps.append(evaluation.step)
+    )
+
+
+def test_ctrl_c_keeps_the_finished_runs_and_says_how_to_go_on(
+    command: list[str], unstopped: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = start(*command, "--workers", "2", "--out", out)
+    await_that(lambda: len(runs_of(out)) >= 1, process)
+    workers = processes_below(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and all its workers
+    said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert "same command again" in said[1]
+    assert "Traceback" not in "".join(said)
+    assert "Warning" not in "".join(said)
+    await_that(lambda: not any(map(is_alive, workers)))
+    before = written_at(out)
+    assert globalconv(*command, "--workers", "1", "--out", out).code == 0
+    assert before.items() <= written_at(out).items()
+    assert_equal_studies(out, unstopped)
+
+
+def test_a_worker_that_is_killed_ends_the_study_in_words(command: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(*command, "--workers", "2", "--out", out)
+    await_that(lambda: len(runs_of(out)) >= 1, process)
+    # The tracker of temporary files is a child too; it stays idle, so it is not among the busy ones.
+    os.kill(max(processes_below(process.pid), key=processor_time), signal.SIGKILL)
+    said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2, said
+    assert "--workers" in said[1]
+    assert "Traceback" not in said[1]
+    assert len(runs_of(out)) >= 1
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "result.json": lambda run: halve(run / "result.json"),
+    "spec.json": lambda run: (run / "spec.json").write_bytes(b"\x00garbage"),
+    "spec.json does not match": lambda run: exchange(run / "spec.json", '"seed": 1', '"seed": 2'),
+    "curve.jsonl": lambda run: (run / "curve.jsonl").unlink(),
+    "curve.jsonl does not hold": lambda run: drop_last_line(run / "curve.jsonl"),
+    "environment.json": lambda run: (run / "environment.json").write_text('["no", "words"]'),
+    "best.safetensors": lambda run: halve(run / "best.safetensors"),
+    "best.safetensors cannot": lambda run: (run / "best.safetensors").unlink(),
+    "last.safetensors": lambda run: stop_within(run),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_told_set_aside_and_redone(
+    damage: str, command: list[str], finished: Path, unstopped: Path
+) -> None:
+    (run,) = (run for run in runs_of(finished, arm="global_conv") if run.spec["seed"] == 1)
+    DAMAGES[damage](run.path)
+    if not (run.path / "last.safetensors").exists():
+        rebuilt = globalconv("report", finished)
+        assert rebuilt.code == 0, rebuilt.err
+        assert any(f"seed 1: {damage}" in told for told in report_of(finished)["failures"])
+
+    ended = globalconv(*command, "--workers", "1", "--out", finished)
+    assert ended.code == 0, ended.err
+    assert f"global_conv, seed 1: {damage}" in ended.out
+    aside = run.path.with_name(f"{run.path.name}.broken-1")
+    assert aside.is_dir()
+    report = report_of(finished)
+    assert [damage in told for told in report["failures"]] == [True]
+    assert without_times(report | {"failures": []}) == without_times(report_of(unstopped))
+    assert scores(runs_of(finished)) == scores(runs_of(unstopped))
+    assert globalconv("report", finished).code == 0
+    assert report_of(finished) == report
+
+
+def halve(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def exchange(file: Path, old: str, new: str) -> None:
+    content = file.read_text()
+    assert old in content
+    file.write_text(content.replace(old, new))
+
+
+def drop_last_line(file: Path) -> None:
+    file.write_text("".join(line + "\n" for line in file.read_text().splitlines()[:-1]))
+
+
+def stop_within(run: Path) -> None:
+    """A run that was killed, and whose last checkpoint was damaged since."""
+    (run / "result.json").unlink()
+    shutil.copy(run / "best.safetensors", run / "last.safetensors")
+    halve(run / "last.safetensors")
+
+
+def test_a_broken_state_costs_no_run(command: list[str], finished: Path) -> None:
+    before = written_at(finished)
+    halve(finished / "state.json")
+    assert globalconv(*command, "--workers", "1", "--out", finished).code == 0
+    assert written_at(finished) == before
+    assert any("state.json" in told for told in report_of(finished)["failures"])
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(command: list[str], finished: Path) -> None:
+    run = runs_of(finished)[0]
+    (run.path / "result.json").unlink()
+    (run.path / ".best.safetensors.4711.tmp").write_bytes(b"half")
+    assert globalconv(*command, "--workers", "1", "--out", finished).code == 0
+    assert not list(finished.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_data_that_changed_is_refused(complete: bool, tmp_path: Path) -> None:
+    text, out = prose(tmp_path), tmp_path / "out"
+    command = [
+        "compare",
+        text,
+        "--length",
+        "16",
+        *FEW,
+        "--arms",
+        "global_conv",
+        "--workers",
+        "1",
+        "--out",
+        out,
+    ]
+    assert globalconv(*command).code == 0
+    if not complete:
+        shutil.rmtree(runs_of(out)[0].path)
+    before = written_at(out)
+    prose(tmp_path, seed=1)
+    ended = globalconv(*command)
+    assert ended.code == 2
+    assert "prose.txt" in ended.err
+    assert "changed" in ended.err
+    assert "--out" in ended.err
+    assert written_at(out) == before
+    text.unlink()
+    assert globalconv(*command).code == 2
+    assert globalconv("report", out).code == 0
+
+
+def start(*arguments: str | Path, code: str = IN_A_PROCESS[2]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*IN_A_PROCESS[:2], code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def await_that(
+    condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None, patience: float = PATIENCE
+) -> None:
+    """Wait until ``condition`` holds; fail if ``process`` ends before."""
+    until = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < until
+        if process is not None and process.poll() is not None and not condition():
+            pytest.fail(f"it ended before: {process.communicate()}")
+        time.sleep(0.01)
+
+
+def written_at(out: Path) -> dict[str, int]:
+    """When every result was written, in nanoseconds, by the name of its run."""
+    return {file.parent.name: file.stat().st_mtime_ns for file in out.glob("runs/*/result.json")}
+
+
+def assert_equal_studies(out: Path, other: Path) -> None:
+    assert scores(runs_of(out)) == scores(runs_of(other))
+    assert without_times(report_of(out)) == without_times(report_of(other))
+
+
+def processes_below(pid: int) -> list[int]:
+    """The children of a process, and theirs."""
+    tasks = Path(f"/proc/{pid}/task")
+    children = [int(word) for file in tasks.glob("*/children") for word in file.read_text().split()]
+    return children + [grandchild for child in children for grandchild in processes_below(child)]
+
+
+def processor_time(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_killed_ten_times_the_documented_command_ends_as_if_never(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    command = [
+        "compare",
+        "recall",
+        "digits",
+        "--steps",
+        "100",
+        "--seeds",
+        "3",
+        "--no-sweep",
+        "--budget",
+        "20m",
+    ]
+    run: Sequence[str] = [sys.executable, "-m", "globalconv", *command, "--out"]
+    started = time.monotonic()
+    subprocess.run([*run, "unstopped"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    lasted = time.monotonic() - started
+    out, kept = tmp_path / "killed", {}
+    for _ in range(10):
+        process = subprocess.Popen([*run, "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=chance.uniform(0.0, lasted / 4))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        now = written_at(out)
+        assert kept.items() <= now.items(), "a finished run was lost or repeated"
+        kept = now
+    subprocess.run([*run, "killed"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert kept.items() <= written_at(out).items()
+    assert_equal_studies(out, tmp_path / "unstopped")

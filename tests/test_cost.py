@@ -1,0 +1,173 @@
+"""Bytes against closed forms, and curves of seconds that stop in time and say why."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from globalconv.cost import measure_cost, peak_tensor_bytes
+from globalconv.errors import InputError
+from globalconv.mixers import MIXERS
+from globalconv.models import Classifier
+
+sizes = st.integers(1, 2000)
+counts = st.integers(1, 6)
+
+
+@given(size=sizes, count=counts, dtype=st.sampled_from([torch.float32, torch.float64, torch.bool]))
+def test_what_is_kept_adds_up(size, count, dtype):
+    def action() -> list[Tensor]:
+        return [torch.zeros(size, dtype=dtype) for _ in range(count)]
+
+    assert peak_tensor_bytes(lambda: action() and None) == count * size * dtype.itemsize
+
+
+@given(size=sizes, count=counts)
+def test_what_is_dropped_makes_room(size, count):
+    def action() -> None:
+        for _ in range(count):
+            torch.zeros(size)
+
+    assert peak_tensor_bytes(action) == 4 * size
+
+
+@given(size=sizes, count=counts)
+def test_a_chain_holds_two_links_without_gradients_and_all_with_them(size, count):
+    x = torch.zeros(size, requires_grad=True)
+
+    def chain() -> None:
+        y: Tensor = x
+        for _ in range(count):
+            y = y.sin()
+
+    with torch.no_grad():
+        assert peak_tensor_bytes(chain) == 4 * size * min(count, 2)
+    assert peak_tensor_bytes(chain) == 4 * size * count
+
+
+def test_the_peak_may_lie_in_the_middle():
+    def action() -> None:
+        small = torch.zeros(10)
+        big = torch.zeros(1000)
+        del big
+        torch.zeros(20)
+        del small
+
+    assert peak_tensor_bytes(action) == 4 * 1010
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x[2:7].T,
+        lambda x: x.view(-1).unsqueeze(0).expand(3, -1),
+        lambda x: x.add_(1).mul_(2),
+        lambda x: x.detach().transpose(0, 1),
+        lambda x: torch.add(x, x, out=x),
+    ],
+)
+def test_views_and_changes_in_place_are_free(use):
+    x = torch.zeros(10, 10)
+    assert peak_tensor_bytes(lambda: use(x) is None) == 0
+    assert peak_tensor_bytes(lambda: use(torch.zeros(10, 10)) is None) == 400
+
+
+@given(length=st.integers(2, 40), width=st.integers(1, 8))
+def test_attention_written_out_holds_two_score_matrices(length, width):
+    q, k, v = torch.randn(3, length, width)
+
+    def action() -> None:
+        (q @ k.T).softmax(dim=1) @ v
+
+    scores, output = 4 * length * length, 4 * length * width
+    assert peak_tensor_bytes(action) == scores + max(scores, output)
+
+
+@given(rows=st.integers(1, 9), width=st.integers(1, 9))
+def test_forward_and_backward_of_a_linear_layer(rows, width):
+    """Output, a scalar loss, its gradient of one number, the spread-out gradient, the weight's gradient."""
+    x, weight = torch.randn(rows, width), torch.randn(width, width, requires_grad=True)
+
+    def action() -> None:
+        (x @ weight).sum().backward()
+
+    # The output goes before the backward pass: a sum needs only its shape. What is added up last is the
+    # gradient, of which the leaf keeps a copy of its own if it is a view.
+    forward = rows * width + 1
+    backward = 1 + 1 + width * width
+    assert peak_tensor_bytes(action) == 4 * max(forward, backward)
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_training_step_is_counted_the_same_every_time_and_grows_evenly(name, seed):
+    torch.manual_seed(seed)
+    model = Classifier(3, [MIXERS[name](8, 16)], mlp_width=8, channels=2)
+
+    def step(batch: int) -> int:
+        def action() -> None:
+            model(x).square().sum().backward()
+            model.zero_grad()
+
+        x = torch.randn(batch, 16, 2)
+        return peak_tensor_bytes(action)
+
+    peaks = [step(batch) for batch in (8, 16, 24)]
+    assert peaks[0] == step(8)
+    assert peaks[2] - peaks[1] == peaks[1] - peaks[0] > 0
+
+
+def test_memory_from_before_is_not_counted():
+    model, x = nn.Linear(1000, 10, bias=False), torch.randn(1, 1000)
+    with torch.no_grad():
+        assert peak_tensor_bytes(lambda: model(x) is None) == 40
+
+
+SLOW = """
+import time
+from globalconv.mixers import GlobalConv
+
+class Sleeps(GlobalConv):
+    def forward(self, x):
+        time.sleep(x.shape[1] / 400)
+        return super().forward(x)
+"""
+
+
+def test_every_mixer_gets_a_growing_curve():
+    lengths = [16, 64, 2048]
+    curves = measure_cost(
+        {"ours": "global_conv", "theirs": "attention"}, lengths, width=16, causal=True, seconds=600
+    )
+    assert [curve.mixer for curve in curves] == ["ours", "theirs"]
+    for curve in curves:
+        assert curve.stopped is None
+        assert [t.length for t in curve.timings] == lengths
+        assert all(0 < t.low <= t.median <= t.high for t in curve.timings)
+        assert curve.timings[-1].median > curve.timings[0].median
+
+
+def test_a_curve_stops_and_says_why_while_the_others_go_on(tmp_path, monkeypatch):
+    """The slow one sleeps 0.2 s at length 80, so 20 s or more are to be expected at 800."""
+    (tmp_path / "sleeps.py").write_text(SLOW)
+    monkeypatch.syspath_prepend(tmp_path)
+    mixers = {"quick": "global_conv", "slow": "sleeps:Sleeps"}
+    lengths = [40, 80, 800]
+    quick, slow = measure_cost(mixers, lengths, width=4, causal=False, seconds=60, repetitions=2)
+    assert quick.stopped is None
+    assert [t.length for t in quick.timings] == lengths
+    assert [t.length for t in slow.timings] == [40, 80]
+    assert slow.stopped == "length 800 would have exceeded its 30 s of measuring time"
+    assert slow.timings[1].low >= 0.2
+
+
+def test_no_time_still_gives_a_first_point():
+    (curve,) = measure_cost({"a": "attention"}, [8, 16, 32], width=8, causal=False, seconds=1e-6)
+    assert [t.length for t in curve.timings] == [8]
+    assert curve.stopped is not None
+    assert "length 16" in curve.stopped
+
+
+def test_too_few_repetitions_are_refused():
+    with pytest.raises(InputError, match="at least 2"):
+        measure_cost({"a": "attention"}, [8], width=8, causal=False, seconds=1, repetitions=1)
