@@ -30,9 +30,13 @@ def scores(kind: str, arm: str) -> dict[float, float | None]:
 
 
 @pytest.mark.parametrize(("kind", "arm"), [(kind, arm) for kind in MEASURED for arm in QUICK[kind].rates])
-def test_a_shipped_rate_is_the_recorded_best(kind, arm):
-    higher = TASKS[kind].metric.higher_is_better
-    assert QUICK[kind].rates[arm] == best_rate(scores(kind, arm), higher_is_better=higher)
+def test_a_shipped_rate_is_the_recorded_best_as_far_as_one_seed_can_tell(kind, arm):
+    metric = TASKS[kind].metric
+    found = scores(kind, arm)
+    best = best_rate(found, higher_is_better=metric.higher_is_better)
+    shipped = QUICK[kind].rates[arm]
+    assert shipped <= best
+    assert abs(found[shipped] - found[best]) <= metric.margin / 2
 
 
 @pytest.mark.parametrize(("kind", "arm"), [(kind, arm) for kind in MEASURED for arm in QUICK[kind].rates])

@@ -197,6 +197,24 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path):
         (tmp_path / "open" / "closed").chmod(0o700)
 
 
+def test_of_the_standard_library_only_program_text_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    wanted = ["json/decoder.py", "abc.py"]
+    others = [
+        "site-packages/a.py",
+        "test/b.py",
+        "idlelib/idle_test/c.py",
+        "encodings/cp1.py",
+        "LICENSE.txt",
+        "d.pyc",
+    ]
+    for number, name in enumerate([*wanted, *others]):
+        write_records(tmp_path / name, 1000 * number, 30)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    texts = read_texts(None, max_bytes=LIMIT)
+    assert set(texts.contents) == {(tmp_path / name).read_bytes() for name in wanted}
+    assert texts.notices == ()
+
+
 def test_without_the_standard_librarys_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     with pytest.raises(InputError, match="Give a file or folder of your own"):

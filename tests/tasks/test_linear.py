@@ -1,7 +1,7 @@
 """The share of large data that the linear floor is fitted on."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globalconv.tasks import linear
@@ -12,6 +12,7 @@ from globalconv.tasks import linear
     seed=st.integers(0, 2**31),
     limit=st.integers(9, 400),
 )
+@example(sizes=[200, 1, 200], seed=0, limit=20)
 def test_every_class_has_its_share(sizes: list[int], seed: int, limit: int):
     classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     features = int(linear.MAX_PRODUCTS / (len(sizes) * limit))

@@ -52,6 +52,7 @@ def assert_same_end(directory: Path, uninterrupted) -> FitResult:
         load_checkpoint(d / "best.safetensors").tensors for d in (directory, expected_directory)
     )
     assert equal(best, expected_best)
+    assert [p.name for p in directory.iterdir()] == ["best.safetensors"]
     return result
 
 

@@ -51,8 +51,8 @@ QUICK: dict[str, Preset] = {
         batch_size=16,
         steps=900,
         rates={
-            "attention": 6.3e-3,
-            "global_conv": 3.2e-2,
+            "attention": 2e-3,
+            "global_conv": 1e-2,
             "gated_conv": 3e-3,
             "hybrid": 5e-3,
             "token_mlp": 1.6e-3,
