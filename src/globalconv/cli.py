@@ -141,7 +141,9 @@ def report(
 @app.command()
 def backends(
     length: Annotated[int, typer.Option(min=1, help="Sequence length to choose for.")] = 1024,
-    taps: Annotated[int | None, typer.Option(min=1, help="Taps. Default: as many as the length can use.")] = None,
+    taps: Annotated[
+        int | None, typer.Option(min=1, help="Taps. Default: as many as the length can use.")
+    ] = None,
     mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
     device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
 ) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.mixers import MIXERS, GlobalConv
-from globalconv.models import Classifier, LanguageModel
+from globalconv.models import Classifier, LanguageModel, Stack
 
 VOCABULARY = 8
 
@@ -32,6 +32,16 @@ def test_a_deep_stack_starts_bounded(name, depth, seed):
     ]
     assert all(1e-4 < gradient < 10 for gradient in gradients), gradients
     assert max(gradients) < 50 * min(gradients), gradients
+
+
+@pytest.mark.parametrize("depth", [1, 2, 24])
+def test_channel_mlps_start_smaller_with_depth(depth):
+    """PyTorch draws a layer's weights uniformly up to 1 / sqrt(inputs)."""
+    stack = Stack([GlobalConv(8, 4) for _ in range(depth)], mlp_width=100)
+    for block in stack.blocks:
+        largest = float(block.mlp.contract.weight.abs().max())
+        assert 0.9 < largest * 10 * (2 * depth) ** 0.5 <= 1 + 1e-6
+        assert 0.9 < float(block.mlp.expand.weight.abs().max()) * 8**0.5 <= 1 + 1e-6
 
 
 def losses(model: nn.Module, tokens: Tensor, targets: Tensor, *, steps: int) -> list[float]:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from globalconv.errors import InputError
 from globalconv.study.arms import DEFAULT_ARMS, mixers_of
 from globalconv.study.build import (
+    NARROWEST_MLP_RATIO,
     TOLERANCE,
+    WIDEST_MLP_RATIO,
     build_model,
     count_parameters,
     match_mlp_width,
@@ -61,7 +63,7 @@ def matchings(draw: st.DrawFn):
 
 
 @pytest.mark.parametrize("on", AXES)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(drawn=matchings(), mlp_ratio=st.sampled_from([2, 4]))
 def test_every_arm_is_matched_or_the_way_out_is_named(on, drawn, mlp_ratio):
     models, rival, signature = drawn
@@ -81,10 +83,30 @@ def test_every_arm_is_matched_or_the_way_out_is_named(on, drawn, mlp_ratio):
     for arm, model in matched.items():
         assert sizes(model, signature)[AXES[on]] == pytest.approx(target, rel=TOLERANCE)
         assert model == models[arm].model_copy(update={"mlp_width": model.mlp_width}), "nothing else changes"
+    assert 2 * ratio > WIDEST_MLP_RATIO or not cripples(matched)
+    if ratio > mlp_ratio:
+        with pytest.raises((InputError, Crippled)):
+            at_ratio(models, rival, signature, on=on, ratio=ratio // 2)
+
+
+class Crippled(Exception):
+    """An arm is left with hardly any channel MLP."""
+
+
+def cripples(models: dict[str, ModelSpec]) -> bool:
+    return min(model.mlp_width / model.width for model in models.values()) < NARROWEST_MLP_RATIO
+
+
+def at_ratio(models, rival, signature, *, on, ratio):
+    rival_model = models[rival].model_copy(update={"mlp_width": ratio * models[rival].width})
+    target = sizes(rival_model, signature)[AXES[on]]
+    others = [model for arm, model in models.items() if arm != rival]
+    if cripples({str(i): match_mlp_width(model, target, signature, on=on) for i, model in enumerate(others)}):
+        raise Crippled
 
 
 @pytest.mark.parametrize("on", AXES)
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(drawn=matchings(), factor=st.floats(0.3, 3.0), data=st.data())
 def test_the_width_that_is_found_is_the_nearest(on, drawn, factor, data):
     models, rival, signature = drawn

@@ -47,7 +47,10 @@ def test_a_shipped_rate_is_tuned_as_a_verdict_asks(kind, arm):
 @pytest.mark.parametrize("kind", MEASURED)
 def test_the_record_is_of_what_ships(kind):
     record, preset = recorded(kind), QUICK[kind]
-    assert (record["steps"], record["batch size"]) == (preset.steps, preset.batch_size)
+    assert record["batch size"] == preset.batch_size
+    assert record["steps"] <= preset.steps <= 2 * record["steps"], (
+        "sweep it again: the best rate moves with the steps"
+    )
     assert record["metric"] == TASKS[kind].metric.name
     assert set(record["arms"]) == set(preset.rates)
 

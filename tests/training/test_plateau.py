@@ -1,6 +1,6 @@
 """When a learning curve counts as flat."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globalconv.training.plateau import has_plateaued, late_gain, steps_to_plateau
@@ -49,8 +49,11 @@ def test_getting_worse_is_a_plateau(values, tolerance):
 
 
 @given(values=st.lists(exact, min_size=2, max_size=20), tolerance=tolerances)
+@example(values=[0, 0, 0, 1, 0], tolerance=0.5)
+@example(values=[0, 0, 0, 1], tolerance=0.5)
 def test_it_is_what_the_definition_says(values, tolerance):
     gain = max(values) - max(values[: 3 * len(values) // 4])
+    assert late_gain(list(range(1, len(values) + 1)), values, higher_is_better=True) == gain
     assert plateaued(values, tolerance) == (gain < tolerance)
 
 

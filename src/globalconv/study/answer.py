@@ -63,7 +63,8 @@ class ArmAnswer(_Frozen):
     because: str
     """Why this verdict, in a sentence."""
     further_seeds: int | None
-    """For an undecided arm: how many more seeds would decide, at the spread seen. None: more seeds are not what is missing."""
+    """For an undecided arm: how many more seeds would decide, at the spread seen. None: it is not seeds that
+    are missing."""
     parameters: int
     mlp_width: int
     steps: int

@@ -12,8 +12,8 @@ COST_SECONDS = 15.0
 """Set aside for the cost curves and the report."""
 WIDENING = 1.3
 """Runs of a sweep, over those of its first grid: some grids widen."""
-PARALLEL_EFFICIENCY = 0.9
-"""Two runs side by side do not run quite twice as fast, and the last one runs alone."""
+PARALLEL_EFFICIENCY = 0.97
+"""The last runs of a round run alone. That neighbours slow each other down is in the warm-ups already."""
 LADDER = tuple(2 ** (k / 4) for k in range(8, -17, -1))
 """Factors by which all steps may be scaled, from 4 down to 1/16."""
 FEWER_SEEDS_BELOW = 0.35

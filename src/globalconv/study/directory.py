@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from globalconv.errors import InputError
 from globalconv.study.answer import CostAnswer
-from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult
+from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult, reason
 from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest
 from globalconv.training.files import make_directory, write_json
 
@@ -85,7 +85,7 @@ class StudyDirectory:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{file} cannot be read ({str(error).splitlines()[0]}). Name another --out, or remove the file "
+                f"{file} cannot be read ({reason(error)}). Name another --out, or remove the file "
                 "to plan anew; finished runs that fit the new plan are then used."
             ) from error
 

@@ -58,7 +58,9 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     """
     started = time.monotonic()
     if request.margin is not None and not 0 <= request.margin < math.inf:
-        raise InputError(f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more.")
+        raise InputError(
+            f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more."
+        )
     drafts = [_draft(name, request) for name in request.tasks or DEFAULT_TASKS]
     names = [draft.choice.name for draft in drafts]
     if len(set(names)) != len(names):

@@ -49,7 +49,7 @@ QUICK: dict[str, Preset] = {
         depth=2,
         heads=2,
         batch_size=16,
-        steps=900,
+        steps=1200,
         rates={
             "attention": 2e-3,
             "global_conv": 1e-2,
@@ -109,7 +109,7 @@ SERIOUS: dict[str, Preset] = QUICK | {
         evaluations=20,
         source=None,
     ),
-    "digits": replace(QUICK["digits"], steps=1200, evaluations=20),
+    "digits": replace(QUICK["digits"], evaluations=20),
     "text": replace(QUICK["text"], depth=4, heads=4, steps=900, evaluations=20, source=None),
 }
 

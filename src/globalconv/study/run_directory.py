@@ -77,7 +77,7 @@ class RunDirectory:
         try:
             result = RunResult.model_validate_json((self.path / "result.json").read_bytes())
         except (ValidationError, OSError) as error:
-            raise BrokenRun(f"result.json cannot be read: {_first_line(error)}") from error
+            raise BrokenRun(f"result.json cannot be read: {reason(error)}") from error
         steps = [evaluation.step for evaluation in self.curve()]
         if result.status == "finished" and steps != self.spec.training.evaluation_steps():
             raise BrokenRun("curve.jsonl does not hold the evaluations of the whole run")
@@ -91,14 +91,14 @@ class RunDirectory:
             lines = (self.path / "curve.jsonl").read_text().splitlines()
             return [Evaluation(**json.loads(line)) for line in lines]
         except (OSError, ValueError, TypeError) as error:
-            raise BrokenRun(f"curve.jsonl cannot be read: {_first_line(error)}") from error
+            raise BrokenRun(f"curve.jsonl cannot be read: {reason(error)}") from error
 
     def environment(self) -> dict[str, str]:
         """Where the run was trained. Raises BrokenRun."""
         try:
             return _WORDS.validate_json((self.path / "environment.json").read_bytes())
         except (OSError, ValidationError) as error:
-            raise BrokenRun(f"environment.json cannot be read: {_first_line(error)}") from error
+            raise BrokenRun(f"environment.json cannot be read: {reason(error)}") from error
 
     def set_aside(self) -> Path:
         """Move a broken directory out of the way, keeping it for whoever wants to look."""
@@ -118,7 +118,7 @@ class RunDirectory:
         try:
             found = RunSpec.model_validate_json((self.path / "spec.json").read_bytes())
         except (ValidationError, OSError) as error:
-            raise BrokenRun(f"spec.json cannot be read: {_first_line(error)}") from error
+            raise BrokenRun(f"spec.json cannot be read: {reason(error)}") from error
         if found != self.spec:
             raise BrokenRun("spec.json does not match the directory's name")
 
@@ -132,5 +132,10 @@ def _line(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _first_line(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else first["msg"]
     return str(error).splitlines()[0]

@@ -32,8 +32,10 @@ def over_the_cores(
         for job, args, kwargs in jobs:
             yield job(*args, **kwargs)
         return
-    # A worker whose memory grew is replaced by a fresh one between two jobs: nothing is lost, nothing to warn of.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    # joblib warns of what is meant here: a worker whose memory grew is replaced between two jobs, and an
+    # interrupted study lets go of its jobs. Nothing is lost by either.
+    for meant in ("A worker stopped while some jobs were given", ".*tasks which were still being processed"):
+        warnings.filterwarnings("ignore", meant, UserWarning)
     pool = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
     try:
         with _interrupts_held_back():

@@ -97,8 +97,7 @@ def fit(
     model.train()
     for step in range(checked + 1, settings.steps + 1):
         batch = _share(task.train_batch(step, seed=seed, batch_size=settings.batch_size), accelerator)
-        with accelerator.autocast():
-            loss = task.loss(model(batch.inputs), batch)
+        loss = task.loss(model(batch.inputs), batch)
         optimizer.zero_grad()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
