@@ -33,6 +33,15 @@ ANY_ARM_RATE = 3e-3
 
 SWEEP_SOURCE = "shipped: swept on this task at these sizes (studies/rates/rates.json)"
 
+DIGITS_RATES = {
+    "attention": 2e-3,
+    "global_conv": 1e-2,
+    "gated_conv": 3e-3,
+    "hybrid": 5e-3,
+    "token_mlp": 1.6e-3,
+}
+"""Of the digits; other classifications have none of their own and begin their sweep at these."""
+
 QUICK: dict[str, Preset] = {
     "recall": Preset(
         width=64,
@@ -50,13 +59,7 @@ QUICK: dict[str, Preset] = {
         heads=2,
         batch_size=16,
         steps=1200,
-        rates={
-            "attention": 2e-3,
-            "global_conv": 1e-2,
-            "gated_conv": 3e-3,
-            "hybrid": 5e-3,
-            "token_mlp": 1.6e-3,
-        },
+        rates=DIGITS_RATES,
         source=SWEEP_SOURCE,
     ),
     "text": Preset(
@@ -76,13 +79,7 @@ QUICK: dict[str, Preset] = {
         heads=2,
         batch_size=32,
         steps=1000,
-        rates={
-            "attention": 3.2e-3,
-            "global_conv": 1e-2,
-            "gated_conv": 3e-3,
-            "hybrid": 9.5e-3,
-            "token_mlp": 1.6e-3,
-        },
+        rates=DIGITS_RATES,
     ),
     "table": Preset(
         width=64,
@@ -90,13 +87,7 @@ QUICK: dict[str, Preset] = {
         heads=2,
         batch_size=32,
         steps=600,
-        rates={
-            "attention": 3.2e-3,
-            "global_conv": 1e-2,
-            "gated_conv": 3e-3,
-            "hybrid": 9.5e-3,
-            "token_mlp": 1.6e-3,
-        },
+        rates=DIGITS_RATES,
     ),
 }
 
