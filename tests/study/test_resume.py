@@ -333,6 +333,8 @@ def start(*arguments: str | Path, code: str = IN_A_PROCESS[2]) -> "subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A job that a script put into the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
