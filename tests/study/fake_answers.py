@@ -111,6 +111,7 @@ def arm(
         rate_source="shipped: measured on this task, width 64, 300 steps" if rates is None else "swept here",
         rates=rates or [],
         plateaued=plateaued,
+        steps_to_plateau=None if plateaued else 3 * steps,
         flags=list(flags),
         diverged_seeds=list(diverged),
         curve=[]

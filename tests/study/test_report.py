@@ -74,6 +74,7 @@ def test_csv_has_one_row_per_task_and_arm_with_the_answers_numbers(kind):
                     "peak_memory_bytes",
                     "learning_rate",
                     "further_seeds",
+                    "steps_to_plateau",
                 )
             },
         }

@@ -183,7 +183,10 @@ def test_the_table_of_arms_shows_every_number(kind):
         for arm, row in zip(task.arms, rows, strict=False):
             name, verdict, metric, difference, parameters, mflop, step, memory, rate = row
             assert name == arm.arm
-            assert verdict[1:] == f" {arm.verdict} {'; '.join(arm.flags)}".rstrip()
+            flagged = {0: "", 1: " 1 flag, see below"}.get(
+                len(arm.flags), f" {len(arm.flags)} flags, see below"
+            )
+            assert verdict[1:] == f" {arm.verdict}{flagged}"
             check_estimate(metric, arm.metric, absent="no run finished")
             check_estimate(difference, arm.difference, absent="–", signed=True)
             assert shows(parameters, arm.parameters)
@@ -219,13 +222,25 @@ def check_estimate(text: str, estimate, *, absent: str, signed: bool = False) ->
 def test_the_table_of_training_shows_every_number(kind):
     for task, section in sections_of(kind):
         for arm, row in zip(task.arms, rows_of(section, "training"), strict=True):
-            name, blocks, width, steps, _, plateaued, source, flags = row
+            name, blocks, width, steps, _, plateaued, source = row
             assert (name, source) == (arm.arm, arm.rate_source)
             assert all(mixer in blocks for mixer in arm.mixers)
             assert (int(width), int(steps)) == (arm.mlp_width, arm.steps)
-            assert plateaued == ("yes" if arm.plateaued else "no")
-            assert all(flag in flags for flag in arm.flags)
-            assert (flags == "none") == (not arm.flags and not arm.diverged_seeds)
+            later = f" may by {arm.steps_to_plateau} steps" if arm.steps_to_plateau else ""
+            assert plateaued == ("yes" if arm.plateaued else "no") + later
+
+
+@everywhere
+def test_each_verdict_is_explained_with_what_makes_it_doubtful(kind):
+    for task, section in sections_of(kind):
+        reasons = [squeezed(item.text) for item in section.find("ul", class_="reasons")[0].find("li")]
+        for arm, reason in zip(task.arms, reasons, strict=True):
+            assert reason.startswith(f"{squeezed(arm.arm)}, ")
+            assert f"{arm.verdict}: {arm.because}" in reason
+            assert all(flag in reason for flag in arm.flags)
+            assert ("Flags" in reason) == bool(arm.flags)
+            assert ("Diverged" in reason) == bool(arm.diverged_seeds)
+            assert all(f"{seed}" in reason.split("Diverged")[-1] for seed in arm.diverged_seeds)
 
 
 @everywhere

@@ -8,7 +8,7 @@ from globalconv.cost import CostCurve, measure_cost
 from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
-from globalconv.study.execute import check_sources, execute_run, execute_warm_up, rebuild_task
+from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
@@ -194,17 +194,18 @@ class _Study:
         causal = any(task.causal for task in plan.tasks)
         mixers = {name: name for name in names if not (causal and name == "token_mlp")}
         self.progress.say("Measuring cost against length ...")
-        curves = measure_cost(
-            mixers,
-            COST_LENGTHS,
-            width=widest.arms[0].model.width,
-            causal=causal,
-            seconds=COST_MEASURING_SECONDS,
-            device=plan.request.device,
-            options={
-                name: options for arm in widest.arms for name, options in arm.model.mixer_options.items()
-            },
-        )
+        with one_thread():
+            curves = measure_cost(
+                mixers,
+                COST_LENGTHS,
+                width=widest.arms[0].model.width,
+                causal=causal,
+                seconds=COST_MEASURING_SECONDS,
+                device=plan.request.device,
+                options={
+                    name: options for arm in widest.arms for name, options in arm.model.mixer_options.items()
+                },
+            )
         self.directory.write_cost(_cost_answer(curves, plan, width=widest.arms[0].model.width))
         self.tick()
 

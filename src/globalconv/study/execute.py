@@ -33,7 +33,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
     A run that is complete already is not repeated; one that was interrupted goes on from its last
     checkpoint.
     """
-    with _one_thread():
+    with one_thread():
         directory = RunDirectory(runs, spec)
         if (done := directory.result()) is not None:
             return done.status
@@ -73,7 +73,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
 
 def execute_warm_up(spec: RunSpec) -> WarmUp:
     """Time a few training steps and an evaluation of ``spec``, and count the memory of one step."""
-    with _one_thread():
+    with one_thread():
         task = rebuild_task(spec.task)
         accelerator = _accelerator(spec)
         torch.manual_seed(spec.seed)
@@ -160,7 +160,7 @@ def _best_scores(outcome: FitResult) -> dict[str, float]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Many runs side by side beat one run on many threads at these sizes, so each takes one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

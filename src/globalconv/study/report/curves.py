@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -68,10 +68,11 @@ def curve_limits(task: TaskAnswer) -> tuple[float, float]:
         values += [p.value.mean for p in arm.curve if p.step >= 0.1 * last and finite(p.value.mean)]
     floors = [floor.value for floor in task.floors if finite(floor.value)]
     low, high = min(values or floors or [0.0]), max(values or floors or [1.0])
-    reach = max(high - low, 2 * task.margin)
+    reach = max((high - low) / 2, 2 * task.margin)
     near = [value for value in floors if low - reach <= value <= high + reach]
     low, high = min([low, *near]), max([high, *near])
-    space = 0.08 * (high - low) or 0.5
+    # Room for the name of a floor beyond the last line.
+    space = 0.11 * (high - low) or 0.5
     return low - space, high + space
 
 
@@ -126,8 +127,12 @@ def _quietest_corner(
         for side, level in crowd:
             beside = across > 1 - wide if side else across < wide
             crowd[side, level] += int(np.sum(beside & (heights * level > -0.01) & (heights * level < tall)))
-    room = {1: high - value, -1: value - low}
-    return min(crowd, key=lambda corner: (room[corner[1]] < tall * (high - low), crowd[corner]))
+    # Neither the frame nor another floor may run through the name.
+    edges = [low, high, *(floor.value for floor in task.floors if floor.value != value)]
+    blocked = {
+        level: any(0 <= (edge - value) * level < tall * (high - low) for edge in edges) for level in (1, -1)
+    }
+    return min(crowd, key=lambda corner: (blocked[corner[1]], crowd[corner]))
 
 
 def _position(point: CurvePoint, axis: Axis) -> float:
@@ -183,7 +188,7 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.margins(y=0.12)
     axes.set_xscale("log")
     rates = sorted({point.learning_rate for arm in task.arms for point in arm.rates})
-    axes.xaxis.set_major_locator(FixedLocator(spread_out(rates)))
+    axes.xaxis.set_major_locator(FixedLocator(_legible(axes, rates, rate)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
@@ -191,12 +196,14 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
 
 
-def spread_out(values: Sequence[float]) -> list[float]:
+def _legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:
     """Those of the ascending ``values`` whose labels do not touch on a logarithmic axis."""
-    reach = math.log(values[-1] / values[0]) if values else 0.0
+    start, end = (math.log(limit) for limit in axes.get_xlim())
+    inch = (end - start) * axes.figure.dpi / axes.get_window_extent().width
     kept: list[float] = []
     for value in values:
-        if not kept or math.log(value / kept[-1]) > 0.19 * reach:
+        letters = len(write(value)) + len(write(kept[-1])) if kept else 0
+        if not kept or math.log(value / kept[-1]) > inch * (0.04 * letters + 0.09):
             kept.append(value)
     return kept
 
@@ -242,7 +249,7 @@ def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     axes.set_yscale("log")
     axes.margins(x=0.06, y=0.09)
     lengths = sorted({point.length for curve in cost.curves for point in curve.points})
-    axes.xaxis.set_major_locator(FixedLocator(spread_out(lengths)))
+    axes.xaxis.set_major_locator(FixedLocator(_legible(axes, lengths, str)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))

@@ -100,7 +100,7 @@ def groups_of(task: TaskAnswer, looks: Looks) -> list[Group]:
     if has_split(task):
         bars = Frame(2.5, 0.42 * len(arms) + 0.1, left=1.4, indent=_MARGIN)
         panels = [_split(task, split, looks) for split in SPLITS]
-        groups.append(Group("recall", f"{name}: what the context repeats, and the rest", bars, panels))
+        groups.append(Group("recall", f"{name}: recall, and the rest", bars, panels))
     return groups
 
 

@@ -91,6 +91,7 @@ def arms_table(answer: StudyAnswer) -> str:
             "learning_rate": arm.learning_rate,
             "rate_source": arm.rate_source,
             "plateaued": arm.plateaued,
+            "steps_to_plateau": arm.steps_to_plateau,
             "diverged_seeds": " ".join(str(seed) for seed in arm.diverged_seeds),
             "flags": "; ".join(arm.flags),
             "because": arm.because,

@@ -25,7 +25,7 @@ VERDICT_SIGNS: dict[TaskVerdict | ArmVerdict, str] = {
 AXIS_WORDS = {"steps": "steps", "seconds": "seconds of training", "flops": "training flops"}
 
 # Two test metrics of text, in bits per byte, that together tell whether an arm looks things up.
-SPLITS = {"bits_recall": "bytes that repeat the context", "bits_other": "all other bytes"}
+SPLITS = {"bits_recall": "where a look-up could help", "bits_other": "all other bytes"}
 
 
 def was_swept(task: TaskAnswer) -> bool:
