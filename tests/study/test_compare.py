@@ -11,9 +11,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from scipy import stats
 
+from globalconv.cost import measure_cost
 from globalconv.study.answer import SCHEMA_VERSION, StudyAnswer, TaskVerdict
 from globalconv.study.build import build_model
 from globalconv.study.execute import rebuild_task
@@ -85,7 +87,7 @@ def run_study(command: str, data: Path, out: Path, *, pictures: bool = False) ->
     few = [*TINY, "--steps", "4", "--seeds", "2", "--workers", "1"]
     if "--sweep" not in command:
         few.append("--no-sweep")
-    for option in ("--steps", "--batch-size"):
+    for option in ("--steps", "--batch-size", "--width", "--heads"):
         if option in command:
             where = few.index(option)
             del few[where : where + 2]
@@ -276,6 +278,29 @@ def test_the_same_spec_gives_the_same_numbers(data: Path, tmp_path: Path) -> Non
     found = [scores(runs_of(tmp_path / name)) for name in ("here", "there")]
     assert len(found[0]) == 6
     assert found[0] == found[1]
+
+
+def test_costs_are_measured_as_told_one_thread_and_the_arms_own_heads(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def measure(*arguments: Any, **options: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return measure_cost(*arguments, **options)
+
+    monkeypatch.setattr("globalconv.study.compare.measure_cost", measure)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        # Ten channels: more heads than one, the default of an attention among them, would not divide them.
+        study = run_study("waves.npz --arms global_conv --width 10 --heads 1", data, tmp_path / "out")
+    finally:
+        torch.set_num_threads(before)
+    assert study.ended.code == 0, study.ended.err
+    assert threads == [study.report["cost"]["num_threads"]] == [1]
+    assert {curve["mixer"] for curve in study.report["cost"]["curves"]} == {"attention", "global_conv"}
+    assert study.report["cost"]["width"] == 10
 
 
 @pytest.mark.parametrize("mixer", ["DivergesWithSeedOne", "DivergesWhenScored"])

@@ -39,6 +39,8 @@ OFTEN = (
 )
 """The command, which then keeps a checkpoint at every evaluation."""
 PATIENCE = 600.0
+SOON = 120.0
+"""Seconds: long on a busy machine, and short of the 300 after which idle workers leave by themselves."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_killed_with_its_workers_and_run_again_nothing_is_lost(
     workers = processes_below(process.pid)
     process.kill()
     process.wait()
-    await_that(lambda: not any(map(is_alive, workers)))
+    await_that(lambda: not any(map(is_alive, workers)), patience=SOON)
     before = written_at(out)
     assert len(before) >= num_done
     ended = globalconv(*command, "--workers", "1", "--out", out)
@@ -195,6 +197,24 @@ def test_ctrl_c_keeps_the_finished_runs_and_says_how_to_go_on(
     out = tmp_path / "out"
     process = start(*command, "--workers", "2", "--out", out)
     await_that(lambda: len(runs_of(out)) >= 1, process)
+    assert_interrupted(process)
+    before = written_at(out)
+    assert globalconv(*command, "--workers", "1", "--out", out).code == 0
+    assert before.items() <= written_at(out).items()
+    assert_equal_studies(out, unstopped)
+
+
+def test_ctrl_c_while_the_workers_start_leaves_nothing(command: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(*command, "--workers", "2", "--out", out)
+    await_that(
+        lambda: sum(b"LokyProcess" in called_as(pid) for pid in processes_below(process.pid)) == 2, process
+    )
+    assert_interrupted(process)
+    assert not out.exists()
+
+
+def assert_interrupted(process: "subprocess.Popen[str]") -> None:
     workers = processes_below(process.pid)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and all its workers
     said = process.communicate(timeout=PATIENCE)
@@ -202,11 +222,7 @@ def test_ctrl_c_keeps_the_finished_runs_and_says_how_to_go_on(
     assert "same command again" in said[1]
     assert "Traceback" not in "".join(said)
     assert "Warning" not in "".join(said)
-    await_that(lambda: not any(map(is_alive, workers)))
-    before = written_at(out)
-    assert globalconv(*command, "--workers", "1", "--out", out).code == 0
-    assert before.items() <= written_at(out).items()
-    assert_equal_studies(out, unstopped)
+    await_that(lambda: not any(map(is_alive, workers)), patience=SOON)
 
 
 def test_a_worker_that_is_gone_is_told_in_words() -> None:
@@ -361,6 +377,14 @@ def processes_below(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task")
     children = [int(word) for file in tasks.glob("*/children") for word in file.read_text().split()]
     return children + [grandchild for child in children for grandchild in processes_below(child)]
+
+
+def called_as(pid: int) -> bytes:
+    """The command line of a process; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def is_alive(pid: int) -> bool:

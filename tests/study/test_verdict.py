@@ -17,7 +17,7 @@ from tests.study.verdict_laws import LAWS, RANK, Duel, Judge, duels, interval, s
 
 
 @pytest.mark.parametrize("law", LAWS)
-@settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
 @given(duel=duels())
 def test_law(law, duel):
     law(judge_arm, duel)

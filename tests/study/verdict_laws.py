@@ -83,17 +83,21 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
+def unbeatable(duel: Duel) -> bool:
+    sign, ceiling = duel.yardstick.sign, duel.yardstick.ceiling
+    worst = min(sign * bound for bound in interval(list(duel.arm.scores.values())))
+    return ceiling is not None and sign * ceiling - worst <= duel.yardstick.margin
+
+
 def specified(duel: Duel, low: float, high: float) -> ArmVerdict:
     """The docstring of globalconv.study.verdict, word by word."""
-    margin, sign, ceiling = duel.yardstick.margin, duel.yardstick.sign, duel.yardstick.ceiling
+    margin = duel.yardstick.margin
     arm_showed_it, rival_showed_it = (c.plateaued and c.tuned for c in (duel.arm, duel.rival))
-    worst = min(sign * bound for bound in interval(list(duel.arm.scores.values())))
-    unbeatable = ceiling is not None and sign * ceiling - worst <= margin
     if high < -margin and arm_showed_it:
         return "worse"
     if low > 0 and low > -margin and rival_showed_it:
         return "better"
-    if low > -margin and (rival_showed_it or unbeatable):
+    if low > -margin and (rival_showed_it or unbeatable(duel)):
         return "not worse"
     return "undecided"
 
@@ -210,15 +214,21 @@ def law_further_seeds_decide(judge: Judge, duel: Duel) -> None:
 
 
 def law_seeds_are_named_where_they_are_missing(judge: Judge, duel: Duel) -> None:
-    """An interval that straddles, between arms without excuses, asks for seeds unless hopelessly many."""
+    """An interval that straddles asks for seeds, unless hopelessly many, or the likely loser has an excuse."""
     assume(len(duel.common) >= 2)
-    arm, rival = (replace(c, plateaued=True, tuned=True) for c in (duel.arm, duel.rival))
-    judged = judge(arm, rival, duel.yardstick)
-    if judged.verdict == "undecided":
-        gap = abs(np.mean(duel.differences) + duel.yardstick.margin)
-        hopeless = gap * MOST_SEEDS**0.5 <= 1.98 * np.std(duel.differences, ddof=1)
-        assert (judged.further_seeds is None) == hopeless
-        assert ("seeds would not tell either" in judged.because) == hopeless
+    away_from_the_edges(duel)
+    low, high = interval(duel.differences)
+    judged = duel.judged(judge)
+    if not low < -duel.yardstick.margin < high:
+        assert judged.further_seeds is None
+        return
+    behind = np.mean(duel.differences) < -duel.yardstick.margin
+    excuse = duel.arm.excuse if behind else None if unbeatable(duel) else duel.rival.excuse
+    gap = abs(np.mean(duel.differences) + duel.yardstick.margin)
+    hopeless = excuse is None and gap * MOST_SEEDS**0.5 <= 1.972 * np.std(duel.differences, ddof=1)
+    assert (judged.further_seeds is None) == (hopeless or excuse is not None)
+    assert ("seeds would not tell either" in judged.because) == hopeless
+    assert excuse is None or f"besides, {excuse}" in judged.because
 
 
 def law_because_is_a_sentence_of_its_verdict(judge: Judge, duel: Duel) -> None:

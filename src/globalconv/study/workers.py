@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -57,6 +58,8 @@ def _interrupts_held_back() -> Iterator[None]:
     if sys.platform == "win32":  # which has neither the signal masks nor the groups
         yield
         return
+    # Before Python 3.13 the tracker's own start unblocks the signal, so it may not fall into the block.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
