@@ -15,7 +15,9 @@ class GlobalConv(Mixer):
 
     No channel sees another and nothing depends on the content: the mixing matrix is the same for
     every input (circulant, or lower triangular Toeplitz when causal). The skip term is the one of
-    S4 and its heirs (arXiv 2111.00396, D in equation 1).
+    S4 and its heirs (arXiv 2111.00396, D in equation 1). It starts at zero, not at their one: a
+    residual block around the layer already carries x, and a second copy of it in every block would
+    let the stream's variance grow geometrically with depth.
 
     Inputs shorter than ``length`` use the first taps only; longer ones see ``length`` lags back. In
     circular mode the period is the input's own length.
@@ -32,7 +34,7 @@ class GlobalConv(Mixer):
     ) -> None:
         super().__init__(width, length, causal=causal)
         self.filter = FreeTaps(width, length, init=init, circular=not causal)
-        self.skip = nn.Parameter(torch.ones(width))
+        self.skip = nn.Parameter(torch.zeros(width))
         self.backend = backend
 
     def forward(self, x: Tensor) -> Tensor:

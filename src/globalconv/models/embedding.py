@@ -7,7 +7,7 @@ from globalconv.errors import InputError
 
 POSITION_STD = 0.5
 """Learned positions start this large: at .02 attention cannot tell its tokens apart for hundreds of
-steps (docs/answer.md records what was measured); the same for every arm."""
+steps. The same for every arm."""
 
 
 class TokenEmbedding(nn.Embedding):

@@ -14,7 +14,7 @@ WIDENING = 1.3
 """Runs of a sweep, over those of its first grid: some grids widen."""
 PARALLEL_EFFICIENCY = 0.97
 """The last runs of a round run alone. That neighbours slow each other down is in the warm-ups already."""
-LADDER = tuple(2 ** (k / 4) for k in range(8, -17, -1))
+LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
 """Factors by which all steps may be scaled, from 4 down to 1/16."""
 FEWER_SEEDS_BELOW = 0.35
 """Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
@@ -53,7 +53,7 @@ def fit_budget(
     fixed_seeds: bool,
     fixed_steps: bool,
 ) -> Fitted:
-    """The most steps, on a ladder of quarter powers of two, that fit with ``seeds`` final runs of every arm.
+    """The most steps, on a ladder of eighth powers of two, that fit with ``seeds`` final runs of every arm.
 
     ``budget``: seconds for the whole study, of which ``spent`` are gone. Where the steps that fit are less
     than about a third of the usual ones, three seeds are enough. ``fixed_steps`` and ``fixed_seeds`` are
