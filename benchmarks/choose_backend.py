@@ -1,12 +1,12 @@
-"""Up to how many taps is the direct sum not slower than the FFT?
+"""Up to how many taps is the direct sum not slower than any transform, and which transform is the faster?
 
     OMP_NUM_THREADS=1 python benchmarks/choose_backend.py
 
-Times the backends "reference" and "spectral" in turn, in one process on one thread, forward and forward
-plus backward, over lengths, numbers of taps, widths and modes. Prints the ratio of their median times
-(below 1: the direct sum is faster) with the quartiles of the ratios within a round, and writes them to
-benchmarks/results/choose_backend.json. MOST_TAPS in ops/reference.py is read off that file: its medians.
-Takes about a minute.
+Times the backends in turn, in one process on one thread, forward and forward plus backward: first all three
+over lengths, numbers of taps, widths and modes; then "fused_cpu" and "spectral", the taps as long as the
+sequence. Prints ratios of median times to fused_cpu's (below 1: the other is faster) with the quartiles of
+the ratios within a round, and writes all of it to benchmarks/results/choose_backend.json. MOST_TAPS in
+ops/reference.py is read off that file: its medians. Takes about three minutes.
 """
 
 import argparse
@@ -32,7 +32,11 @@ NUM_TAPS: dict[Mode, tuple[int, ...]] = {
 }
 WIDTHS_AND_ELEMENTS = ((64, 2**17), (128, 2**17), (64, 2**13))
 """Width, and batch x length x width: a training batch of small models, and one that fits the cache."""
-BACKENDS = ("reference", "spectral")
+BACKENDS = ("fused_cpu", "reference", "spectral")
+TRANSFORMS = ("fused_cpu", "spectral")
+FULL_LENGTHS = (4, 16, 60, 64, 100, 127, 256, 1000, 1024, 4096, 16384, 65536)
+"""As long as the taps; 127 is prime, 60, 100 and 1000 have factors of 3 and 5."""
+FULL_WIDTHS_AND_ELEMENTS = ((16, 2**13), (64, 2**17), (256, 2**21))
 TRAINING = "forward and backward"
 Row = dict[str, float]
 
@@ -62,8 +66,10 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(x: Tensor, taps: Tensor, mode: Mode, *, backward: bool, rounds: int) -> Row:
-    """Median milliseconds of each backend, their ratio, and the quartiles of the ratios within a round."""
+def compare(
+    x: Tensor, taps: Tensor, mode: Mode, *, backends: tuple[str, ...], backward: bool, rounds: int
+) -> Row:
+    """Median milliseconds of each backend; ratios to the first one's, and their quartiles within a round."""
     weight = torch.ones_like(x)
 
     def call(backend: str) -> None:
@@ -73,32 +79,64 @@ def compare(x: Tensor, taps: Tensor, mode: Mode, *, backward: bool, rounds: int)
             with torch.no_grad():
                 global_conv(x, taps, mode=mode, backend=backend)
 
-    times: dict[str, list[float]] = {backend: [] for backend in BACKENDS}
+    times: dict[str, list[float]] = {backend: [] for backend in backends}
     for i in range(rounds + 1):
-        for backend in BACKENDS if i % 2 else reversed(BACKENDS):
+        for backend in backends if i % 2 else reversed(backends):
             elapsed = seconds(lambda backend=backend: call(backend))  # type: ignore[misc]
             if i:  # round 0 warms up
                 times[backend].append(elapsed)
-    direct, fft = (statistics.median(times[backend]) for backend in BACKENDS)
-    within = sorted(a / b for a, b in zip(times["reference"], times["spectral"], strict=True))
-    low, _, high = statistics.quantiles(within, n=4)
-    return {
-        "reference_ms": round(direct * 1e3, 4),
-        "spectral_ms": round(fft * 1e3, 4),
-        "ratio": round(direct / fft, 3),
-        "ratio_low_quartile": round(low, 3),
-        "ratio_high_quartile": round(high, 3),
-    }
+    row: Row = {f"{backend}_ms": round(statistics.median(times[backend]) * 1e3, 4) for backend in backends}
+    first, *others = backends
+    for other in others:
+        within = sorted(a / b for a, b in zip(times[other], times[first], strict=True))
+        low, _, high = statistics.quantiles(within, n=4)
+        row |= {
+            other: round(row[f"{other}_ms"] / row[f"{first}_ms"], 3),
+            f"{other}_low_quartile": round(low, 3),
+            f"{other}_high_quartile": round(high, 3),
+        }
+    return row
 
 
 def crossover(rows: list[Row]) -> int:
-    """The most taps up to which the direct sum was never slower, 0 if it always was."""
+    """The most taps up to which the direct sum was never slower than both others, 0 if it always was."""
     most = 0
     for row in sorted(rows, key=lambda row: row["num_taps"]):
-        if row["ratio"] > 1:
+        if row["reference"] > min(1.0, row["spectral"]):
             break
         most = int(row["num_taps"])
     return most
+
+
+def compare_transforms(generator: torch.Generator, *, rounds: int) -> list[dict[str, object]]:
+    """fused_cpu against spectral, with taps as long as the sequence."""
+    results: list[dict[str, object]] = []
+    for mode in NUM_TAPS:
+        for width, elements in FULL_WIDTHS_AND_ELEMENTS:
+            for length in FULL_LENGTHS:
+                batch = max(1, elements // (length * width))
+                if batch * length * width > 2 * max(e for _, e in FULL_WIDTHS_AND_ELEMENTS):
+                    continue
+                num_taps = 2 * length - 1 if mode == "bidirectional" else length
+                x = torch.randn(batch, length, width, generator=generator).requires_grad_()
+                taps = torch.randn(width, num_taps, generator=generator).requires_grad_()
+                for backward in (False, True):
+                    where: dict[str, object] = {
+                        "mode": mode,
+                        "batch": batch,
+                        "length": length,
+                        "width": width,
+                        "pass": TRAINING if backward else "forward",
+                    }
+                    row = compare(x, taps, mode, backends=TRANSFORMS, backward=backward, rounds=rounds)
+                    results.append(where | row)
+                    print(
+                        *where.values(),
+                        f"| spectral / fused {row['spectral']:.2f}"
+                        f" ({row['spectral_low_quartile']:.2f}-{row['spectral_high_quartile']:.2f})",
+                        flush=True,
+                    )
+    return results
 
 
 def to_json(record: dict[str, object]) -> str:
@@ -141,17 +179,20 @@ def main() -> None:
                     rows: list[Row] = []
                     for num_taps in nums_taps:
                         taps = torch.randn(width, num_taps, generator=generator).requires_grad_()
-                        row = compare(x, taps, mode, backward=backward, rounds=arguments.rounds)
+                        row = compare(
+                            x, taps, mode, backends=BACKENDS, backward=backward, rounds=arguments.rounds
+                        )
                         rows.append({"num_taps": num_taps, **row})
                     results += [where | row for row in rows]
                     crossovers.append(where | {"most_taps": crossover(rows)})
                     ratios = "  ".join(
-                        f"{row['num_taps']}: {row['ratio']:.2f}"
-                        f" ({row['ratio_low_quartile']:.2f}-{row['ratio_high_quartile']:.2f})"
+                        f"{row['num_taps']}: {row['reference']:.2f}"
+                        f" ({row['reference_low_quartile']:.2f}-{row['reference_high_quartile']:.2f})"
                         for row in rows
                     )
                     print(*where.values(), "| up to", crossovers[-1]["most_taps"], "|", ratios, flush=True)
 
+    full = compare_transforms(generator, rounds=max(5, arguments.rounds // 3))
     medians = {
         mode: statistics.median_low(
             [row["most_taps"] for row in crossovers if row["mode"] == mode and row["pass"] == TRAINING]
@@ -167,6 +208,7 @@ def main() -> None:
         "median_most_taps": medians,
         "crossovers": crossovers,
         "results": results,
+        "full_length": full,
     }
     arguments.output.write_text(to_json(record))
 

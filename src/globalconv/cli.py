@@ -2,6 +2,7 @@
 
 import hashlib
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -58,7 +59,10 @@ def compare(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Final runs per arm. Default: 3; 5 from --budget 30m on.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Wall-clock time for everything: 5m, 1h, 90s, 1h30m.")] = "5m",
+    budget: Annotated[
+        str,
+        typer.Option(help="Wall-clock time for everything: 5m, 1h, 90s, 1h30m; a bare number is seconds."),
+    ] = "5m",
     match: Annotated[
         str, typer.Option(help="What the arms have equally much of: parameters, flops or seconds.")
     ] = "parameters",
@@ -122,9 +126,13 @@ def compare(
     try:
         run_study(request, out or _default_out(request), command=command, console=Console())
     except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "\nInterrupted. Finished runs are kept: the same command again resumes the study.", soft_wrap=True
+        runs = (out or _default_out(request)) / "runs"
+        kept = (
+            "Finished runs are kept: the same command again resumes the study."
+            if any(runs.glob("*/result.json"))
+            else "No run had finished: the same command again begins anew."
         )
+        Console(stderr=True).print(f"\nInterrupted. {kept}", soft_wrap=True)
         raise typer.Exit(130) from None
 
 
@@ -203,6 +211,8 @@ def _default_out(request: "StudyRequest") -> Path:
 
 def main() -> None:
     """The console script: user's mistakes end in one line, ours in a traceback."""
+    # A polite end (timeout, a cluster's scheduler) is told like Ctrl-C, and leaves no worker behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.
     sys.path.append(str(Path.cwd()))
     try:

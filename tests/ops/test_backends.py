@@ -1,6 +1,9 @@
 """The choice is a pure function that explains itself, and a backend asked for by name runs or says why not."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +63,7 @@ def test_more_taps_never_bring_the_direct_sum_back(given_facts, more):
 @pytest.mark.parametrize("mode", MODES)
 def test_the_crossover(mode):
     most = reference.MOST_TAPS[mode]
-    for num_taps, name in ((most, "reference"), (most + 2, "spectral")):
+    for num_taps, name in ((most, "reference"), (most + 2, "fused_cpu")):
         num_taps -= mode == "bidirectional" and num_taps % 2 == 0
         assert choose_backend(**FACTS | {"mode": mode, "num_taps": num_taps}).name == name
     # Taps that cannot reach into the sequence cost nothing, and do not count.
@@ -118,12 +121,13 @@ def test_a_newcomer_is_preferred_where_it_can_run(newcomer):
         "fast",
         "fast on short sequences",
         {
-            "reference": "16 taps: the FFT was measured faster above 6 (causal, CPU)",
+            "reference": "16 taps: a transform was measured faster above 5 (causal, CPU)",
+            "fused_cpu": "'fast' is preferred for these facts",
             "spectral": "'fast' is preferred for these facts",
         },
     )
     choice = choose_backend(**FACTS)
-    assert choice.name == "spectral"
+    assert choice.name == "fused_cpu"
     assert choice.passed_over["fast"] == "sequences longer than 16 do not fit"
 
 
@@ -135,14 +139,37 @@ def test_a_refusal_is_given_by_name(newcomer):
 
 
 def test_a_machine_that_lacks_something(monkeypatch):
-    direct, spectral = backends.BACKENDS
+    direct, fused, spectral = backends.BACKENDS
+    no_numba = replace(fused, unavailable=lambda: "Numba cannot be imported")
     lacking = replace(spectral, unavailable=lambda: "this build of PyTorch has no FFT")
-    monkeypatch.setattr(backends, "BACKENDS", (direct, lacking))
-    assert [status.obstacle for status in available_backends()] == [None, "this build of PyTorch has no FFT"]
+    monkeypatch.setattr(backends, "BACKENDS", (direct, no_numba, spectral))
+    choice = choose_backend(**FACTS)
+    assert (choice.name, choice.passed_over["fused_cpu"]) == ("spectral", "Numba cannot be imported")
+    monkeypatch.setattr(backends, "BACKENDS", (direct, no_numba, lacking))
+    obstacles = [status.obstacle for status in available_backends()]
+    assert obstacles == [None, "Numba cannot be imported", "this build of PyTorch has no FFT"]
     # Outrun by nothing that is there: the direct sum it is.
     choice = choose_backend(**FACTS)
     assert choice.name == "reference"
     assert choice.reason == "nothing faster can run this here"
-    assert choice.passed_over == {"spectral": "this build of PyTorch has no FFT"}
+    assert choice.passed_over["spectral"] == "this build of PyTorch has no FFT"
     with pytest.raises(InputError, match="no FFT"):
         global_conv(torch.ones(1, 2, 1), torch.ones(1, 1), mode="causal", backend="spectral")
+
+
+@pytest.mark.parametrize("breakage", ["raise ImportError('no LLVM here')", "njit = None"])
+def test_without_a_numba_that_works_everything_goes_on(breakage, tmp_path):
+    """In a process of its own, in which `import numba` finds something else."""
+    (tmp_path / "numba.py").write_text(breakage)
+    program = (
+        "import torch, globalconv\n"
+        "from globalconv.ops import available_backends\n"
+        "y = globalconv.global_conv(torch.ones(1, 32, 2), torch.ones(2, 32), mode='causal')\n"
+        "assert y[0, -1, 0].round() == 32\n"
+        "print({b.name: b.obstacle for b in available_backends()}['fused_cpu'])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "umba" in ended.stdout or "kernels" in ended.stdout

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,12 @@ def test_making_a_study_directory_twice_changes_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         directory.create()
     assert [path.name for path in directory.path.iterdir()] == ["runs"]
+
+
+def test_a_report_whose_runs_are_elsewhere_is_not_overwritten(out: Path, tmp_path: Path) -> None:
+    """As in studies/default: the report and the plan are kept, the runs are not."""
+    kept = tmp_path / "kept"
+    shutil.copytree(out, kept, ignore=shutil.ignore_patterns("runs"))
+    before = (kept / "report.json").read_bytes()
+    assert "left as it is" in refused("report", kept)
+    assert (kept / "report.json").read_bytes() == before

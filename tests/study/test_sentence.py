@@ -1,6 +1,7 @@
 """The answer in words: it says the verdict that was reached, of whom, by which numbers, and what would help."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globalconv.quantities import parse_duration
-from globalconv.study.answer import ArmAnswer, TaskVerdict
+from globalconv.study.answer import ArmAnswer, FloorAnswer, TaskVerdict
 from globalconv.study.arms import attends, mixers_of
 from globalconv.study.sentence import answer_in_words
 from globalconv.study.spec import TaskPlan
@@ -53,6 +54,7 @@ def tell(
     margin: float = 0.02,
     tuned: bool = True,
     rival: str = RIVAL,
+    floors: Sequence[FloorAnswer] = (),
 ) -> Told:
     """Judge ``arms`` as a study does, and put it into words."""
     task = TaskPlan.model_construct(
@@ -62,6 +64,7 @@ def tell(
         ceiling=1.0 if higher else None,
         trivial_floor=0.1 if higher else 8.0,
         tuned=tuned,
+        floors=tuple(floors),
     )
     yardstick = Yardstick(higher, margin, task.ceiling, task.trivial_floor)
     contenders = {
@@ -355,3 +358,15 @@ def test_seeds_that_diverged_count_among_the_seeds_to_ask_for():
     assert fewer is not None
     assert more is not None
     assert int(more[1]) == int(fewer[1]) + 1
+
+
+def test_a_floor_above_the_rival_is_told_with_the_answer():
+    """On the digits a linear model on the raw pixels beats attention."""
+    arms = {RIVAL: Runs([0.93, 0.94, 0.935]), "gated_conv": Runs([0.98, 0.985, 0.99])}
+    floors = [FloorAnswer(name="majority class", value=0.1), FloorAnswer(name="linear model", value=0.97)]
+    assert "'linear model' reaches 0.970" in tell(arms, floors=floors).sentence
+    assert "floor" not in tell(arms, floors=floors[:1]).sentence
+    lower = {RIVAL: Runs([2.0, 2.01, 2.02]), "gated_conv": Runs([1.9, 1.91, 1.9])}
+    floors = [FloorAnswer(name="byte frequencies", value=4.6), FloorAnswer(name="n-gram", value=1.95)]
+    assert "'n-gram' reaches 1.950" in tell(lower, higher=False, floors=floors).sentence
+    assert "floor" not in tell(lower, higher=False, floors=floors[:1]).sentence

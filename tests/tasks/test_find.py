@@ -68,7 +68,11 @@ def test_a_changed_file_is_read_anew(here: Path):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("digits", {"length": 64}, "task 'digits' takes no length. Leave it out. It takes: no options"),
+        (
+            "digits",
+            {"length": 64},
+            "task 'digits' takes no length. Leave it out. Of length, label and data it takes none",
+        ),
         ("digits", {"label": "kind"}, "takes no label"),
         ("recall", {"data": "clothes"}, "takes no data"),
         ("text", {"data": "log.txt"}, "takes no data. Give your file or folder in place of the name text"),

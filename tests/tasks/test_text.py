@@ -161,7 +161,7 @@ def test_the_default_is_the_standard_library():
         ({"max_test_windows": 0}, "max_test_windows"),
         ({"recall_context": 8}, "1 to 7"),
         ({"recall_context": 0}, "1 to 7"),
-        ({"max_bytes": 100}, "at least 5140"),
+        ({"max_bytes": 100}, "length of at most 4"),
     ],
 )
 def test_impossible_options(options: dict[str, int], words: str):

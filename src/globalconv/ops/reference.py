@@ -10,10 +10,10 @@ from torch import Tensor
 
 from globalconv.ops.contract import Backend, Facts, Mode
 
-# The most taps at which the direct sum is not slower than the FFT on a CPU: the medians over lengths, widths
-# and batches, forward and backward together, of benchmarks/results/choose_backend.json (by
+# The most taps at which the direct sum is not slower than either transform on a CPU: the medians over lengths,
+# widths and batches, forward and backward together, of benchmarks/results/choose_backend.json (by
 # benchmarks/choose_backend.py). Forward alone they differ by one or two taps, so nobody is asked for the pass.
-MOST_TAPS: dict[Mode, int] = {"circular": 4, "causal": 6, "bidirectional": 7}
+MOST_TAPS: dict[Mode, int] = {"circular": 3, "causal": 5, "bidirectional": 3}
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -42,7 +42,7 @@ def _outrun(facts: Facts) -> str | None:
         return f"where it beats the FFT has been measured on CPUs only, not on '{facts.device}'"
     most = MOST_TAPS[facts.mode]
     if facts.num_taps > most:
-        return f"{facts.num_taps} taps: the FFT was measured faster above {most} ({facts.mode}, CPU)"
+        return f"{facts.num_taps} taps: a transform was measured faster above {most} ({facts.mode}, CPU)"
     return None
 
 

@@ -132,7 +132,8 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
     if request.rival in left_out:
         raise InputError(f"the rival '{request.rival}' cannot run on {task.name}: {left_out[request.rival]}.")
     if len(mixers) < 2:
-        raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.")
+        why = "".join(f" {arm} is left out: {reason}." for arm, reason in left_out.items())
+        raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.{why}")
 
     if request.heads is not None and not any("attention" in names for names in mixers.values()):
         raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")

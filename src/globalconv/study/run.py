@@ -37,6 +37,11 @@ def rebuild_report(directory: Path, *, console: Console) -> None:
     plan = study.plan() if directory.is_dir() else None
     if plan is None:
         raise InputError(f"{directory} holds no study (no plan.json). Name the directory `compare` printed.")
+    if not study.runs.is_dir() and (directory / "report.json").exists():
+        raise InputError(
+            f"{directory} holds a report, but not the runs that it was made from (runs/): it is left as it is. "
+            "Open its report.html, or run the study's command again for runs of your own."
+        )
     answer = gather(study, plan)
     print_answer(answer, console, write_report(answer, directory))
 

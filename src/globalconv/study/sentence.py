@@ -17,6 +17,25 @@ def answer_in_words(
     """
     against = next(arm for arm in arms if arm.arm == rival)
     others = _best_first([arm for arm in arms if arm.arm != rival], task)
+    sentence = _verdict_in_words(task, verdict, others, against, budget_seconds)
+    return f"{sentence} {caveat}" if (caveat := _beaten_by_a_floor(task, verdict, against)) else sentence
+
+
+def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -> str:
+    """A rival that a score without a network beats is no yardstick: what the reader must hear at once."""
+    sign = 1.0 if task.higher_is_better else -1.0
+    if rival.metric is None or verdict not in ("yes", "hybrid", "no"):
+        return ""
+    above = [floor for floor in task.floors if sign * floor.value > sign * rival.metric.mean]
+    if not above:
+        return ""
+    best = max(above, key=lambda floor: sign * floor.value)
+    return f"Mind the floor: '{best.name}' reaches {best.value:.3f} without any of this, and {rival.arm} does not."
+
+
+def _verdict_in_words(
+    task: TaskPlan, verdict: TaskVerdict, others: list[ArmAnswer], against: ArmAnswer, budget_seconds: float
+) -> str:
     if verdict == "nothing learned":
         return _nothing_learned(task, others, against)
     if verdict == "yes":

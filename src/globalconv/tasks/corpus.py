@@ -42,7 +42,8 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
     needed = HELD_OUT * window
     if max_bytes < needed:
         raise InputError(
-            f"max_bytes={max_bytes} is too little for windows of {window} bytes: use at least {needed}."
+            f"a length of {window - 1} is too long: at most {max_bytes} bytes of text are read, and windows must "
+            f"fit twice into the 5 % that are held out. Use a length of at most {max_bytes // HELD_OUT - 1}."
         )
     texts = read_texts(path, max_bytes=max_bytes)
     source = (

@@ -110,6 +110,11 @@ def _label_index(path: Path, header: list[str], label: str | None) -> int:
             f"Columns: {first_few(header)}."
         )
     if label not in header:
+        if sum(map(_is_number, header)) > len(header) / 2:
+            raise InputError(
+                f"'{path.name}' has no column '{label}', and its first line holds mostly numbers: it must name "
+                "the columns. Put a line of names before it."
+            )
         close = get_close_matches(label, header, n=1, cutoff=0.5)
         hint = f"Did you mean '{close[0]}'? " if close else ""
         raise InputError(f"'{path.name}' has no column '{label}'. {hint}Columns: {first_few(header)}.")

@@ -73,9 +73,13 @@ def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None
             hint = f"Did you mean {close[0]}? " if close else "Leave it out. "
             if (kind, name) == ("text", "data"):
                 hint = "Give your file or folder in place of the name text. "
-            raise InputError(
-                f"the {shown} takes no {name}. {hint}It takes: {', '.join(usable) or 'no options'}."
-            )
+            raise InputError(f"the {shown} takes no {name}. {hint}{_what_it_takes(usable)}")
+
+
+def _what_it_takes(usable: list[str]) -> str:
+    """Of the options, those that ``load_task`` has."""
+    offered = [name for name in ("length", "label", "data") if name in usable]
+    return f"Of length, label and data it takes {' and '.join(offered) or 'none'}."
 
 
 def _not_found(name_or_path: str) -> InputError:

@@ -1,0 +1,1 @@
+"""The fused CPU backend. Read in this order: transform, problem, vectors, kernels, launch, operator, backend."""

@@ -1,0 +1,176 @@
+"""What the laws of the operator do not ask: large sizes, threads, forks, memory, torch's own checks."""
+
+import copy
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from globalconv.ops import Mode, global_conv
+from globalconv.ops.contract import MODES
+from globalconv.ops.fused_cpu.operator import _convolve, _differentiate
+from tests.ops.laws import dense
+
+
+def operands(mode: Mode, batch: int, length: int, width: int, dtype=torch.float32, generator=None):
+    num_taps = 2 * length - 1 if mode == "bidirectional" else length
+    x = torch.randn(batch, length, width, generator=generator, dtype=dtype)
+    taps = torch.randn(width, num_taps, generator=generator, dtype=dtype) / length**0.5
+    return x.requires_grad_(), taps.requires_grad_()
+
+
+def fused(x, taps, mode):
+    return global_conv(x, taps, mode=mode, backend="fused_cpu")
+
+
+def relative(got, expected):
+    return float((got.double() - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("length", [1000, 2187, 4096, 4097, 6144, 10240, 65536])
+def test_accuracy_of_outputs_and_gradients(mode, length, generator):
+    """Within 5e-7 of float64's by torch.fft, relative to the norm."""
+    x, taps = operands(mode, 2, length, 17, generator=generator)
+    upstream = torch.randn(x.shape, generator=generator)
+    y = fused(x, taps, mode)
+    got = y.detach(), *torch.autograd.grad(y, (x, taps), upstream)
+    exact = [tensor.detach().double().requires_grad_() for tensor in (x, taps)]
+    y = global_conv(*exact, mode=mode, backend="spectral")
+    for value, right in zip(
+        got, (y.detach(), *torch.autograd.grad(y, exact, upstream.double())), strict=True
+    ):
+        assert relative(value, right) < 5e-7
+
+
+@settings(max_examples=60)
+@given(
+    mode=st.sampled_from(MODES),
+    length=st.integers(1, 200),
+    width=st.integers(1, 70),
+    batch=st.integers(1, 5),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_any_shape(mode, length, width, batch, dtype):
+    """Widths below, at and above a register's lanes; every kind of length."""
+    x, taps = operands(mode, batch, length, width, dtype)
+    x, taps = x.detach(), taps.detach()
+    assert relative(fused(x, taps, mode), dense(x, taps, mode)) < (2e-6 if dtype == torch.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("width", [16, 24, 48, 80])
+def test_the_number_of_threads_does_not_change_the_result(mode, width, generator):
+    """Tiles, and parts of a batch where the tiles do not share evenly."""
+    x, taps = operands(mode, 6, 1024, width, generator=generator)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            y = fused(x, taps, mode)
+            results.append((y.detach(), *torch.autograd.grad(y.square().sum(), (x, taps))))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert torch.equal(other[0], results[0][0])
+        assert torch.equal(other[1], results[0][1])
+        assert relative(other[2], results[0][2]) < 1e-6  # the parts of a batch are added in another order
+
+
+def test_many_threads_at_once(generator):
+    """Each has scratch memory of its own."""
+    problems = [operands("causal", 2, length, 32, generator=generator) for length in (64, 256, 1024, 96)]
+    expected = [fused(x, taps, "causal").detach() for x, taps in problems]
+    wrong = []
+
+    def work(index):
+        x, taps = problems[index % len(problems)]
+        for _ in range(20):
+            if not torch.equal(fused(x, taps, "causal"), expected[index % len(problems)]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork(generator):
+    """A child has none of its parent's threads, as in a DataLoader's worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        x, taps = operands("circular", 8, 1024, 64, generator=generator)
+        x, taps = x.detach(), taps.detach()
+        expected = fused(x, taps, "circular").numpy()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # a child that waits for threads it does not have is killed
+            # NumPy compares: torch's own threads are OpenMP's, which do hang here.
+            os._exit(0 if (fused(x, taps, "circular").numpy() == expected).all() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_torch_accepts_the_operations(mode, generator):
+    x, taps = (tensor.detach() for tensor in operands(mode, 2, 12, 3, generator=generator))
+    torch.library.opcheck(_convolve, (x, taps, mode))
+    for by_x, by_taps in ((True, True), (True, False), (False, True)):
+        torch.library.opcheck(_differentiate, (x, taps, x.clone(), mode, by_x, by_taps))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_only_the_operands_are_kept_for_the_backward_pass(mode, generator):
+    x, taps = operands(mode, 2, 64, 16, generator=generator)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        fused(x, taps, mode)
+    assert {tensor.data_ptr() for tensor in kept} == {x.data_ptr(), taps.data_ptr()}
+
+
+@pytest.mark.parametrize("wanted", ["x", "taps"])
+def test_one_gradient_alone(wanted, generator):
+    x, taps = operands("causal", 3, 40, 5, generator=generator)
+    both = dict(
+        zip(("x", "taps"), torch.autograd.grad(fused(x, taps, "causal").sum(), (x, taps)), strict=True)
+    )
+    frozen = {"x": x, "taps": taps}
+    frozen["taps" if wanted == "x" else "x"] = frozen["taps" if wanted == "x" else "x"].detach()
+    (alone,) = torch.autograd.grad(fused(frozen["x"], frozen["taps"], "causal").sum(), frozen[wanted])
+    assert torch.equal(alone, both[wanted])
+
+
+def test_taps_changed_in_place_are_seen(generator):
+    x, taps = (tensor.detach() for tensor in operands("circular", 2, 64, 16, generator=generator))
+    first = fused(x, taps, "circular")
+    taps.mul_(2)
+    torch.testing.assert_close(fused(x, taps, "circular"), 2 * first)
+
+
+def test_a_module_is_copied_with_its_backend(generator):
+    from globalconv import GlobalConv
+
+    layer = GlobalConv(16, 32, causal=True, backend="fused_cpu")
+    x = torch.randn(2, 32, 16, generator=generator)
+    assert torch.equal(copy.deepcopy(layer)(x), layer(x))
+
+
+def test_exported(generator):
+    from globalconv import GlobalConv
+
+    layer = GlobalConv(16, 32, causal=True)
+    x = torch.randn(2, 32, 16, generator=generator)
+    exported = torch.export.export(layer, (x,))
+    assert "globalconv.fused_cpu" in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x), layer(x))
