@@ -286,3 +286,19 @@ def test_nothing_is_learned_where_the_rival_reaches_the_floor(scores, floor, hig
 @given(judgements)
 def test_without_a_run_of_the_rival_nothing_is_decided(found):
     assert task_verdict(found, replace(LEARNED, scores={})) == "undecided"
+
+
+def test_who_cannot_be_beaten_needs_no_steady_rival():
+    """A rival with one bad seed in three makes the paired interval wide; .998 of 1 is still not worse."""
+    rival = Contender("attention", {0: 0.999, 1: 0.96, 2: 0.997}, True, True, attends=True)
+    steady = {0: 0.998, 1: 0.999, 2: 0.997}
+    accuracy = Yardstick(higher_is_better=True, margin=0.02, ceiling=1.0, floor=0.25)
+    judged = judge_arm(Contender("hybrid", steady, False, False, attends=True), rival, accuracy)
+    assert judged.verdict == "not worse"
+    assert "own interval" in judged.because
+    assert judged.difference is not None
+    assert judged.difference.low is not None
+    assert judged.difference.low < -0.02
+    no_ceiling = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=0.25)
+    judged = judge_arm(Contender("hybrid", steady, True, True, attends=True), rival, no_ceiling)
+    assert judged.verdict == "undecided"

@@ -97,7 +97,7 @@ def specified(duel: Duel, low: float, high: float) -> ArmVerdict:
         return "worse"
     if low > 0 and low > -margin and rival_showed_it:
         return "better"
-    if low > -margin and (rival_showed_it or unbeatable(duel)):
+    if unbeatable(duel) or (low > -margin and rival_showed_it):
         return "not worse"
     return "undecided"
 
@@ -239,7 +239,7 @@ def law_because_is_a_sentence_of_its_verdict(judge: Judge, duel: Duel) -> None:
         opening
         in {
             "worse": {"Behind"},
-            "not worse": {"Not"},
+            "not worse": {"Not", "Nothing"},
             "better": {"Ahead"},
             "undecided": {"Behind", "Not", "Ahead", "The", "No", "Only"},
         }[judged.verdict]

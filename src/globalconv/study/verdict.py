@@ -10,7 +10,9 @@ signed so that positive is better, with a 95 % t interval and the task's equival
 
 and no arm is declared the loser that could not show what it can do: who is worse must have plateaued
 with a learning rate inside its grid, and to be better or not worse takes a rival of which the same
-holds, or a score that nothing can beat by more than the margin. Otherwise: undecided, with the reason.
+holds. Otherwise: undecided, with the reason. One arm needs no comparison: if its own 95 % interval lies
+within the margin of the best score there is (an accuracy of 1), nothing beats it by more than the margin,
+however the rival's runs scatter: not worse.
 """
 
 from collections.abc import Sequence
@@ -93,28 +95,28 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
             return ArmJudgement("undecided", f"Behind by more than the margin, but {arm.excuse}.", difference)
         because = f"Behind by more than the margin: the whole interval of the difference lies below {edge}."
         return ArmJudgement("worse", because, difference)
-    unbeatable = _unbeatable(arm, yardstick)
+    if _unbeatable(arm, yardstick) and (difference.low <= -margin or rival.excuse):
+        because = "Nothing could beat it by more than the margin: its own interval reaches that near to the best score"
+        return ArmJudgement("not worse", f"{because}.", difference)
     if difference.low <= -margin:
         because = (
             f"The interval of the difference reaches across the margin at {edge}, so the runs cannot tell"
         )
         # Who would be the loser at this mean may have an excuse: then more seeds decide nothing either.
-        excuse = arm.excuse if difference.mean < -margin else None if unbeatable else rival.excuse
+        excuse = arm.excuse if difference.mean < -margin else rival.excuse
         if excuse:
             return ArmJudgement("undecided", f"{because}; besides, {excuse}.", difference)
         further = further_seeds(differences, -margin)
         if further is None:
             because += f", and {MOST_SEEDS} seeds would not tell either"
         return ArmJudgement("undecided", f"{because}.", difference, further)
-    if rival.excuse and not unbeatable:
+    if rival.excuse:
         place = "Ahead" if difference.low > 0 else "Not behind by more than the margin"
         return ArmJudgement("undecided", f"{place}, but {rival.excuse}.", difference)
-    if difference.low > 0 and not rival.excuse:
+    if difference.low > 0:
         return ArmJudgement("better", "Ahead: the whole interval of the difference lies above 0.", difference)
-    because = f"Not behind by more than the margin: the whole interval of the difference lies above {edge}"
-    if rival.excuse:
-        because += f"; {rival.excuse}, but it could not beat this score by more than the margin"
-    return ArmJudgement("not worse", f"{because}.", difference)
+    because = f"Not behind by more than the margin: the whole interval of the difference lies above {edge}."
+    return ArmJudgement("not worse", because, difference)
 
 
 def has_learned(rival: Contender, yardstick: Yardstick) -> bool:
