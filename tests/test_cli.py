@@ -67,7 +67,6 @@ MISTAKES = {
     "two files of one name": ("prose.txt more/prose.txt", "renamed"),
     "too few blocks for a pattern": ("prose.txt --arms hybrid --depth 1", "--depth 2"),
     "an arm that cannot be matched": ("digits --arms token_mlp", "--width"),
-    "too few steps to match seconds": ("prose.txt --arms gated_conv --match seconds --steps 1", "--steps"),
     "a CSV without its label": ("waves.csv", "--label"),
     "a label that is no column": ("waves.csv --label kin", "kind"),
     "a label for an archive": ("waves.npz --label kind", "label"),
