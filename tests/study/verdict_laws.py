@@ -203,6 +203,8 @@ def law_further_seeds_decide(judge: Judge, duel: Duel) -> None:
         return
     assert judged.verdict == "undecided"
     mean, deviation = np.mean(duel.differences), np.std(duel.differences, ddof=1)
+    # On the margin itself rounding says who is the likely loser, and whose excuse counts.
+    assume(abs(mean + duel.yardstick.margin) > 1e-9)
 
     def verdict_after(more: int) -> str:
         z = stats.zscore(np.arange(len(duel.differences) + more), ddof=1)
@@ -219,11 +221,11 @@ def law_seeds_are_named_where_they_are_missing(judge: Judge, duel: Duel) -> None
     away_from_the_edges(duel)
     low, high = interval(duel.differences)
     judged = duel.judged(judge)
-    if not low < -duel.yardstick.margin < high:
+    if not low < -duel.yardstick.margin < high or unbeatable(duel):
         assert judged.further_seeds is None
         return
     behind = np.mean(duel.differences) < -duel.yardstick.margin
-    excuse = duel.arm.excuse if behind else None if unbeatable(duel) else duel.rival.excuse
+    excuse = duel.arm.excuse if behind else duel.rival.excuse
     gap = abs(np.mean(duel.differences) + duel.yardstick.margin)
     hopeless = excuse is None and gap * MOST_SEEDS**0.5 <= 1.972 * np.std(duel.differences, ddof=1)
     assert (judged.further_seeds is None) == (hopeless or excuse is not None)
