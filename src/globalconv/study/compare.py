@@ -19,6 +19,9 @@ from globalconv.study.workers import over_the_cores
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
+OVERRUN = 0.1
+"""Of the budget: so late may a study end before a seed is dropped. A machine that is slow for a minute must not
+cost a third of what three seeds can tell."""
 
 
 def compare(
@@ -179,7 +182,12 @@ class _Study:
             left = plan.request.budget_seconds - self.state.seconds
             # The first round is always run: without it there is no answer at all. So is one that an
             # interrupted session had begun: half a seed compares nothing.
-            if todo and seed != plan.seeds[0] and not begun and needed > left * 1.1:
+            if (
+                todo
+                and seed != plan.seeds[0]
+                and not begun
+                and needed > left + OVERRUN * plan.request.budget_seconds
+            ):
                 self.state.dropped_seeds = [s for s in plan.seeds if s >= seed]
                 self.progress.say(
                     f"The clock: {format_duration(left)} of the budget are left and a seed takes "
