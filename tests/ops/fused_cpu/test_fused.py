@@ -63,10 +63,11 @@ def test_any_shape(mode, length, width, batch, dtype):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("length", [1023, 1024])
 @pytest.mark.parametrize("width", [16, 24, 48, 80])
-def test_the_number_of_threads_does_not_change_the_result(mode, width, generator):
+def test_the_number_of_threads_does_not_change_the_result(mode, width, length, generator):
     """Tiles, and parts of a batch where the tiles do not share evenly."""
-    x, taps = operands(mode, 6, 1024, width, generator=generator)
+    x, taps = operands(mode, 6, length, width, generator=generator)
     before = torch.get_num_threads()
     results = []
     try:

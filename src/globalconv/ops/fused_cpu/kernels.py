@@ -804,22 +804,27 @@ def _load_filter(
 def _store_filter_gradient(
     constants: Any, buffer: int, rows: int, places: Any, gradient: int, gradient_step: int, channel: int
 ) -> None:
-    """The adjoint of ``_load_filter``, without the sum over channels that share a filter."""
+    """The adjoint of ``_load_filter``, without the sum over channels that share a filter.
+
+    Taps with two places are summed here, in the tile's own rows: channels at the edge of two tiles are
+    written by both, perhaps at once, and a sum in ``gradient`` would count one of them twice.
+    """
     item = constants.itemsize
     lanes = REGISTER_BYTES // item
     scale = 1.0 / rows
-    for k in range(places.shape[0]):
+    for k in range(places.shape[0] - 1, -1, -1):
         tap, row, count, imaginary = places[k, 0], places[k, 1], places[k, 2], places[k, 3]
-        second = places[k, 5]
+        if places[k, 5]:  # the first place of tap s is then row s
+            for n in range(count):
+                p = _row(buffer, tap + n)
+                store(p, sub(load(constants, p), load(constants, _row(buffer, row + n) + IMAG)))
+            continue
         factor = constants.dtype.type(scale * places[k, 4])
         for n in range(count):
             p = _row(buffer, row + n) + (IMAG if imaginary else 0)
             for lane in range(lanes):
                 target = gradient + (channel + lane) * gradient_step + (tap + n) * item
-                value = factor * load_scalar(constants, p + lane * item)
-                if second:
-                    value += load_scalar(constants, target)
-                store_scalar(constants, target, value)
+                store_scalar(constants, target, factor * load_scalar(constants, p + lane * item))
 
 
 # --- the whole way of a range of tiles ----------------------------------------------------------------

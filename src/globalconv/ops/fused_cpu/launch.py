@@ -32,7 +32,8 @@ WORTH_A_THREAD = 1 << 17
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """h * x. x (B, L, D), taps (G, K), one dtype; returns (B, L, D)."""
-    x, taps, width = _with_whole_tile(x, taps)
+    width = x.shape[2]
+    x, taps = _whole_tiles(x), _filters(taps, x)
     y = torch.empty(x.shape, dtype=x.dtype)
     _launch(mode, kernels.GO_DOWN | kernels.TIMES | kernels.GO_UP, x, None, taps, y, None)
     return y[..., :width].contiguous()
@@ -42,9 +43,8 @@ def differentiate(
     x: Tensor, taps: Tensor, dy: Tensor, mode: Mode, *, by_x: bool, by_taps: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of <dy, h * x> by x (B, L, D) and by the taps (G, K), in one pass; None if not wanted."""
-    groups = taps.shape[0]
-    x, taps, width = _with_whole_tile(x, taps)
-    dy, _, _ = _with_whole_tile(dy, taps)
+    groups, width = taps.shape[0], x.shape[2]
+    x, dy, taps = _whole_tiles(x), _whole_tiles(dy), _filters(taps, x)
     dx = torch.empty(x.shape, dtype=x.dtype) if by_x else None
     dtaps = torch.empty((_parts(x), x.shape[2], taps.shape[1]), dtype=x.dtype) if by_taps else None
     role = kernels.GO_DOWN
@@ -123,18 +123,25 @@ def _worth_streaming(result: Tensor) -> bool:
     return aligned and result.numel() * result.element_size() >= STREAM_FROM_BYTES
 
 
-def _with_whole_tile(x: Tensor, taps: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Operands as the kernels want them: channels side by side, and enough of them for a vector."""
+def _whole_tiles(signal: Tensor) -> Tensor:
+    """A signal as the kernels want it: channels side by side, and enough of them for a vector."""
+    missing = _lanes(signal) - signal.shape[2]
+    if missing > 0:
+        return F.pad(signal, (0, missing))
+    return signal if signal.stride(2) == 1 else signal.contiguous()
+
+
+def _filters(taps: Tensor, x: Tensor) -> Tensor:
+    """Filters for ``_whole_tiles(x)``: its spare channels hold zeros, and need filters all the same."""
     width = x.shape[2]
-    lanes = REGISTER_BYTES // x.element_size()
-    if width < lanes:
-        # The spare channels hold zeros; they need filters all the same.
-        x = F.pad(x, (0, lanes - width))
-        if taps.shape[0] <= width:
-            taps = F.pad(taps.repeat_interleave(width // taps.shape[0], dim=0), (0, 0, 0, lanes - width))
-    elif x.stride(2) != 1:
-        x = x.contiguous()
-    return x, taps if taps.stride(1) == 1 else taps.contiguous(), width
+    missing = _lanes(x) - width
+    if missing > 0:
+        return F.pad(taps.repeat_interleave(width // taps.shape[0], dim=0), (0, 0, 0, missing))
+    return taps if taps.stride(1) == 1 else taps.contiguous()
+
+
+def _lanes(x: Tensor) -> int:
+    return REGISTER_BYTES // x.element_size()
 
 
 @lru_cache(maxsize=128)
@@ -144,7 +151,7 @@ def _in_dtype(tree: Plan, dtype: torch.dtype) -> NDArray[Any]:
 
 
 def _tiles(x: Tensor) -> int:
-    return -(-x.shape[2] // (REGISTER_BYTES // x.element_size()))
+    return -(-x.shape[2] // _lanes(x))
 
 
 def _parts(x: Tensor) -> int:

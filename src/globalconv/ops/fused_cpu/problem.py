@@ -18,8 +18,8 @@ class Problem:
 
     ``circular``: modulo z^length - 1, the second half of a signal as imaginary parts beside the first;
     else modulo z^rows - i, and the result's real parts are the answer. ``places`` int64 (segments, 6):
-    where the taps go: (first tap, row of the first, how many, REAL or IMAGINARY, sign, whether an earlier
-    segment holds the same taps).
+    where the taps go: (first tap, row of the first, how many, REAL or IMAGINARY, sign, whether it is
+    a second place of taps that the first segment puts into their own rows, and then imaginary and negated).
     """
 
     plan: Plan
