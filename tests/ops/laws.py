@@ -184,7 +184,7 @@ def impulse_response(op: Operator, case: Case) -> None:
 def shift_equivariance(op: Operator, case: Case) -> None:
     """Circular: for every roll. Else: while what is shifted out, or in, is zero."""
     x, taps, _ = case.draw()
-    shift = case.seed % case.length
+    shift = 1 + case.seed % max(1, case.length - 1)  # never by nothing, which any operator survives
     if case.mode != "circular":
         x[:, case.length - shift :] = 0
     first = shift if case.mode == "bidirectional" else 0

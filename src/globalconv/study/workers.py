@@ -53,18 +53,27 @@ def over_the_cores(
 def _interrupts_held_back() -> Iterator[None]:
     """Start workers that never see Ctrl-C, which a terminal sends to the whole group of processes.
 
-    They inherit the blocked signal; here it is delivered when the block is lifted, so none is lost.
+    They inherit the blocked signal. Here it is remembered, and delivered when the block is lifted: a mask
+    alone would not do, because any other thread may take the signal, and Python then interrupts this one,
+    between two workers, or in the middle of one.
     """
     if sys.platform == "win32":  # which has neither the signal masks nor the groups
         yield
         return
     # Before Python 3.13 the tracker's own start unblocks the signal, so it may not fall into the block.
     resource_tracker.ensure_running()
+    came = threading.Event()
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    handler = signal.signal(signal.SIGINT, lambda *_: came.set()) if main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if came.is_set():
+            signal.raise_signal(signal.SIGINT)
 
 
 def _guarded(
