@@ -46,14 +46,20 @@ class GatedConv(Mixer):
     def forward(self, x: Tensor) -> Tensor:
         """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
         self.check_input(x)
-        query, key, value = self._convolve(self.project(x), self.short_filter()).chunk(3, dim=-1)
-        inner = key * value
-        mixed = self._convolve(inner, self.filter()) + self.skip * inner
-        result: Tensor = self.output(query * mixed)
+        short, long = (taps[:, : x.shape[1]] for taps in (self.short_filter(), self.filter()))
+        projected = global_conv(self.project(x), short, mode=self.mode, backend=self.backend)
+        query, key, value = projected.chunk(3, dim=-1)
+        mixed = global_conv(
+            value,
+            long,
+            mode=self.mode,
+            skip=self.skip,
+            gate_in=key,
+            gate_out=query,
+            backend=self.backend,
+        )
+        result: Tensor = self.output(mixed)
         return result
-
-    def _convolve(self, x: Tensor, taps: Tensor) -> Tensor:
-        return global_conv(x, taps[:, : x.shape[1]], mode=self.mode, backend=self.backend)
 
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""

@@ -41,7 +41,7 @@ class GlobalConv(Mixer):
         """Convolve and add the skip term. x: (batch, length, width)."""
         self.check_input(x)
         taps = self.filter()[:, : x.shape[1]]
-        return global_conv(x, taps, mode=self.mode, backend=self.backend) + self.skip * x
+        return global_conv(x, taps, mode=self.mode, skip=self.skip, backend=self.backend)
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""

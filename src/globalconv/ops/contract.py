@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -12,6 +12,17 @@ from globalconv.errors import InputError, unknown_name
 Mode = Literal["circular", "causal", "bidirectional"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+class Extras(NamedTuple):
+    """What a mixer does around its convolution: y = gate_out (h * u + skip u), with u = gate_in x.
+
+    ``skip`` (D,) is one more tap at lag 0, for each channel its own; the gates are (B, L, D), as x is.
+    """
+
+    skip: Tensor | None = None
+    gate_in: Tensor | None = None
+    gate_out: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Backend:
     ``convolve(x, taps, mode)`` gets what the door let through: x (B, L, D) and taps (G, K), both float32
     or both float64, on one device, D % G == 0, and no tap that cannot reach into the sequence (K <= L;
     bidirectional: an odd K <= 2L-1). It returns a contiguous (B, L, D) in the same dtype.
+    ``fused(x, taps, mode, extras)``, if there is one, computes the extras in the same pass over memory; they
+    come in x's dtype.
 
     The other three functions give a reason as a phrase, or None where there is nothing to say:
     ``unavailable`` why this machine cannot run the backend at all, ``refusal`` why it cannot compute a
@@ -54,9 +67,21 @@ class Backend:
     merit: str
     """One phrase, for users: what the backend is, and what it is best at."""
     convolve: Callable[[Tensor, Tensor, Mode], Tensor]
+    fused: Callable[[Tensor, Tensor, Mode, Extras], Tensor] | None = None
     unavailable: Callable[[], str | None] = _no_obstacle
     refusal: Callable[[Facts], str | None] = _no_objection
     outrun: Callable[[Facts], str | None] = _no_objection
+
+    def compute(self, x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
+        """The convolution and what is around it."""
+        if self.fused is not None:
+            return self.fused(x, taps, mode, extras)
+        skip, gate_in, gate_out = extras
+        inner = x if gate_in is None else gate_in * x
+        y = self.convolve(inner, taps, mode)
+        if skip is not None:
+            y = torch.addcmul(y, skip, inner)
+        return y if gate_out is None else gate_out * y
 
 
 def facts_of(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mode: Mode) -> Facts:

@@ -4,12 +4,21 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.backends import backend_for
-from globalconv.ops.contract import DTYPES, Mode, compute_dtype, facts_of
+from globalconv.ops.contract import DTYPES, Extras, Mode, compute_dtype, facts_of
 
 __all__ = ["Mode", "global_conv"]
 
 
-def global_conv(x: Tensor, taps: Tensor, *, mode: Mode, backend: str | None = None) -> Tensor:
+def global_conv(
+    x: Tensor,
+    taps: Tensor,
+    *,
+    mode: Mode,
+    skip: Tensor | None = None,
+    gate_in: Tensor | None = None,
+    gate_out: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
     """Convolve every channel along the length with its taps: h[c, s] multiplies the input s steps earlier.
 
     ``x`` is (B, L, D), ``taps`` (D, K), or (G, K) with D % G == 0: filter g serves channels g D/G to
@@ -19,7 +28,12 @@ def global_conv(x: Tensor, taps: Tensor, *, mode: Mode, backend: str | None = No
     - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
     - bidirectional: taps (G, 2K-1), tap j has lag j-(K-1), any K; zeros lie outside the sequence.
 
-    Computes in float64 if either operand is float64, else in float32, also under autocast, and rounds
+    A mixer's other products can come along, in the same pass over memory where the backend is fused:
+    with u = gate_in x, the result is gate_out (h * u + skip u). ``skip`` (D,) is thus one more tap at lag 0
+    (D in equation 1 of S4, arXiv 2111.00396); ``gate_in`` and ``gate_out``, both (B, L, D), are the gates of
+    H3 and Hyena (arXiv 2302.10866, equation 4).
+
+    Computes in float64 if any operand is float64, else in float32, also under autocast, and rounds
     once at the end. ``backend=None`` lets ``choose_backend`` decide; a name insists on that backend.
 
     Raises InputError where shapes, dtypes or devices do not fit, or the named backend cannot run.
@@ -27,14 +41,17 @@ def global_conv(x: Tensor, taps: Tensor, *, mode: Mode, backend: str | None = No
     Not to be confused with torch.nn.functional.conv1d, which correlates (its tap 0 is the *latest* in a
     window) and keeps channels before the length; ``conventions`` converts.
     """
+    given = Extras(skip, gate_in, gate_out)
     _check_tensors(x, taps)
-    dtype = compute_dtype(x.dtype, taps.dtype)
+    _check_extras(x, given)
+    dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
     facts = facts_of(device=x.device.type, dtype=dtype, length=x.shape[1], num_taps=taps.shape[1], mode=mode)
     chosen = backend_for(backend, facts)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
     useful = taps[:, first : first + facts.num_taps]
-    return chosen.convolve(x.to(dtype), useful.to(dtype), mode).to(x.dtype)
+    extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
+    return chosen.compute(x.to(dtype), useful.to(dtype), mode, extras).to(x.dtype)
 
 
 def _check_tensors(x: Tensor, taps: Tensor) -> None:
@@ -47,8 +64,7 @@ def _check_tensors(x: Tensor, taps: Tensor) -> None:
     for name, tensor in (("x", x), ("taps", taps)):
         if 0 in tensor.shape:
             raise InputError(f"no dimension of {name} may be 0, and its shape is {tuple(tensor.shape)}.")
-        if tensor.dtype not in DTYPES:
-            raise InputError(f"{name} has dtype {tensor.dtype}: use one of {', '.join(map(str, DTYPES))}.")
+        _check_dtype(name, tensor)
     if x.device != taps.device:
         raise InputError(f"x is on {x.device} and taps on {taps.device}: move one, taps.to(x.device).")
     width, groups = x.shape[2], taps.shape[0]
@@ -58,3 +74,23 @@ def _check_tensors(x: Tensor, taps: Tensor) -> None:
             f"{groups} filters cannot be shared evenly by {width} channels: the first dimension of taps must "
             f"divide the last of x, one of {divisors}. Taps are (channels, num_taps); transposed, perhaps?"
         )
+
+
+def _check_extras(x: Tensor, extras: Extras) -> None:
+    for name, extra in extras._asdict().items():
+        if extra is None:
+            continue
+        expected = x.shape[2:] if name == "skip" else x.shape
+        if extra.shape != expected:
+            raise InputError(
+                f"{name} must have the shape {tuple(expected)}, and has {tuple(extra.shape)}; "
+                f"{name}.expand(...) repeats one without copying it."
+            )
+        _check_dtype(name, extra)
+        if extra.device != x.device:
+            raise InputError(f"x is on {x.device} and {name} on {extra.device}: move one.")
+
+
+def _check_dtype(name: str, tensor: Tensor) -> None:
+    if tensor.dtype not in DTYPES:
+        raise InputError(f"{name} has dtype {tensor.dtype}: use one of {', '.join(map(str, DTYPES))}.")
