@@ -9,19 +9,15 @@ the ratios within a round, and writes all of it to benchmarks/results/choose_bac
 ops/reference.py is read off that file: its medians. Takes about three minutes.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from common import options, write_record
+from globalconv.bench.turns import in_turns, ratio, seconds
 from globalconv.ops import Mode, global_conv
 
 LENGTHS = (16, 64, 256, 1024)
@@ -41,29 +37,16 @@ TRAINING = "forward and backward"
 Row = dict[str, float]
 
 
-def machine() -> dict[str, str | int]:
-    """What a reader needs to judge the times by; nothing that names the machine."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
+def where(mode: Mode, x: Tensor, *, backward: bool) -> dict[str, object]:
+    """What a row tells of its problem."""
+    batch, length, width = x.shape
     return {
-        "cpu": model,
-        "cores": os.cpu_count() or 0,
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "mode": mode,
+        "batch": batch,
+        "length": length,
+        "width": width,
+        "pass": TRAINING if backward else "forward",
     }
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """The time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def compare(
@@ -79,21 +62,18 @@ def compare(
             with torch.no_grad():
                 global_conv(x, taps, mode=mode, backend=backend)
 
-    times: dict[str, list[float]] = {backend: [] for backend in backends}
-    for i in range(rounds + 1):
-        for backend in backends if i % 2 else reversed(backends):
-            elapsed = seconds(lambda backend=backend: call(backend))  # type: ignore[misc]
-            if i:  # round 0 warms up
-                times[backend].append(elapsed)
+    def measure(backend: str) -> float:
+        return seconds(lambda: call(backend))
+
+    times = in_turns({backend: partial(measure, backend) for backend in backends}, rounds=rounds)
     row: Row = {f"{backend}_ms": round(statistics.median(times[backend]) * 1e3, 4) for backend in backends}
     first, *others = backends
     for other in others:
-        within = sorted(a / b for a, b in zip(times[other], times[first], strict=True))
-        low, _, high = statistics.quantiles(within, n=4)
+        against = ratio(times[other], times[first])
         row |= {
-            other: round(row[f"{other}_ms"] / row[f"{first}_ms"], 3),
-            f"{other}_low_quartile": round(low, 3),
-            f"{other}_high_quartile": round(high, 3),
+            other: round(against.median, 3),
+            f"{other}_low_quartile": round(against.low, 3),
+            f"{other}_high_quartile": round(against.high, 3),
         }
     return row
 
@@ -121,17 +101,11 @@ def compare_transforms(generator: torch.Generator, *, rounds: int) -> list[dict[
                 x = torch.randn(batch, length, width, generator=generator).requires_grad_()
                 taps = torch.randn(width, num_taps, generator=generator).requires_grad_()
                 for backward in (False, True):
-                    where: dict[str, object] = {
-                        "mode": mode,
-                        "batch": batch,
-                        "length": length,
-                        "width": width,
-                        "pass": TRAINING if backward else "forward",
-                    }
+                    place = where(mode, x, backward=backward)
                     row = compare(x, taps, mode, backends=TRANSFORMS, backward=backward, rounds=rounds)
-                    results.append(where | row)
+                    results.append(place | row)
                     print(
-                        *where.values(),
+                        *place.values(),
                         f"| spectral / fused {row['spectral']:.2f}"
                         f" ({row['spectral_low_quartile']:.2f}-{row['spectral_high_quartile']:.2f})",
                         flush=True,
@@ -139,25 +113,8 @@ def compare_transforms(generator: torch.Generator, *, rounds: int) -> list[dict[
     return results
 
 
-def to_json(record: dict[str, object]) -> str:
-    """JSON with one line for each row of a list, so that a table reads and diffs as one."""
-    parts = []
-    for key, value in record.items():
-        rows = ",\n  ".join(json.dumps(row) for row in value) if isinstance(value, list) else None
-        parts.append(f" {json.dumps(key)}: " + (json.dumps(value) if rows is None else f"[\n  {rows}\n ]"))
-    return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results" / "choose_backend.json"
-    )
-    arguments = parser.parse_args()
+    arguments = options(__doc__, name="choose_backend", rounds=25).parse_args()
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(arguments.seed)
 
@@ -169,13 +126,7 @@ def main() -> None:
                 batch = max(1, elements // (length * width))
                 x = torch.randn(batch, length, width, generator=generator).requires_grad_()
                 for backward in (False, True):
-                    where: dict[str, object] = {
-                        "mode": mode,
-                        "batch": batch,
-                        "length": length,
-                        "width": width,
-                        "pass": TRAINING if backward else "forward",
-                    }
+                    place = where(mode, x, backward=backward)
                     rows: list[Row] = []
                     for num_taps in nums_taps:
                         taps = torch.randn(width, num_taps, generator=generator).requires_grad_()
@@ -183,14 +134,14 @@ def main() -> None:
                             x, taps, mode, backends=BACKENDS, backward=backward, rounds=arguments.rounds
                         )
                         rows.append({"num_taps": num_taps, **row})
-                    results += [where | row for row in rows]
-                    crossovers.append(where | {"most_taps": crossover(rows)})
+                    results += [place | row for row in rows]
+                    crossovers.append(place | {"most_taps": crossover(rows)})
                     ratios = "  ".join(
                         f"{row['num_taps']}: {row['reference']:.2f}"
                         f" ({row['reference_low_quartile']:.2f}-{row['reference_high_quartile']:.2f})"
                         for row in rows
                     )
-                    print(*where.values(), "| up to", crossovers[-1]["most_taps"], "|", ratios, flush=True)
+                    print(*place.values(), "| up to", crossovers[-1]["most_taps"], "|", ratios, flush=True)
 
     full = compare_transforms(generator, rounds=max(5, arguments.rounds // 3))
     medians = {
@@ -201,8 +152,6 @@ def main() -> None:
     }
     print("median crossovers,", TRAINING, medians)
     record: dict[str, object] = {
-        "question": (__doc__ or "").splitlines()[0],
-        "machine": machine(),
         "rounds": arguments.rounds,
         "seed": arguments.seed,
         "median_most_taps": medians,
@@ -210,7 +159,7 @@ def main() -> None:
         "results": results,
         "full_length": full,
     }
-    arguments.output.write_text(to_json(record))
+    write_record(arguments.output, __doc__, record)
 
 
 if __name__ == "__main__":

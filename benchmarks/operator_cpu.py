@@ -1,133 +1,139 @@
-"""How much faster is the fused CPU kernel than the same convolution by torch.fft?
+"""How much faster is the operator than others' ways to the same result, and how far from the machine's floor?
 
-    OMP_NUM_THREADS=1 python benchmarks/operator_cpu.py --threads 1
-    GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296:\
-glibc.malloc.top_pad=268435456 python benchmarks/operator_cpu.py --threads 1 --allocator tuned
+    python benchmarks/operator_cpu.py            # measure, then draw; at most two hours
+    python benchmarks/operator_cpu.py --quick    # the same on a few small cases: a minute and a half, to try it out
+    python benchmarks/operator_cpu.py --draw     # from what is recorded
 
-On (batch, length, channels), both sides allocating: rfft, product and irfft along dim 1 as they stand, and
-the backend "spectral", which transposes first. Interleaved in one process; ratios of medians to the fused
-time (above 1: fused is faster), with the quartiles of the ratios within a round. By default glibc maps every
-tensor above 32 MB anew, and the page faults cost as much as the kernel; --allocator names the regime that
-the environment sets. The last columns: error relative to float64, and numbers per second. Writes
-benchmarks/results/operator_cpu-THREADS-ALLOCATOR.json. Takes about three minutes.
+Runs `globalconv bench` once for each regime of the allocator, as GLIBC_TUNABLES is read when a process
+starts; install the peers first (pip install '.[bench]'). Writes benchmarks/results/operator_cpu-REGIME.json,
+docs/figures/speed-*.png, and the marked part of docs/speed.md.
 """
 
 import argparse
-import json
-import statistics
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from common import RESULTS
+from globalconv.bench.machine import TUNABLES
+from globalconv.bench.peers import peers
+from globalconv.bench.picture import pictures
+from globalconv.bench.record import Record, Row, record_from_json
+from globalconv.bench.table import grouped, ratio_words, threads_words
 
-from choose_backend import machine, seconds, to_json
-from globalconv.ops import Mode, global_conv
-
-LENGTHS = (64, 256, 1024, 4096, 16384, 65536)
-ELEMENTS = 2**23
-"""Batch x length x width: 32 MB of float32."""
-MODES: tuple[Mode, ...] = ("circular", "causal")
-Convolution = Callable[[Tensor, Tensor], Tensor]
-
-
-def along_dim_1(mode: Mode) -> Convolution:
-    """What a user writes: torch.fft on the layout as it is."""
-
-    def convolve(x: Tensor, taps: Tensor) -> Tensor:
-        length = x.shape[1]
-        n = length if mode == "circular" else 2 * length
-        product = torch.fft.rfft(x, n=n, dim=1) * torch.fft.rfft(taps, n=n).t()
-        return torch.fft.irfft(product, n=n, dim=1)[:, :length]
-
-    return convolve
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "speed.md"
+BEGIN = (
+    "<!-- figures: written by benchmarks/operator_cpu.py from benchmarks/results/operator_cpu-*.json -->\n"
+)
+END = "<!-- end of figures -->"
+REGIMES = {"tuned": TUNABLES, "default": ""}
+FULL = "--threads 1,2 --gated --budget 1h"
+QUICK = "--lengths 64:1024 --elements 2**17 --gated --rounds 5 --budget 40s"
 
 
-def backend(name: str, mode: Mode) -> Convolution:
-    """One of ours, by name."""
-    return lambda x, taps: global_conv(x, taps, mode=mode, backend=name)
+def measure(regime: str, options: str) -> None:
+    """Run the command in a process of the regime, and keep its record."""
+    kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    tunables = REGIMES[regime]
+    with tempfile.TemporaryDirectory() as out:
+        subprocess.run(
+            [sys.executable, "-m", "globalconv", "bench", *options.split(), "--out", out],
+            env=kept | ({"GLIBC_TUNABLES": tunables} if tunables else {}),
+            check=True,
+        )
+        shutil.copy(Path(out) / "bench.json", recorded(regime))
 
 
-def times(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, round by round; the order alternates."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds + 1):
-        for name in calls if i % 2 else reversed(calls):
-            elapsed = seconds(calls[name])
-            if i:
-                found[name].append(elapsed)
-    return found
+def recorded(regime: str) -> Path:
+    """Where a regime's record lies."""
+    return RESULTS / f"operator_cpu-{regime}.json"
+
+
+def draw() -> None:
+    """Write the figures of the first regime, and the page's part about all of them."""
+    (DOCS / "figures").mkdir(exist_ok=True)
+    for old in (DOCS / "figures").glob("speed-*.png"):
+        old.unlink()
+    for name, content in pictures(record_from_json(recorded("tuned").read_text())):
+        if name.endswith(".png"):
+            (DOCS / "figures" / name).write_bytes(content)
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(before + BEGIN + figures_block() + END + rest.split(END)[1])
+
+
+def figures_block() -> str:
+    """The page's lines about what is recorded: the machine, the pictures, and a table for each regime."""
+    records = {regime: record_from_json(recorded(regime).read_text()) for regime in REGIMES}
+    first = records["tuned"]
+    about = first.machine
+    lines = [
+        "",
+        f"{about['cpu']} ({about['vector_instructions']}), {about['cores']} cores, torch {about['torch']}, "
+        f"{first.elements:,} numbers in each tensor.",
+        "",
+    ]
+    sizes = dict.fromkeys((row.case.width, row.case.threads) for row in first.results)
+    for width, threads in sizes:
+        picture = f"figures/speed-width{width}-threads{threads}.png"
+        lines += [f"![Ratio to each peer against the length, {threads_words(threads)}]({picture})", ""]
+    for regime, record in records.items():
+        for speeds in record.speeds:
+            rows = [row for row in record.results if row.case.threads == speeds.threads]
+            lines += [
+                f"**Allocator {regime}, {threads_words(speeds.threads)}** "
+                f"(copies {speeds.bytes_per_second / 1e9:.1f} GB/s, multiplies matrices at "
+                f"{speeds.flops_per_second / 1e9:.0f} GFlop/s)",
+                "",
+                *_table(record, rows),
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def _table(record: Record, rows: Sequence[Row]) -> list[str]:
+    labels = {way.name: way.label for way in peers() if way.name in {row.way for row in rows}}
+    widths = {row.case.width for row in rows}
+    lines = [
+        "| | error | x floor | " + " | ".join(labels.values()) + " |",
+        "|---|---|---|" + "---|" * len(labels),
+    ]
+    for case, some in grouped(rows):
+        mine = [row for row in some if row.way == row.ours]
+        title = case.words() + f", width {case.width}" * (len(widths) > 1)
+        error = max(row.error or 0.0 for row in mine)
+        cells = [f"{error:.0e}", _span([row.over_floor or 0.0 for row in mine])]
+        longest = max(row.case.length for row in mine)
+        for name in labels:
+            peer = [row for row in some if row.way == name]
+            upto = max((row.case.length for row in peer), default=longest)
+            cells.append(_span([row.ratio for row in peer]) + f" (to {upto})" * (upto < longest))
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _span(numbers: Sequence[float]) -> str:
+    """The smallest and the largest."""
+    if not numbers:
+        return ""
+    low, high = ratio_words(min(numbers)), ratio_words(max(numbers))
+    return low if low == high else f"{low} to {high}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--allocator", choices=("default", "tuned"), default="default")
+    parser.add_argument("--quick", action="store_true", help="a few small cases")
+    parser.add_argument("--draw", action="store_true", help="do not measure")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    width = arguments.width
-    results: list[dict[str, object]] = []
-    for length in LENGTHS:
-        batch = max(1, ELEMENTS // (length * width))
-        x = torch.randn(batch, length, width).requires_grad_()
-        taps = (torch.randn(width, length) / length**0.5).requires_grad_()
-        upstream = torch.randn_like(x)
-        for mode in MODES:
-            ways = {
-                "fused": backend("fused_cpu", mode),
-                "dim1": along_dim_1(mode),
-                "transposed": backend("spectral", mode),
-            }
-            with torch.no_grad():
-                few = slice(0, 1), slice(None), slice(0, 16)
-                right = ways["transposed"](x[few].double(), taps[:16].double())
-                error = float((ways["fused"](x[few], taps[:16]) - right).norm() / right.norm())
-            for backward in (False, True):
-
-                def call(
-                    way: Convolution, backward: bool = backward, x: Tensor = x, taps: Tensor = taps
-                ) -> None:
-                    with torch.set_grad_enabled(backward):
-                        y = way(x, taps)
-                    if backward:
-                        torch.autograd.grad(y, (x, taps), upstream)  # noqa: B023
-
-                found = times(
-                    {name: lambda way=way: call(way) for name, way in ways.items()},  # type: ignore[misc]
-                    arguments.rounds,
-                )
-                fused = statistics.median(found["fused"])
-                row: dict[str, object] = {
-                    "length": length,
-                    "batch": batch,
-                    "width": width,
-                    "mode": mode,
-                    "pass": "forward and backward" if backward else "forward",
-                    "fused_ms": round(fused * 1e3, 2),
-                    "error": float(f"{error:.1e}"),
-                    "numbers_per_second": float(f"{x.numel() / fused:.2e}"),
-                }
-                for name in ("dim1", "transposed"):
-                    within = [a / b for a, b in zip(found[name], found["fused"], strict=True)]
-                    low, _, high = statistics.quantiles(within, n=4)
-                    row |= {
-                        name: round(statistics.median(found[name]) / fused, 2),
-                        f"{name}_quartiles": [round(low, 2), round(high, 2)],
-                    }
-                results.append(row)
-                print(json.dumps(row), flush=True)
-    record: dict[str, object] = {
-        "question": (__doc__ or "").splitlines()[0],
-        "machine": machine(),
-        "allocator": arguments.allocator,
-        "results": results,
-    }
-    file = f"operator_cpu-{arguments.threads}-{arguments.allocator}.json"
-    (Path(__file__).parent / "results" / file).write_text(to_json(record))
+    for regime in () if arguments.draw else REGIMES:
+        measure(regime, QUICK if arguments.quick else FULL)
+    draw()
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ quartiles of the ratios within a round, and writes them to benchmarks/results/tr
 Takes about a minute.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from common import options, write_record
+from globalconv.bench.turns import in_turns, ratio
 from globalconv.study.build import build_model
-from globalconv.study.environment import describe_environment
 from globalconv.study.presets import QUICK
 from globalconv.study.spec import ModelSpec
 from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
@@ -106,39 +106,28 @@ def compare(kind: str, mixer: str, *, steps: int, rounds: int, seed: int) -> dic
     def by_hand(model: nn.Module) -> None:
         bare(model, task, settings, seed=seed)
 
-    loops: list[tuple[str, Callable[[nn.Module], None]]] = [("fit", by_fit), ("bare", by_hand)]
-    medians: dict[str, list[float]] = {"fit": [], "bare": []}
-    for i in range(rounds + 1):
-        for name, loop in loops if i % 2 else reversed(loops):
-            torch.manual_seed(seed)
-            loop(build_model(spec, task.signature))
-            elapsed = task.median_step()
-            if i:  # round 0 warms up
-                medians[name].append(elapsed)
-    ours, theirs = (statistics.median(medians[name]) for name in ("fit", "bare"))
-    within = [a / b for a, b in zip(medians["fit"], medians["bare"], strict=True)]
-    low, _, high = statistics.quantiles(within, n=4)
+    def median_step(loop: Callable[[nn.Module], None]) -> float:
+        torch.manual_seed(seed)
+        loop(build_model(spec, task.signature))
+        return task.median_step()
+
+    loops = {"fit": partial(median_step, by_fit), "bare": partial(median_step, by_hand)}
+    medians = in_turns(loops, rounds=rounds)
+    against = ratio(medians["fit"], medians["bare"])
     return {
         "task": kind,
         "mixer": mixer,
-        "fit_ms": round(ours, 3),
-        "bare_ms": round(theirs, 3),
-        "ratio": round(ours / theirs, 3),
-        "ratio_low_quartile": round(low, 3),
-        "ratio_high_quartile": round(high, 3),
+        "fit_ms": round(statistics.median(medians["fit"]), 3),
+        "bare_ms": round(statistics.median(medians["bare"]), 3),
+        "ratio": round(against.median, 3),
+        "ratio_low_quartile": round(against.low, 3),
+        "ratio_high_quartile": round(against.high, 3),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=8)
+    parser = options(__doc__, name="training_overhead", rounds=8)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results" / "training_overhead.json"
-    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = []
@@ -153,19 +142,16 @@ def main() -> None:
             )
     worst = max(float(row["ratio"]) for row in results)
     print(f"worst ratio {worst:.3f}, and the bar is {BAR}")
-    record = {
-        "question": (__doc__ or "").splitlines()[0],
-        "machine": describe_environment(backend="the default", device="cpu"),
+    record: dict[str, object] = {
         "rounds": arguments.rounds,
         "steps": arguments.steps,
         "seed": arguments.seed,
         "clock": "seconds of processor time",
         "bar": BAR,
         "worst_ratio": worst,
+        "results": results,
     }
-    lines = ",\n  ".join(json.dumps(row) for row in results)
-    text = json.dumps(record, indent=1).removesuffix("\n}")
-    arguments.output.write_text(f'{text},\n "results": [\n  {lines}\n ]\n}}\n')
+    write_record(arguments.output, __doc__, record)
 
 
 if __name__ == "__main__":

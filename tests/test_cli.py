@@ -163,7 +163,9 @@ print("seconds:", used.ru_utime + used.ru_stime)
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"], ["--version"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["bench", "--help"], ["--version"], []]
+)
 def test_help_takes_less_than_a_second_and_loads_no_torch(arguments: list[str]) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -24,9 +24,9 @@ class Progress:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def phase(self, name: str, *, runs: int, seconds: float) -> Iterator["Phase"]:
-        """A stretch of ``runs`` runs, expected to take ``seconds`` in all."""
-        phase = Phase(self, name, runs, seconds)
+    def phase(self, name: str, *, runs: int, seconds: float, unit: str = "runs") -> Iterator["Phase"]:
+        """A stretch of ``runs`` runs, or of what else ``unit`` calls them, expected to take ``seconds`` in all."""
+        phase = Phase(self, name, runs, seconds, unit)
         if not self.console.is_terminal:
             yield phase
             return
@@ -34,19 +34,19 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("runs, {task.fields[left]}"),
+            TextColumn("{task.fields[unit]}, {task.fields[left]}"),
         )
         with Bar(*columns, console=self.console, transient=True) as bar:
             phase.bar = bar
-            phase.bar_task = bar.add_task(name, total=runs, left=phase.time_left())
+            phase.bar_task = bar.add_task(name, total=runs, unit=unit, left=phase.time_left())
             yield phase
 
 
 class Phase:
     """Counts runs, and expects the time left from the planned seconds and the speed so far."""
 
-    def __init__(self, progress: Progress, name: str, runs: int, seconds: float) -> None:
-        self.progress, self.name, self.runs, self.seconds = progress, name, runs, seconds
+    def __init__(self, progress: Progress, name: str, runs: int, seconds: float, unit: str) -> None:
+        self.progress, self.name, self.runs, self.seconds, self.unit = progress, name, runs, seconds, unit
         self.bar: Bar | None = None
         self.bar_task: TaskID | None = None
         self.done = 0
@@ -62,7 +62,7 @@ class Phase:
             self.bar.update(self.bar_task, completed=self.done, left=self.time_left())
         elif time.monotonic() - self.line_at > SECONDS_BETWEEN_LINES or self.done == self.runs:
             self.line_at = time.monotonic()
-            self.progress.say(f"{self.name}: {self.done}/{self.runs} runs, {self.time_left()}")
+            self.progress.say(f"{self.name}: {self.done}/{self.runs} {self.unit}, {self.time_left()}")
 
     def time_left(self) -> str:
         """In words."""

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -123,21 +124,27 @@ def test_after_a_fork(generator):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("with_extras", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-def test_torch_accepts_the_operations(mode, generator):
+def test_torch_accepts_the_operations(mode, with_extras, generator):
     x, taps = (tensor.detach() for tensor in operands(mode, 2, 12, 3, generator=generator))
-    torch.library.opcheck(_convolve, (x, taps, mode))
-    for by_x, by_taps in ((True, True), (True, False), (False, True)):
-        torch.library.opcheck(_differentiate, (x, taps, x.clone(), mode, by_x, by_taps))
+    extras = (torch.randn(3), torch.randn_like(x), torch.randn_like(x)) if with_extras else (None,) * 3
+    torch.library.opcheck(_convolve, (x, taps, *extras, mode, False))
+    for wanted in ([True, True] + [with_extras] * 3, [True] + [False] * 4, [False, True] + [False] * 3):
+        torch.library.opcheck(_differentiate, (x, taps, *extras, x.clone(), mode, wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_only_the_operands_are_kept_for_the_backward_pass(mode, generator):
     x, taps = operands(mode, 2, 64, 16, generator=generator)
+    gates = [torch.randn(x.shape, requires_grad=True) for _ in range(2)]
+    skip = torch.randn(16, requires_grad=True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        fused(x, taps, mode)
-    assert {tensor.data_ptr() for tensor in kept} == {x.data_ptr(), taps.data_ptr()}
+        global_conv(
+            x, taps, mode=mode, skip=skip, gate_in=gates[0], gate_out=gates[1], backend="fused_cpu"
+        )
+    assert {tensor.data_ptr() for tensor in kept} == {t.data_ptr() for t in (x, taps, skip, *gates)}
 
 
 @pytest.mark.parametrize("wanted", ["x", "taps"])
@@ -152,11 +159,69 @@ def test_one_gradient_alone(wanted, generator):
     assert torch.equal(alone, both[wanted])
 
 
-def test_taps_changed_in_place_are_seen(generator):
-    x, taps = (tensor.detach() for tensor in operands("circular", 2, 64, 16, generator=generator))
-    first = fused(x, taps, "circular")
-    taps.mul_(2)
-    torch.testing.assert_close(fused(x, taps, "circular"), 2 * first)
+CHANGES = {
+    "in place": lambda taps: taps.mul_(2),
+    "behind autograd's back": lambda taps: taps.data.mul_(2),
+    "by NumPy, on the same memory": lambda taps: np.multiply(taps.numpy(), 2, out=taps.numpy()),
+    "one number": lambda taps: taps[3].__setitem__(5, 7.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batch", [1, 20])
+def test_taps_that_change_are_seen(batch, mode, change, generator):
+    """Their spectrum is kept from call to call, and must never be an old one."""
+    x, taps = (tensor.detach() for tensor in operands(mode, batch, 64, 16, generator=generator))
+    for _ in range(3):
+        right = global_conv(x, taps, mode=mode, backend="reference")
+        torch.testing.assert_close(fused(x, taps, mode), right, rtol=1e-4, atol=1e-4)
+    CHANGES[change](taps)
+    right = global_conv(x, taps, mode=mode, backend="reference")
+    torch.testing.assert_close(fused(x, taps, mode), right, rtol=1e-4, atol=1e-4)
+
+
+def test_skip_weights_that_change_are_seen(generator):
+    x, taps = (tensor.detach() for tensor in operands("causal", 1, 64, 16, generator=generator))
+    skip = torch.randn(16, generator=generator)
+    for weights in (None, skip, 2 * skip, None):
+        y = global_conv(x, taps, mode="causal", skip=weights, backend="fused_cpu")
+        right = global_conv(x, taps, mode="causal", skip=weights, backend="reference")
+        torch.testing.assert_close(y, right, rtol=1e-4, atol=1e-4)
+
+
+def test_a_kept_spectrum_is_used_and_changes_nothing(generator, monkeypatch):
+    from globalconv.ops.fused_cpu import kernels, launch
+
+    x, taps = (tensor.detach() for tensor in operands("circular", 2, 128, 48, generator=generator))
+    roles, work_through = [], kernels.work_through
+
+    def spy(*arguments):
+        roles.append(int(arguments[4][6]))
+        work_through(*arguments)
+
+    monkeypatch.setattr(launch, "_spectra", launch.Spectra())
+    monkeypatch.setattr(kernels, "work_through", spy)
+    first, second = fused(x, taps, "circular"), fused(x, taps, "circular")
+    assert torch.equal(first, second)
+    assert [role & kernels.SPECTRA_TO_KEEP for role in roles] == [kernels.SPECTRA_TO_KEEP, 0, 0]
+    learning = fused(x, taps.clone().requires_grad_(), "circular")
+    assert torch.equal(learning, first)
+    assert not roles[-1] & kernels.SPECTRA_KEPT
+
+
+def test_what_is_kept_is_bounded(generator, monkeypatch):
+    from globalconv.ops.fused_cpu import spectra
+
+    monkeypatch.setattr(spectra, "MOST_BYTES", 10_000)
+    kept = spectra.Spectra()
+    taps = [torch.randn(4, 100, generator=generator) for _ in range(5)]
+    made = []
+    for h in (*taps, taps[-1], taps[0]):
+        kept.of(("causal",), h, None, 2_000, made.append)
+    assert len(made) == 6  # five, the last once more for nothing, and the first anew
+    assert sum(entry.bytes for entry in kept._kept.values()) <= 10_000
+    assert kept.of(("causal",), taps[0], None, 20_000, made.append) is None
 
 
 def test_a_module_is_copied_with_its_backend(generator):

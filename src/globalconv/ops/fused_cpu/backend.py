@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 
 from globalconv.ops.contract import Backend, Facts
-from globalconv.ops.fused_cpu.operator import convolve
+from globalconv.ops.fused_cpu.operator import convolve, fused
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -34,6 +34,7 @@ BACKEND = Backend(
     name="fused_cpu",
     merit="transform, product and inverse in one pass over memory, compiled for this processor by Numba",
     convolve=convolve,
+    fused=fused,
     unavailable=_unavailable,
     refusal=_refusal,
 )

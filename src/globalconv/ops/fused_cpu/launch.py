@@ -6,7 +6,7 @@ a threading layer that may not be entered from two threads (workqueue) or after 
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.ops.contract import Mode
-from globalconv.ops.fused_cpu import kernels
-from globalconv.ops.fused_cpu.problem import problem
+from globalconv.ops.contract import Extras, Mode
+from globalconv.ops.fused_cpu import kernels, leaves
+from globalconv.ops.fused_cpu.problem import Problem, problem
+from globalconv.ops.fused_cpu.rows import buffer_bytes
+from globalconv.ops.fused_cpu.spectra import Spectra
 from globalconv.ops.fused_cpu.transform import Plan
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES
 
@@ -28,98 +30,193 @@ STREAM_FROM_BYTES = 4 << 20
 """Results smaller than this stay in the caches, where the next layer finds them."""
 WORTH_A_THREAD = 1 << 17
 """Numbers of a signal per thread: a hand-over costs some 20 us, and a core does about 500 numbers in one."""
+REUSE_UP_TO_ROWS = 8
+"""Rows of a batch up to which a filter's spectrum is kept for the next call: of three transforms in a row of
+the batch, two are the signal's, so with more of them there is little to be gained."""
+
+Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""Of x, the taps, skip, gate_in and gate_out; None where it is not wanted."""
 
 
-def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    """h * x. x (B, L, D), taps (G, K), one dtype; returns (B, L, D)."""
+def convolve(x: Tensor, taps: Tensor, extras: Extras, mode: Mode, *, reuse: bool) -> Tensor:
+    """y = gate_out (h * u + skip u), u = gate_in x. x (B, L, D), taps (G, K), one dtype; returns (B, L, D).
+
+    ``reuse``: the same taps are likely to come again.
+    """
     width = x.shape[2]
-    x, taps = _whole_tiles(x), _filters(taps, x)
+    skip, gate_in, gate_out = extras
+    taps, skip = _filters(taps, skip, x)
+    x = _whole_tiles(x)
     y = torch.empty(x.shape, dtype=x.dtype)
-    _launch(mode, kernels.GO_DOWN | kernels.TIMES | kernels.GO_UP, x, None, taps, y, None)
+    tensors = {
+        kernels.SIGNAL: x,
+        kernels.SIGNAL_GATE: gate_in,
+        kernels.RESULT: y,
+        kernels.RESULT_GATE: gate_out,
+    }
+    call = _Call(mode, x, taps, skip, tensors)
+    role = leaves.GO_DOWN | leaves.TIMES | leaves.GO_UP
+    if reuse and x.shape[0] <= REUSE_UP_TO_ROWS and call.takes_kept_spectra():
+        role |= kernels.SPECTRA_KEPT
+    call.run(role)
     return y[..., :width].contiguous()
 
 
 def differentiate(
-    x: Tensor, taps: Tensor, dy: Tensor, mode: Mode, *, by_x: bool, by_taps: bool
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of <dy, h * x> by x (B, L, D) and by the taps (G, K), in one pass; None if not wanted."""
+    x: Tensor, taps: Tensor, extras: Extras, dy: Tensor, mode: Mode, wanted: tuple[bool, ...]
+) -> Gradients:
+    """The gradients of <dy, y> by every operand of ``convolve``, in one pass; ``wanted`` in that order."""
     groups, width = taps.shape[0], x.shape[2]
-    x, dy, taps = _whole_tiles(x), _whole_tiles(dy), _filters(taps, x)
-    dx = torch.empty(x.shape, dtype=x.dtype) if by_x else None
-    dtaps = torch.empty((_parts(x), x.shape[2], taps.shape[1]), dtype=x.dtype) if by_taps else None
-    role = kernels.GO_DOWN
-    if dx is not None:
-        role |= kernels.TIMES_CONJUGATE | kernels.GO_UP
-    if dtaps is not None:
-        role |= kernels.CORRELATE
-    _launch(mode, role, dy, x, taps, dx, dtaps)
-    if dx is not None:
-        dx = dx[..., :width].contiguous()
-    if dtaps is not None:
-        dtaps = dtaps.sum(0)[:width].reshape(groups, width // groups, -1).sum(1)
-    return dx, dtaps
-
-
-def _launch(
-    mode: Mode,
-    role: int,
-    signal: Tensor,
-    other: Tensor | None,
-    taps: Tensor,
-    result: Tensor | None,
-    gradient: Tensor | None,
-) -> None:
-    """``kernels.work_through``, over the threads."""
-    batch, length, channels = signal.shape
-    task = problem(mode, length, taps.shape[1])
-    rows = task.plan.rows
-    parts = _parts(signal)
-    numbers = (
-        rows,
-        length,
-        channels,
-        batch,
-        task.circular,
-        task.plan.top == 4 and (task.circular or length == rows),
-        result is not None and _worth_streaming(result),
-        channels // taps.shape[0],
-        parts,
+    by_x, by_taps, by_skip, by_gate_in, by_gate_out = wanted
+    skip, gate_in, gate_out = extras
+    lag_zero = taps.shape[1] // 2 if mode == "bidirectional" else 0
+    taps, skip = _filters(taps, skip, x)
+    x = _whole_tiles(x)
+    by_inner, by_filter = by_x or by_gate_in, by_taps or by_skip
+    dx = torch.empty(x.shape, dtype=x.dtype) if by_inner else None
+    dgate_in = torch.empty(x.shape, dtype=x.dtype) if by_gate_in else None
+    dgate_out = torch.empty(x.shape, dtype=x.dtype) if by_gate_out else None
+    dfilter = torch.empty((_parts(x), x.shape[2], taps.shape[1]), dtype=x.dtype) if by_filter else None
+    tensors = {
+        kernels.SIGNAL: dy,
+        kernels.SIGNAL_GATE: gate_out,
+        kernels.OTHER: x,
+        kernels.OTHER_GATE: gate_in,
+        kernels.RESULT: dx,
+        kernels.RESULT_GATE: gate_in,
+        kernels.SECOND: dgate_in,
+        kernels.THIRD: dgate_out,
+    }
+    role = leaves.GO_DOWN
+    if by_inner:
+        role |= leaves.TIMES_CONJUGATE | leaves.GO_UP
+    if by_filter:
+        role |= leaves.CORRELATE
+    if by_gate_out:
+        role |= kernels.RECOMPUTE
+    _Call(mode, x, taps, skip, tensors, dfilter).run(role)
+    dtaps = dskip = None
+    if dfilter is not None:
+        dfilter = dfilter.sum(0)[:width]
+        dskip = dfilter[:, lag_zero].clone() if by_skip else None
+        dtaps = dfilter.reshape(groups, width // groups, -1).sum(1) if by_taps else None
+    of_signals = (
+        None if gradient is None or not asked else gradient[..., :width].contiguous()
+        for gradient, asked in ((dx, by_x), (dgate_in, by_gate_in), (dgate_out, by_gate_out))
     )
-    shape = np.array(numbers, np.int64)
-    taps_step = taps.stride(0) * taps.element_size()
+    dx, dgate_in, dgate_out = of_signals
+    return dx, dtaps, dskip, dgate_in, dgate_out
 
-    def work(units: tuple[int, int]) -> None:
-        kernels.work_through(
-            _in_dtype(task.plan, signal.dtype),
-            task.plan.program,
-            task.places,
-            shape,
-            role,
-            *_place(signal),
-            *_place(other),
-            taps.data_ptr(),
-            taps_step,
-            *_place(result),
-            *_place(gradient),
-            units,
-            _scratch(4 if gradient is not None else 2, rows),
+
+class _Call:
+    """One call of the kernel: its operands as the kernel wants them, on the threads that torch would use."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        x: Tensor,
+        taps: Tensor,
+        skip: Tensor | None,
+        signals: Mapping[int, Tensor | None],
+        gradient: Tensor | None = None,
+    ) -> None:
+        self.key = mode, x.shape[1], x.shape[2]  # what a filter's spectra depend on, beside the filter
+        self.task: Problem = problem(mode, x.shape[1], taps.shape[1])
+        self.x, self.taps, self.skip = x, taps, skip
+        # Kept until the kernel has run: some are copies, whose memory would else be free again.
+        self.signals = {
+            slot: tensor if tensor is None else _whole_tiles(tensor) for slot, tensor in signals.items()
+        }
+        self.gradient = gradient
+        self.spectra: Tensor | None = None
+        self.gated = 0 if any(self._slot(slot) is not None for slot in _GATES) else None
+
+    def takes_kept_spectra(self) -> bool:
+        """Take the filter's spectra from the last call with the same taps, or make them for the next one."""
+
+        def make(spectra: Tensor) -> None:
+            self.spectra = spectra
+            self.run(kernels.SPECTRA_TO_KEEP, alone=True)
+
+        needed = _tiles(self.x) * buffer_bytes(self.task.plan.rows) + REGISTER_BYTES
+        self.spectra = _spectra.of(self.key, self.taps, self.skip, needed, make)
+        return self.spectra is not None
+
+    def run(self, role: int, *, alone: bool = False) -> None:
+        """``kernels.work_through``; ``alone``: no signals, only the filter."""
+        x, plan = self.x, self.task.plan
+        batch, length, channels = x.shape
+        circular = self.task.circular
+        parts = 1 if alone else _parts(x)
+        numbers = np.array(
+            (
+                plan.rows,
+                length,
+                circular,
+                plan.first == 4 and (circular or length == plan.rows),
+                plan.parts,
+                plan.columns,
+                role,
+                channels,
+                0 if alone else batch,
+                self._streaming(),
+                channels // self.taps.shape[0],
+                parts,
+                buffer_bytes(plan.rows),
+            ),
+            np.int64,
         )
+        places = [_place(self._slot(slot)) for slot in range(kernels.TAPS)]
+        places += [_row_place(self.taps), _row_place(self.skip), _place(self.gradient)]
+        per_tile = buffer_bytes(plan.rows)
+        places.append((0 if self.spectra is None else _aligned(self.spectra), per_tile, 0))
+        tensors = np.array(places, np.int64)
+        buffers = 4 if role & (leaves.CORRELATE | kernels.RECOMPUTE) else 2
 
-    work_numbers = signal.numel() * (3 if gradient is not None else 1)
-    _over_threads(work, _tiles(signal) * parts, work_numbers)
+        def work(units: tuple[int, int]) -> None:
+            kernels.work_through(
+                _in_dtype(plan, x.dtype),
+                plan.top,
+                plan.inner,
+                self.task.places,
+                numbers,
+                tensors,
+                self.gated,
+                *units,
+                _scratch(buffers, plan.rows),
+            )
+
+        work_numbers = channels * plan.rows if alone else x.numel() * (1 if buffers == 2 else 3)
+        _over_threads(work, _tiles(x) * parts, work_numbers)
+
+    def _slot(self, slot: int) -> Tensor | None:
+        return self.signals.get(slot)
+
+    def _streaming(self) -> bool:
+        results = [self._slot(slot) for slot in (kernels.RESULT, kernels.SECOND, kernels.THIRD)]
+        given = [result for result in results if result is not None]
+        return bool(given) and all(map(_worth_streaming, given))
 
 
-def _place(tensor: Tensor | None) -> tuple[int, tuple[int, int]]:
+_GATES = (kernels.SIGNAL_GATE, kernels.OTHER_GATE, kernels.RESULT_GATE, kernels.SECOND, kernels.THIRD)
+_spectra = Spectra()
+
+
+def _place(tensor: Tensor | None) -> tuple[int, int, int]:
     """Where a tensor lies, and its first two strides; in bytes."""
     if tensor is None:
-        return 0, (0, 0)
+        return 0, 0, 0
     size = tensor.element_size()
-    return tensor.data_ptr(), (tensor.stride(0) * size, tensor.stride(1) * size)
+    return tensor.data_ptr(), tensor.stride(0) * size, tensor.stride(1) * size
+
+
+def _row_place(tensor: Tensor | None) -> tuple[int, int, int]:
+    """Where a tensor lies, and its first stride alone."""
+    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * tensor.element_size(), 0)
 
 
 def _worth_streaming(result: Tensor) -> bool:
-    address, strides = _place(result)
-    aligned = not any(number % REGISTER_BYTES for number in (address, *strides))
+    aligned = not any(number % REGISTER_BYTES for number in _place(result))
     return aligned and result.numel() * result.element_size() >= STREAM_FROM_BYTES
 
 
@@ -131,13 +228,15 @@ def _whole_tiles(signal: Tensor) -> Tensor:
     return signal if signal.stride(2) == 1 else signal.contiguous()
 
 
-def _filters(taps: Tensor, x: Tensor) -> Tensor:
+def _filters(taps: Tensor, skip: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Filters for ``_whole_tiles(x)``: its spare channels hold zeros, and need filters all the same."""
     width = x.shape[2]
     missing = _lanes(x) - width
+    if skip is not None:
+        skip = F.pad(skip, (0, max(missing, 0))).contiguous()
     if missing > 0:
-        return F.pad(taps.repeat_interleave(width // taps.shape[0], dim=0), (0, 0, 0, missing))
-    return taps if taps.stride(1) == 1 else taps.contiguous()
+        return F.pad(taps.repeat_interleave(width // taps.shape[0], dim=0), (0, 0, 0, missing)), skip
+    return taps if taps.stride(1) == 1 else taps.contiguous(), skip
 
 
 def _lanes(x: Tensor) -> int:
@@ -167,11 +266,15 @@ _own = threading.local()
 
 def _scratch(buffers: int, rows: int) -> int:
     """The address of memory for ``buffers`` buffers of ``rows`` rows, kept from call to call; one per thread."""
-    needed = buffers * kernels.buffer_bytes(rows) + REGISTER_BYTES
-    memory: NDArray[np.uint8] | None = getattr(_own, "memory", None)
+    needed = kernels.scratch_bytes(rows, buffers) + REGISTER_BYTES
+    memory: Tensor | None = getattr(_own, "memory", None)
     if memory is None or len(memory) < needed:
-        memory = _own.memory = np.empty(needed, np.uint8)
-    return -(-memory.ctypes.data // REGISTER_BYTES) * REGISTER_BYTES
+        memory = _own.memory = torch.empty(needed, dtype=torch.uint8)
+    return _aligned(memory)
+
+
+def _aligned(memory: Tensor) -> int:
+    return -(-memory.data_ptr() // REGISTER_BYTES) * REGISTER_BYTES
 
 
 def _over_threads(work: Callable[[tuple[int, int]], None], units: int, numbers: int) -> None:

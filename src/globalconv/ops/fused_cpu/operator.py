@@ -1,11 +1,13 @@
 """The operator as PyTorch knows it: two custom operations that are closed under differentiation.
 
-    convolve(x, h)                y = h * x
-    differentiate(x, h, dy)       (dx, dh): the gradients of <dy, h * x> by x and by h
+    convolve(x, h, d, a, b)              y = b (h * (a x) + d a x)
+    differentiate(x, h, d, a, b, dy)     the gradients of <dy, y> by x, h, d, a and b
 
-All of y, dx, dh are linear in each argument. The gradients of <u, dx> + <v, dh> = <dy, h * u + v * x> by
-x and h are again a ``differentiate``, of (u, v, dy), and its gradient by dy is h * u + v * x: so the second
-derivative needs no third operation, and no derivative needs anything but the operands to be kept.
+y is linear in each of x, a, b and of the pair (h, d): *multilinear*. So the derivative of <dy, y> along
+tangents u of x, ..., w of b is a sum over the arguments of <dy, y with that argument replaced by its tangent>,
+and the gradients of it, which are the second derivatives, are again ``differentiate`` and ``convolve`` with one
+argument replaced. No derivative, of whatever order, needs a third operation, or anything but the operands to
+be kept.
 
 Registered with torch.library, so that torch.compile and torch.export see one operation and not its inside;
 their derivatives are autograd Functions, because torch.func does not differentiate custom operations.
@@ -17,82 +19,138 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from globalconv.ops.contract import Mode
+from globalconv.ops.contract import Extras, Mode
+
+X, TAPS, SKIP, GATE_IN, GATE_OUT = range(5)
+"""The operands' places."""
+ARGUMENTS = ((X,), (TAPS, SKIP), (GATE_IN,), (GATE_OUT,))
+"""What y is linear in: each of these alone."""
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """As ``Backend.convolve`` asks."""
-    y: Tensor = _Convolve.apply(x, taps, mode)
+    return fused(x, taps, mode, Extras())
+
+
+def fused(x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
+    """As ``Backend.fused`` asks."""
+    learning = torch.is_grad_enabled() and any(
+        operand is not None and operand.requires_grad for operand in (x, taps, *extras)
+    )
+    y: Tensor = _Convolve.apply(x, taps, *extras, mode, not learning)
     return y
 
 
 @torch.library.custom_op("globalconv::fused_cpu", mutates_args=(), device_types="cpu")
-def _convolve(x: Tensor, taps: Tensor, mode: str) -> Tensor:
+def _convolve(
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    mode: str,
+    reuse: bool,
+) -> Tensor:
     from globalconv.ops.fused_cpu import launch
 
-    return launch.convolve(x.detach(), taps.detach(), mode)  # type: ignore[arg-type]
+    x, taps, *extras = _detached(x, taps, skip, gate_in, gate_out)  # type: ignore[assignment]
+    return launch.convolve(x, taps, Extras(*extras), mode, reuse=reuse)  # type: ignore[arg-type]
 
 
 @_convolve.register_fake
-def _(x: Tensor, taps: Tensor, mode: str) -> Tensor:
+def _(
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    mode: str,
+    reuse: bool,
+) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 @torch.library.custom_op("globalconv::fused_cpu_backward", mutates_args=(), device_types="cpu")
 def _differentiate(
-    x: Tensor, taps: Tensor, dy: Tensor, mode: str, by_x: bool, by_taps: bool
-) -> tuple[Tensor, Tensor]:
-    """(dx, dtaps); empty where it is not wanted."""
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    dy: Tensor,
+    mode: str,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients by each operand; empty where it is not wanted."""
     from globalconv.ops.fused_cpu import launch
 
-    dx, dtaps = launch.differentiate(
-        x.detach(),
-        taps.detach(),
-        dy.detach(),
-        mode,  # type: ignore[arg-type]
-        by_x=by_x,
-        by_taps=by_taps,
-    )
-    return x.new_empty(0) if dx is None else dx, taps.new_empty(0) if dtaps is None else dtaps
+    x, taps, *extras, dy = _detached(x, taps, skip, gate_in, gate_out, dy)  # type: ignore[assignment]
+    gradients = launch.differentiate(x, taps, Extras(*extras), dy, mode, tuple(wanted))  # type: ignore[arg-type]
+    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)  # type: ignore[return-value]
 
 
 @_differentiate.register_fake
-def _(x: Tensor, taps: Tensor, dy: Tensor, mode: str, by_x: bool, by_taps: bool) -> tuple[Tensor, Tensor]:
-    return (
-        torch.empty(x.shape if by_x else (0,), dtype=x.dtype, device=x.device),
-        torch.empty(taps.shape if by_taps else (0,), dtype=x.dtype, device=x.device),
+def _(
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    dy: Tensor,
+    mode: str,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    shapes = (x.shape, taps.shape, x.shape[2:], x.shape, x.shape)
+    return tuple(  # type: ignore[return-value]
+        torch.empty(shape if asked else (0,), dtype=x.dtype, device=x.device)
+        for shape, asked in zip(shapes, wanted, strict=True)
     )
+
+
+def _detached(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    return tuple(None if tensor is None else tensor.detach() for tensor in tensors)
 
 
 class _Convolve(torch.autograd.Function):
     """Autograd, and torch.func, of the first operation."""
 
     @staticmethod
-    def forward(x: Tensor, taps: Tensor, mode: str) -> Tensor:
-        return _convolve(x, taps, mode)
+    def forward(
+        x: Tensor,
+        taps: Tensor,
+        skip: Tensor | None,
+        gate_in: Tensor | None,
+        gate_out: Tensor | None,
+        mode: str,
+        reuse: bool,
+    ) -> Tensor:
+        return _convolve(x, taps, skip, gate_in, gate_out, mode, reuse)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, taps, ctx.mode = inputs
-        ctx.save_for_backward(x, taps)
+        *operands, ctx.mode, _ = inputs
+        ctx.save_for_backward(*operands)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, taps = ctx.saved_tensors
-        by_x, by_taps, _ = ctx.needs_input_grad
-        dx, dtaps = _Differentiate.apply(x, taps, dy, ctx.mode, by_x, by_taps)
-        return dx if by_x else None, dtaps if by_taps else None, None
+        wanted = ctx.needs_input_grad[:5]
+        gradients = _Differentiate.apply(*ctx.saved_tensors, dy, ctx.mode, wanted)
+        return *_where(wanted, gradients), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, taps: Tensor, mode: str) -> tuple[Tensor, int]:
-        x_dim, taps_dim, _ = in_dims
-        if taps_dim is None:  # more rows of a batch
-            x = x.movedim(x_dim, 0)
-            y: Tensor = _Convolve.apply(x.flatten(0, 1), taps, mode)
-            return y.unflatten(0, x.shape[:2]), 0
-        y = _Convolve.apply(
-            _as_channels(x, x_dim, info.batch_size), taps.movedim(taps_dim, 0).flatten(0, 1), mode
-        )
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+        *operands, mode, reuse = inputs
+        if in_dims[TAPS] is None and in_dims[SKIP] is None:  # more rows of a batch
+            many = [
+                operand
+                if place in (TAPS, SKIP) or operand is None
+                else _as_rows(operand, dim, info.batch_size)
+                for place, (operand, dim) in enumerate(zip(operands, in_dims[:5], strict=True))
+            ]
+            y: Tensor = _Convolve.apply(*many, mode, reuse)
+            return y.unflatten(0, (info.batch_size, -1)), 0
+        many = _as_channels(operands, in_dims[:5], info.batch_size)
+        y = _Convolve.apply(*many, mode, reuse)
         return y.unflatten(2, (info.batch_size, -1)), 2
 
 
@@ -101,46 +159,105 @@ class _Differentiate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, taps: Tensor, dy: Tensor, mode: str, by_x: bool, by_taps: bool
-    ) -> tuple[Tensor, Tensor]:
-        return _differentiate(x, taps, dy, mode, by_x, by_taps)
+        x: Tensor,
+        taps: Tensor,
+        skip: Tensor | None,
+        gate_in: Tensor | None,
+        gate_out: Tensor | None,
+        dy: Tensor,
+        mode: str,
+        wanted: tuple[bool, ...],
+    ) -> tuple[Tensor, ...]:
+        return _differentiate(x, taps, skip, gate_in, gate_out, dy, mode, list(wanted))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        x, taps, dy, ctx.mode, ctx.by_x, ctx.by_taps = inputs
-        ctx.save_for_backward(x, taps, dy)
+        *operands, dy, ctx.mode, ctx.wanted = inputs
+        ctx.save_for_backward(*operands, dy)
 
     @staticmethod
-    def backward(ctx: Any, u: Tensor, v: Tensor) -> tuple[Tensor | None, ...]:
-        x, taps, dy = ctx.saved_tensors
-        # A result that was not asked for is empty, and so is what comes back for it.
-        u = u if ctx.by_x else torch.zeros_like(x)
-        v = v if ctx.by_taps else torch.zeros_like(taps)
-        of_x, of_taps, of_dy = ctx.needs_input_grad[:3]
-        dx = dtaps = ddy = None
-        if of_x or of_taps:
-            dx, dtaps = _Differentiate.apply(u, v, dy, ctx.mode, of_x, of_taps)
-        if of_dy:
-            ddy = _Convolve.apply(u, taps, ctx.mode) + _Convolve.apply(x, v, ctx.mode)
-        return dx if of_x else None, dtaps if of_taps else None, ddy, None, None, None
+    def backward(ctx: Any, *tangents: Tensor) -> tuple[Tensor | None, ...]:
+        *operands, dy = ctx.saved_tensors
+        *of_operands, of_dy = ctx.needs_input_grad[:6]
+        total: list[Tensor | None] = [None] * 5
+        ddy = None
+        for argument in ARGUMENTS:
+            if not any(ctx.wanted[place] for place in argument):
+                continue  # no tangent: that gradient was not asked for
+            moved = [
+                operand if place not in argument else _tangent(operand, tangents[place], ctx.wanted[place])
+                for place, operand in enumerate(operands)
+            ]
+            wanted = [asked and place not in argument for place, asked in enumerate(of_operands)]
+            if any(wanted):
+                more = _where(wanted, _Differentiate.apply(*moved, dy, ctx.mode, tuple(wanted)))
+                total = [_sum(old, new) for old, new in zip(total, more, strict=True)]
+            if of_dy:
+                ddy = _sum(ddy, _Convolve.apply(*moved, ctx.mode, False))
+        return *total, ddy, None, None
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: Any, x: Tensor, taps: Tensor, dy: Tensor, mode: str, by_x: bool, by_taps: bool
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        x_dim, taps_dim, dy_dim = in_dims[:3]
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        *operands, dy, mode, wanted = inputs
         many = info.batch_size
         # Each instance has a gradient of the taps of its own, so all of them become channels.
-        x, dy = _as_channels(x, x_dim, many), _as_channels(dy, dy_dim, many)
-        taps = taps.expand(many, *taps.shape) if taps_dim is None else taps.movedim(taps_dim, 0)
-        dx, dtaps = _Differentiate.apply(x, taps.flatten(0, 1), dy, mode, by_x, by_taps)
-        dx = dx.unflatten(2, (many, -1)).movedim(2, 0) if by_x else dx.expand(many, 0)
-        dtaps = dtaps.unflatten(0, (many, -1)) if by_taps else dtaps.expand(many, 0)
-        return (dx, dtaps), (0, 0)
+        dy = _signal_as_channels(dy, in_dims[5], many)
+        operands = _as_channels(operands, in_dims[:5], many)
+        gradients = list(_Differentiate.apply(*operands, dy, mode, wanted))
+        for place, asked in enumerate(wanted):
+            if not asked:
+                gradients[place] = gradients[place].expand(many, 0)
+            elif place in (TAPS, SKIP):
+                gradients[place] = gradients[place].unflatten(0, (many, -1))
+            else:
+                gradients[place] = gradients[place].unflatten(2, (many, -1)).movedim(2, 0)
+        return tuple(gradients), (0,) * 5
 
 
-def _as_channels(tensor: Tensor, dim: int | None, many: int) -> Tensor:
-    """(B, L, D) with a batch of vmap at ``dim``, or without one -> (B, L, many D), instance by instance."""
+def _where(wanted: Any, gradients: Any) -> list[Tensor | None]:
+    """What was not asked for came as an empty tensor, and is None to autograd."""
+    return [gradient if asked else None for asked, gradient in zip(wanted, gradients, strict=True)]
+
+
+def _tangent(operand: Tensor | None, tangent: Tensor, given: bool) -> Tensor | None:
+    """An operand's tangent; zeros for one that stays, and came as an empty tensor."""
+    return tangent if given or operand is None else torch.zeros_like(operand)
+
+
+def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return new if old is None else old if new is None else old + new
+
+
+# --- a batch of vmap, as more of what there is --------------------------------------------------------
+
+
+def _as_rows(tensor: Tensor, dim: int | None, many: int) -> Tensor:
+    """(B, L, D) with a batch of vmap at ``dim``, or without one -> (many B, L, D)."""
+    if dim is None:
+        return tensor.repeat(many, 1, 1)
+    return tensor.movedim(dim, 0).flatten(0, 1)
+
+
+def _as_channels(operands: Any, dims: Any, many: int) -> list[Tensor | None]:
+    """All operands, instance by instance, as channels of one convolution."""
+    return [
+        None
+        if operand is None
+        else _filters_as_channels(operand, dim, many)
+        if place in (TAPS, SKIP)
+        else _signal_as_channels(operand, dim, many)
+        for place, (operand, dim) in enumerate(zip(operands, dims, strict=True))
+    ]
+
+
+def _signal_as_channels(tensor: Tensor, dim: int | None, many: int) -> Tensor:
+    """(B, L, D) with a batch of vmap at ``dim``, or without one -> (B, L, many D)."""
     if dim is None:
         return tensor.repeat(1, 1, many)
     return tensor.movedim(dim, 2).flatten(2, 3)
+
+
+def _filters_as_channels(tensor: Tensor, dim: int | None, many: int) -> Tensor:
+    """(G, ...) with a batch of vmap at ``dim``, or without one -> (many G, ...)."""
+    tensor = tensor.expand(many, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+    return tensor.flatten(0, 1)

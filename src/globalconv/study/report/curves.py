@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from globalconv.study.answer import CostAnswer, CurvePoint, TaskAnswer
-from globalconv.study.report.face import SMALL, Looks, dress, finite, interval_ends, metric_words
+from globalconv.study.report.face import SMALL, Looks, dress, finite, interval_ends, legible, metric_words
 from globalconv.study.report.palette import light
 from globalconv.study.report.wording import direction, rate, round_duration, shortened, tick
 
@@ -188,24 +187,12 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.margins(y=0.12)
     axes.set_xscale("log")
     rates = sorted({point.learning_rate for arm in task.arms for point in arm.rates})
-    axes.xaxis.set_major_locator(FixedLocator(_legible(axes, rates, rate)))
+    axes.xaxis.set_major_locator(FixedLocator(legible(axes, rates, rate)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.set_xlabel("learning rate (ring: taken; ×: diverged)")
     axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
-
-
-def _legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:
-    """Those of the ascending ``values`` whose labels do not touch on a logarithmic axis."""
-    start, end = (math.log(limit) for limit in axes.get_xlim())
-    inch = (end - start) * axes.figure.dpi / axes.get_window_extent().width
-    kept: list[float] = []
-    for value in values:
-        letters = len(write(value)) + len(write(kept[-1])) if kept else 0
-        if not kept or math.log(value / kept[-1]) > inch * (0.04 * letters + 0.09):
-            kept.append(value)
-    return kept
 
 
 def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
@@ -249,7 +236,7 @@ def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     axes.set_yscale("log")
     axes.margins(x=0.06, y=0.09)
     lengths = sorted({point.length for curve in cost.curves for point in curve.points})
-    axes.xaxis.set_major_locator(FixedLocator(_legible(axes, lengths, str)))
+    axes.xaxis.set_major_locator(FixedLocator(legible(axes, lengths, str)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))

@@ -1,6 +1,7 @@
 """What all pictures have in common: the face of an axes, and how a metric is called on it."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from matplotlib.axes import Axes
@@ -42,3 +43,15 @@ def interval_ends(estimate: Estimate) -> tuple[float, float]:
     low = estimate.mean if estimate.low is None or math.isnan(estimate.low) else estimate.low
     high = estimate.mean if estimate.high is None or math.isnan(estimate.high) else estimate.high
     return low, high
+
+
+def legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:
+    """Those of the ascending ``values`` whose labels do not touch on a logarithmic axis."""
+    start, end = (math.log(limit) for limit in axes.get_xlim())
+    inch = (end - start) * axes.figure.dpi / axes.get_window_extent().width
+    kept: list[float] = []
+    for value in values:
+        letters = len(write(value)) + len(write(kept[-1])) if kept else 0
+        if not kept or math.log(value / kept[-1]) > inch * (0.04 * letters + 0.09):
+            kept.append(value)
+    return kept

@@ -1,0 +1,154 @@
+"""What was asked for, read from the words of the command line, and refused where it cannot be done."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from globalconv.bench.case import Case
+from globalconv.bench.floor import BYTES
+from globalconv.bench.machine import without_paths
+from globalconv.bench.ours import ours
+from globalconv.bench.peers import peers
+from globalconv.bench.way import Way
+from globalconv.errors import InputError, unknown_name
+from globalconv.ops import Mode
+from globalconv.ops.contract import MODES
+
+TENSORS_AT_ONCE = 32
+"""About as many of the size of x live at once: the ways' own layouts, and the spectra of the one at work."""
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """Which cases to measure, by which ways, and for how long; ``cases`` refuses what cannot be done.
+
+    ``elements`` is batch x length x width: one sequence that is longer is measured all the same. ``peers``
+    names the ways beside ours, None: all that are here. ``backend`` is what they are measured against,
+    None: what ``global_conv`` chooses.
+    """
+
+    lengths: tuple[int, ...]
+    widths: tuple[int, ...] = (256,)
+    threads: tuple[int, ...] = (1,)
+    modes: tuple[str, ...] = ("circular", "causal")
+    elements: int = 2**23
+    rounds: int = 9
+    peers: tuple[str, ...] | None = None
+    backend: str | None = None
+    backward: bool = True
+    gated: bool = False
+    budget_seconds: float = 300.0
+    seed: int = 0
+
+    def cases(self) -> list[Case]:
+        """Lengths grow, so that what a longer one takes can be told from a shorter one.
+
+        Raises InputError, naming the option and the fix.
+        """
+        if self.rounds < 2:
+            raise InputError(f"--rounds {self.rounds}: give at least 2, for a spread to be seen.")
+        cores = os.cpu_count() or 1
+        if max(self.threads) > cores:
+            raise InputError(
+                f"--threads {max(self.threads)}: give at most {cores}, the cores of this machine."
+            )
+        gates = (False, True) if self.gated else (False,)
+        passes = (False, True) if self.backward else (False,)
+        cases = [
+            Case(threads, width, length, max(1, self.elements // (length * width)), mode, gated, backward)
+            for threads, width, length, mode, gated, backward in product(
+                self.threads, self.widths, self.lengths, map(_mode, self.modes), gates, passes
+            )
+        ]
+        needed = TENSORS_AT_ONCE * BYTES * max(case.numbers for case in cases)
+        if needed > _memory():
+            raise InputError(
+                f"tensors of {max(case.numbers for case in cases):.3g} numbers would need about "
+                f"{needed / 2**30:.0f} GB, and this machine has {_memory() / 2**30:.0f}: give smaller --elements "
+                "or --lengths."
+            )
+        return cases
+
+    def ways(self) -> dict[str, Way]:
+        """The ways that take part, by name: ours first.
+
+        Raises InputError for a name that is none, and for a way asked for by name that is not here.
+        """
+        own, others = ({way.name: way for way in ways} for ways in (ours(), peers()))
+        known = own | others
+        if self.backend is not None:
+            _check_here("backend", self.backend, own)
+        for name in self.peers or ():
+            _check_here("peer", name, known)
+        return {
+            name: way
+            for name, way in known.items()
+            if not way.obstacle and (self.peers is None or name in own or name in self.peers)
+        }
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """Lengths of "64:65536", doubled from the first up to the last, or of "60,100,1000"."""
+    bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    if bounds is None:
+        return parse_numbers("--lengths", text)
+    first, last = map(int, bounds.groups())
+    if not 1 <= first <= last:
+        raise InputError(f"--lengths {text}: from 1 on, and the smaller first, as in 64:65536.")
+    return tuple(first << i for i in range((last // first).bit_length()))
+
+
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
+    names = parse_names(option, text)
+    if not all(re.fullmatch(r"\d+", name) and int(name) > 0 for name in names):
+        doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
+        raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
+    return tuple(sorted(set(map(int, names))))
+
+
+def parse_names(option: str, text: str) -> tuple[str, ...]:
+    """Names with commas between them; each is kept once."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(names):
+        raise InputError(f"{option} '{text}': give at least one, and commas between several.")
+    return names
+
+
+def parse_elements(text: str) -> int:
+    """A whole number, also written as a power: 2**23."""
+    parts = re.fullmatch(r"\s*(\d{1,18})(?:\s*(?:\*\*|\^)\s*(\d{1,2}))?\s*", text)
+    number = int(parts[1]) ** int(parts[2] or 1) if parts else 0
+    if number < 1:
+        raise InputError(f"--elements {text}: give a whole number from 1 on, such as 2**23 or 8388608.")
+    return number
+
+
+def _mode(name: str) -> Mode:
+    for mode in MODES:
+        if mode == name:
+            return mode
+    raise unknown_name("mode", name, MODES)
+
+
+def _check_here(kind: str, name: str, known: dict[str, Way]) -> None:
+    if name not in known:
+        raise unknown_name(kind, name, known)
+    if obstacle := known[name].obstacle:
+        raise InputError(f"{kind} '{name}' cannot be measured here: {obstacle}.")
+
+
+def not_here() -> dict[str, str]:
+    """Ways that this machine cannot run, by name, and why."""
+    ways: Iterable[Way] = (*ours(), *peers())
+    return {way.name: without_paths(way.obstacle) for way in ways if way.obstacle}
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory, or as many as you like where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")

@@ -1,0 +1,65 @@
+"""What is compared is measured in turns, so that a drift of the machine's speed falls on all of them alike."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+FEWEST_ROUNDS = 5
+"""With fewer, quartiles say nothing."""
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def seconds(call: Callable[[], object], *, clock: Clock = time.perf_counter) -> float:
+    """The time of one call, the freeing of its result included."""
+    start = clock()
+    call()
+    return clock() - start
+
+
+def in_turns(
+    measures: Mapping[str, Callable[[], float]],
+    *,
+    rounds: int,
+    warm_up: bool = True,
+    within: float = math.inf,
+    clock: Clock = time.monotonic,
+) -> dict[str, list[float]]:
+    """One number of each measure for each round; every round turns the order round.
+
+    With ``warm_up``, a round before the first is not kept. Ends before ``rounds``, though not before
+    ``FEWEST_ROUNDS``, where another round as long as those so far would end more than ``within`` seconds
+    after the start.
+    """
+    kept: dict[str, list[float]] = {name: [] for name in measures}
+    names, start = list(measures), clock()
+    for done in range(-1 if warm_up else 0, rounds):
+        if done >= FEWEST_ROUNDS and (clock() - start) * (done + 1) / done > within:
+            break
+        for name in names if done % 2 else reversed(names):
+            number = measures[name]()
+            if done >= 0:
+                kept[name].append(number)
+    return kept
+
+
+def spread(numbers: Sequence[float]) -> Spread:
+    """Median and quartiles of at least two numbers."""
+    low, median, high = statistics.quantiles(numbers, n=4, method="inclusive")
+    return Spread(median, low, high)
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Spread:
+    """The ratio of the medians, and the quartiles of the ratios within a round."""
+    within = spread([a / b for a, b in zip(theirs, ours, strict=True)])
+    return Spread(statistics.median(theirs) / statistics.median(ours), within.low, within.high)

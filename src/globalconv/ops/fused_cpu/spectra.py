@@ -1,0 +1,91 @@
+"""Spectra of filters that come again: in inference the taps stay, and so may their transform.
+
+A spectrum is found by what the taps hold, not by which tensor they are: they are compared, number by number,
+with a copy of those that it was made of. So no change in place can go unnoticed, by whatever way it was made
+(an optimiser's step, ``.data``, a NumPy array on the same memory); reading the taps twice costs a small part
+of transforming them.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+MOST_BYTES = 256 << 20
+"""What all spectra together, and the copies of their taps, may take; the longest unused go first."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    taps: NDArray[Any]
+    skip: NDArray[Any] | None
+    spectra: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return self.spectra.nbytes + self.taps.nbytes
+
+    def is_of(self, taps: Tensor, skip: Tensor | None) -> bool:
+        # By NumPy, here and below: torch may take threads for it, which a process after a fork does not have.
+        if (skip is None) != (self.skip is None):
+            return False
+        same_skip = skip is None or self.skip is None or np.array_equal(skip.numpy(), self.skip)
+        return same_skip and np.array_equal(taps.numpy(), self.taps)
+
+
+class Spectra:
+    """The spectra of the filters that were used last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+        if hasattr(
+            os, "register_at_fork"
+        ):  # another thread may hold the lock, and is not there to release it
+            os.register_at_fork(after_in_child=self._forget)
+
+    def of(
+        self,
+        problem: tuple[object, ...],
+        taps: Tensor,
+        skip: Tensor | None,
+        bytes_needed: int,
+        make: Callable[[Tensor], None],
+    ) -> Tensor | None:
+        """The spectra of ``taps`` (G, K) and ``skip`` (D,) in ``problem``, which says all else they depend on.
+
+        Where there are none, ``make`` fills a tensor of ``bytes_needed`` bytes. None if that is too much to keep.
+        """
+        if bytes_needed + taps.nbytes > MOST_BYTES:
+            return None
+        key = (
+            *problem,
+            taps.data_ptr(),
+            tuple(taps.shape),
+            taps.dtype,
+        )  # where it lies is only a first guess
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None:
+                self._kept.move_to_end(key)
+        if kept is not None and kept.is_of(taps, skip):
+            return kept.spectra
+        spectra = torch.empty(bytes_needed, dtype=torch.uint8)
+        make(spectra)
+        with self._lock:
+            self._kept[key] = _Kept(
+                taps.numpy().copy(), None if skip is None else skip.numpy().copy(), spectra
+            )
+            while sum(kept.bytes for kept in self._kept.values()) > MOST_BYTES:
+                self._kept.popitem(last=False)
+        return spectra
+
+    def _forget(self) -> None:
+        self._kept, self._lock = OrderedDict(), threading.Lock()
