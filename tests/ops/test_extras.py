@@ -142,7 +142,13 @@ def test_vmap(backend, mode, generator):
 
     def one(x: Tensor, gate_in: Tensor, gate_out: Tensor, taps: Tensor, skip: Tensor) -> Tensor:
         return global_conv(
-            x[None], taps, mode=mode, skip=skip, gate_in=gate_in[None], gate_out=gate_out[None], backend=backend
+            x[None],
+            taps,
+            mode=mode,
+            skip=skip,
+            gate_in=gate_in[None],
+            gate_out=gate_out[None],
+            backend=backend,
         )[0]
 
     names = ("x", "gate_in", "gate_out", "taps", "skip")
@@ -232,7 +238,7 @@ def test_wrong_shapes_are_refused(name, shape, says, generator):
 
 def test_wrong_dtypes_are_refused(generator):
     operands = draw("causal", generator, given=set())
-    with pytest.raises(InputError, match="gate_in has dtype torch.int64"):
+    with pytest.raises(InputError, match=r"gate_in has dtype torch\.int64"):
         global_conv(**operands, mode="causal", gate_in=torch.ones(2, 9, 6, dtype=torch.int64))
 
 

@@ -141,9 +141,7 @@ def test_only_the_operands_are_kept_for_the_backward_pass(mode, generator):
     skip = torch.randn(16, requires_grad=True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        global_conv(
-            x, taps, mode=mode, skip=skip, gate_in=gates[0], gate_out=gates[1], backend="fused_cpu"
-        )
+        global_conv(x, taps, mode=mode, skip=skip, gate_in=gates[0], gate_out=gates[1], backend="fused_cpu")
     assert {tensor.data_ptr() for tensor in kept} == {t.data_ptr() for t in (x, taps, skip, *gates)}
 
 
@@ -197,7 +195,7 @@ def test_a_kept_spectrum_is_used_and_changes_nothing(generator, monkeypatch):
     roles, work_through = [], kernels.work_through
 
     def spy(*arguments):
-        roles.append(int(arguments[4][6]))
+        roles.append(int(arguments[4][4]))
         work_through(*arguments)
 
     monkeypatch.setattr(launch, "_spectra", launch.Spectra())

@@ -60,7 +60,10 @@ def test_every_row_reaches_one_leaf_and_every_step_down_is_undone(plan_of, size)
     plan = plan_of(size)
     assert plan.rows == size
     leaves, open_steps = [], []
-    for kind, radix, row, apart, first in plan.inner.tolist():
+    top = [tuple(step) for step in plan.top.tolist()]
+    undone = [({DOWN: UP, REAL_DOWN: REAL_UP}[step[0]], *step[1:]) for step in top]
+    assert [step[1] for step in top] == ([plan.first] if plan.first else [])
+    for kind, radix, row, apart, first in [*top, *map(tuple, plan.inner.tolist()), *undone]:
         if kind in (DOWN, REAL_DOWN):
             open_steps.append((kind, radix, row, apart, first))
         elif kind in (UP, REAL_UP):
@@ -74,19 +77,3 @@ def test_every_row_reaches_one_leaf_and_every_step_down_is_undone(plan_of, size)
     assert not open_steps
     assert sorted(leaves) == list(range(size))
     assert np.isfinite(plan.constants).all()
-
-
-@pytest.mark.parametrize("plan_of", [right_angle_plan, lambda size: circular_plan(2 * size)])
-@given(size=st.sampled_from([*SMOOTH, 4096, 8192, 16384, 32768, 12288, 10240]))
-def test_the_top_closes_over_its_columns(plan_of, size):
-    """The rows that a step of the top takes together are among those of the same columns."""
-    plan = plan_of(size)
-    subtree = size // plan.parts
-    assert subtree * plan.parts == size
-    assert subtree % plan.columns == 0
-    assert len(plan.top) in (0, 1, 5)
-    for kind, radix, row, apart, _ in plan.top.tolist():
-        assert kind in (DOWN, REAL_DOWN)
-        assert apart % subtree == 0
-        assert row % subtree == 0
-        assert row + radix * apart <= size

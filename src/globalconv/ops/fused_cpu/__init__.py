@@ -1,1 +1,6 @@
-"""The fused CPU backend. Read in this order: transform, problem, vectors, kernels, launch, operator, backend."""
+"""The fused CPU backend.
+
+The mathematics: ``transform`` (which reductions), ``problem`` (a convolution as one of them), ``arithmetic``
+(what a reduction does to the numbers that meet). The machine: ``vectors``, ``rows``, ``jit``. The loops:
+``passes``, ``leaves``, ``tiles``, ``kernels``. The way in: ``launch``, ``spectra``, ``operator``, ``backend``.
+"""

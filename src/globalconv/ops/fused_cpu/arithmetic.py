@@ -60,7 +60,8 @@ def plus_minus_i(ar: Any, ai: Any, br: Any, bi: Any, c: Any, s: Any) -> Any:
 
 def down2(x: Any, c: Any) -> Any:
     """Modulo z^2q - v^2 to z^q - v and z^q + v."""
-    return plus_minus(*x, c[0], c[1])
+    ar, ai, br, bi = x
+    return plus_minus(ar, ai, br, bi, c[0], c[1])
 
 
 def up2(x: Any, c: Any) -> Any:

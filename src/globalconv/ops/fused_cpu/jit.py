@@ -10,7 +10,9 @@ from numba.extending import intrinsic
 
 # No wrappers for calls from Python and C: they would be a third of what is compiled.
 # Not forced inline: said, or a function would inherit it from the first one that calls it.
-helper = numba.njit(forceinline=False, error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+helper = numba.njit(
+    forceinline=False, error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 """Called by kernels only."""
 
 inline = numba.njit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)

@@ -96,21 +96,17 @@ def _compiled(digest: int) -> Callable[..., None]:
         gates, and 0 one that has them. One kernel for all directions: the compiler works through all of
         this once per kernel.
         """
-        rows, length, circular, fused, parts, columns = (
-            numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5],
-        )  # fmt: skip
-        role, channels, batch, streaming, share, batch_parts = (
-            numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11],
-        )  # fmt: skip
+        rows, length, circular, fused, role = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+        channels, batch, streaming, share, parts = numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]
         if digest == 0:
             return  # never; but so it is part of the key under which the kernel is kept
-        shape = (rows, length, circular, fused, parts, columns)
+        shape = (rows, length, circular, fused)
         item = constants.itemsize
         lanes = REGISTER_BYTES // item
         nothing = zero(constants)
         table, turned, ones = scratch, scratch + TURNED_AT, scratch + ONES_AT
         store(ones, splat(constants, 1.0))
-        apart = numbers[12]
+        apart = numbers[10]
         buffer = scratch + BUFFERS_AT
         spectrum, sums, other = buffer + apart, buffer + 2 * apart, buffer + 3 * apart
         two = role & (CORRELATE | RECOMPUTE)
@@ -122,17 +118,17 @@ def _compiled(digest: int) -> Callable[..., None]:
         quiet = (variable(0), variable(0), variable(0))
         down, up, convolve = variable(GO_DOWN), variable(GO_UP), variable(TIMES | GO_UP)
         for unit in range(first_unit, last_unit):
-            tile, part = unit // batch_parts, unit % batch_parts
+            tile, part = unit // parts, unit % parts
             channel = min(tile * lanes, channels - lanes)
             at = channel * item
             aligned = streaming != 0 and channel == tile * lanes
-            first, last = batch * part // batch_parts, batch * (part + 1) // batch_parts
+            first, last = batch * part // parts, batch * (part + 1) // parts
             if role & (SPECTRA_KEPT | SPECTRA_TO_KEEP):
                 spectrum = tensors[SPECTRA, 0] + tile * tensors[SPECTRA, 1]
             beside = (other, spectrum, sums)
             if role & (TIMES | TIMES_CONJUGATE | SPECTRA_TO_KEEP) and not role & SPECTRA_KEPT:
                 taps = (tensors[TAPS, 0], tensors[TAPS, 1], tensors[SKIP, 0])
-                load_filter(constants, top, shape, spectrum, places, taps, share, channel, table, turned)
+                load_filter(constants, top, rows, spectrum, places, taps, share, channel, table, turned)
                 ahead = _ahead(comes_first, first, at, half)
                 subtrees(constants, inner, spectrum, beside, down, ahead, quiet)
             if role & CORRELATE:
@@ -142,8 +138,8 @@ def _compiled(digest: int) -> Callable[..., None]:
                 next_k, next_at = k + 1, at
                 if next_k == last:
                     next_unit = min(unit + 1, last_unit - 1)
-                    next_k = batch * (next_unit % batch_parts) // batch_parts
-                    next_at = min(next_unit // batch_parts * lanes, channels - lanes) * item
+                    next_k = batch * (next_unit % parts) // parts
+                    next_at = min(next_unit // parts * lanes, channels - lanes) * item
                 if two:
                     source = _signal(tensors[OTHER], tensors[OTHER_GATE], gated, k, at, ones)
                     load_signal(constants, top, shape, other, source)
@@ -166,9 +162,9 @@ def _compiled(digest: int) -> Callable[..., None]:
             if role & CORRELATE:
                 subtrees(constants, inner, sums, beside, up, quiet, quiet)
                 gradient = (tensors[GRADIENT, 0] + part * tensors[GRADIENT, 1], tensors[GRADIENT, 2])
-                store_filter_gradient(constants, top, shape, sums, places, gradient, channel, table, turned)
+                store_filter_gradient(constants, top, rows, sums, places, gradient, channel, table, turned)
 
-    return work_through  # type: ignore[no-any-return]
+    return work_through
 
 
 work_through = _compiled(digest_of_sources())

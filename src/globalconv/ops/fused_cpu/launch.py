@@ -154,8 +154,6 @@ class _Call:
                 length,
                 circular,
                 plan.first == 4 and (circular or length == plan.rows),
-                plan.parts,
-                plan.columns,
                 role,
                 channels,
                 0 if alone else batch,

@@ -1,8 +1,4 @@
-"""One step of the tree over the rows of a buffer, down or up.
-
-Every pass takes a range of *columns*: positions start .. start + count - 1 in each of the children; and goes
-DOWN_THE_TREE or UP_THE_TREE.
-"""
+"""One step of the tree over the rows of a buffer, DOWN_THE_TREE or UP_THE_TREE."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,26 +11,24 @@ from globalconv.ops.fused_cpu.vectors import splat_constants
 
 DOWN_THE_TREE, UP_THE_TREE = 0, 1
 
-Pass = Callable[[Any, int, int, int, int, int, int, int], None]
+Pass = Callable[[Any, int, int, int, int, int], None]
 
 
 def _pass(radix: int, down: Callable[[Any, Any], Any], up: Callable[[Any, Any], Any]) -> Pass:
     step_down, step_up = in_place(radix, down), in_place(radix, up)
 
     @helper
-    def run(
-        constants: Any, first: int, buffer: int, row: int, apart: int, start: int, count: int, way: int
-    ) -> None:
+    def run(constants: Any, first: int, buffer: int, row: int, apart: int, way: int) -> None:
         not_inlined()
         c = splat_constants(constants, first)
         if way == UP_THE_TREE:
-            for n in range(start, start + count):
+            for n in range(apart):
                 step_up(constants, buffer, row + n, apart, c)
         else:
-            for n in range(start, start + count):
+            for n in range(apart):
                 step_down(constants, buffer, row + n, apart, c)
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 _pass2 = _pass(2, arithmetic.down2, arithmetic.up2)
@@ -48,8 +42,8 @@ _real_pass5 = _pass(5, arithmetic.real_down5, arithmetic.real_up5)
 
 
 @helper
-def step(constants: Any, instruction: Any, buffer: int, start: int, count: int, way: int) -> None:
-    """Work off a step down (or up: undo one) on a range of columns; ``instruction`` as in ``transform``."""
+def step(constants: Any, instruction: Any, buffer: int, way: int) -> None:
+    """Work off a step down, or undo it; ``instruction`` as in ``transform``."""
     not_inlined()
     kind, radix, row, apart, first = (
         instruction[0],
@@ -58,20 +52,20 @@ def step(constants: Any, instruction: Any, buffer: int, start: int, count: int, 
         instruction[3],
         instruction[4],
     )
-    if kind == REAL_DOWN or kind == REAL_UP:
+    if kind in (REAL_DOWN, REAL_UP):
         if radix == 4:
-            _real_pass4(constants, first, buffer, row, apart, start, count, way)
+            _real_pass4(constants, first, buffer, row, apart, way)
         elif radix == 2:
-            _real_pass2(constants, first, buffer, row, apart, start, count, way)
+            _real_pass2(constants, first, buffer, row, apart, way)
         elif radix == 3:
-            _real_pass3(constants, first, buffer, row, apart, start, count, way)
+            _real_pass3(constants, first, buffer, row, apart, way)
         else:
-            _real_pass5(constants, first, buffer, row, apart, start, count, way)
+            _real_pass5(constants, first, buffer, row, apart, way)
     elif radix == 4:
-        pass4(constants, first, buffer, row, apart, start, count, way)
+        pass4(constants, first, buffer, row, apart, way)
     elif radix == 2:
-        _pass2(constants, first, buffer, row, apart, start, count, way)
+        _pass2(constants, first, buffer, row, apart, way)
     elif radix == 3:
-        _pass3(constants, first, buffer, row, apart, start, count, way)
+        _pass3(constants, first, buffer, row, apart, way)
     else:
-        _pass5(constants, first, buffer, row, apart, start, count, way)
+        _pass5(constants, first, buffer, row, apart, way)

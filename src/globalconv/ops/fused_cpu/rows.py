@@ -83,10 +83,43 @@ def _store_rows(count: int) -> Any:
     return intrinsic(of_arity(typed, 2 + count))
 
 
+def load_neighbours(count: int) -> Any:
+    """A function for kernels, (kind, address): as ``load_row``, of ``count`` rows one after the other."""
+
+    def typed(context: Any, kind: Any, address: Any) -> Any:
+        vector = Vector(kind.dtype)
+        result = types.UniTuple(vector, 2 * count)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            rows = (builder.add(args[1], ir.IntType(64)(k * ROW)) for k in range(count))
+            values = [part for row in rows for part in _read_row(builder, vector, row)]
+            return context.make_tuple(builder, result, values)
+
+        return result(kind, types.int64), generate
+
+    return intrinsic(typed)
+
+
+def store_neighbours(count: int) -> Any:
+    """A function for kernels, (tuple, address): the way back of ``load_neighbours``."""
+
+    def typed(context: Any, values: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            for k in range(count):
+                parts = (builder.extract_value(args[0], 2 * k + part) for part in (0, 1))
+                row = builder.add(args[1], ir.IntType(64)(k * ROW))
+                _write_row(builder, values.dtype, row, *parts)
+            return context.get_dummy_value()
+
+        return types.none(values, types.int64), generate
+
+    return intrinsic(typed)
+
+
 # (kind, address, ...): real and imaginary parts of the rows there, one after the other in a tuple.
-load_row, load_2_rows, load_4_rows = _load_rows(1), _load_rows(2), _load_rows(4)
+load_4_rows = _load_rows(4)
 # (tuple, address, ...): the way back.
-store_row, store_2_rows, store_4_rows = _store_rows(1), _store_rows(2), _store_rows(4)
+store_row, store_4_rows = _store_rows(1), _store_rows(4)
 
 
 def in_place(radix: int, function: Callable[[Any, Any], Any]) -> Any:

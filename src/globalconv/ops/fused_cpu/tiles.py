@@ -98,48 +98,31 @@ def _ask_for_gate(gate: Any, offset: int) -> None:
 
 @helper
 def load_signal(constants: Any, top: Any, shape: Any, buffer: int, signal: Any) -> None:
-    """A signal, down the top of the tree. ``shape``: rows, length, circular, fused, parts, columns."""
+    """A signal, down the top of the tree. ``shape``: rows, length, circular, fused."""
     not_inlined()
-    rows, length, circular, fused, parts, columns = shape
-    subtree = rows // parts
-    for start in range(0, subtree, columns):
-        if fused and circular:
-            for n in range(start, rows // 4, subtree):
-                _load_top4_real(constants, buffer, rows // 4, signal, n, columns)
-        elif fused:
-            for n in range(start, rows // 4, subtree):
-                _load_top4(constants, buffer, rows // 4, signal, n, columns)
-        else:
-            for n in range(start, rows, subtree):
-                _load_rows(constants, buffer, rows, length, signal, circular, n, columns)
-        down_the_top(constants, top, shape, buffer, start, 1 if fused else 0)
+    rows, length, circular, fused = shape
+    if fused and circular:
+        _load_top4_real(constants, buffer, rows // 4, signal)
+    elif fused:
+        _load_top4(constants, buffer, rows // 4, signal)
+    else:
+        _load_rows(constants, buffer, rows, length, signal, circular)
+        _pass_the_top(constants, top, buffer, variable(DOWN_THE_TREE))
 
 
 @inline
-def down_the_top(constants: Any, top: Any, shape: Any, buffer: int, start: int, done: int) -> None:
-    """Columns from ``start`` on, through the steps of the top but for those that are ``done``."""
-    subtree, columns = shape[0] // shape[4], shape[5]
-    for k in range(done, top.shape[0]):
-        for n in range(start, top[k, 3], subtree):
-            step(constants, top[k], buffer, n, columns, variable(DOWN_THE_TREE))
-
-
-@inline
-def up_the_top(constants: Any, top: Any, shape: Any, buffer: int, start: int, left: int) -> None:
-    """The way back, but for the ``left`` steps at the root."""
-    subtree, columns = shape[0] // shape[4], shape[5]
-    for k in range(top.shape[0] - 1, left - 1, -1):
-        for n in range(start, top[k, 3], subtree):
-            step(constants, top[k], buffer, n, columns, variable(UP_THE_TREE))
+def _pass_the_top(constants: Any, top: Any, buffer: int, way: int) -> None:
+    for k in range(top.shape[0]):
+        step(constants, top[k], buffer, way)
 
 
 @helper
-def _load_top4(constants: Any, buffer: int, quarter: int, signal: Any, start: int, count: int) -> None:
+def _load_top4(constants: Any, buffer: int, quarter: int, signal: Any) -> None:
     """A signal of four quarters, with the first reduction of z^(4 quarter) - i."""
     not_inlined()
     c = splat_constants(constants, variable(0))
     i = zero(constants)
-    for n in range(start, start + count):
+    for n in range(quarter):
         _ask_ahead(signal, n, quarter)
         r0, r1 = _read(constants, signal, n), _read(constants, signal, n + quarter)
         r2, r3 = _read(constants, signal, n + 2 * quarter), _read(constants, signal, n + 3 * quarter)
@@ -154,10 +137,10 @@ def _load_top4(constants: Any, buffer: int, quarter: int, signal: Any, start: in
 
 
 @helper
-def _load_top4_real(constants: Any, buffer: int, quarter: int, signal: Any, start: int, count: int) -> None:
+def _load_top4_real(constants: Any, buffer: int, quarter: int, signal: Any) -> None:
     """A signal of eight quarters, with the first reduction of z^(8 quarter) - 1."""
     not_inlined()
-    for n in range(start, start + count):
+    for n in range(quarter):
         m = n + 4 * quarter
         _ask_ahead(signal, n, quarter)
         _ask_ahead(signal, m, quarter)
@@ -183,13 +166,11 @@ def _load_rows(
     length: int,
     signal: Any,
     circular: int,
-    start: int,
-    count: int,
 ) -> None:
     """Rows from a signal: its second half beside the first in a circle, else alone, and zeros at the end."""
     not_inlined()
     nothing = zero(constants)
-    for n in range(start, start + count):
+    for n in range(rows):
         r, i = nothing, nothing
         if circular:
             r, i = _read(constants, signal, n), _read(constants, signal, n + rows)
@@ -205,19 +186,14 @@ def _load_rows(
 def store_result(constants: Any, top: Any, shape: Any, buffer: int, result: Any, streaming: bool) -> None:
     """Up the top of the tree, and out: the adjoint of ``load_signal``."""
     not_inlined()
-    rows, length, circular, fused, parts, columns = shape
-    subtree = rows // parts
-    for start in range(0, subtree, columns):
-        up_the_top(constants, top, shape, buffer, start, 1 if fused else 0)
-        if fused and circular:
-            for n in range(start, rows // 4, subtree):
-                _store_top4_real(constants, buffer, rows // 4, result, n, columns, streaming)
-        elif fused:
-            for n in range(start, rows // 4, subtree):
-                _store_top4(constants, buffer, rows // 4, result, n, columns, streaming)
-        else:
-            for n in range(start, rows, subtree):
-                _store_rows(constants, buffer, rows, length, result, circular, n, columns, streaming)
+    rows, length, circular, fused = shape
+    if fused and circular:
+        _store_top4_real(constants, buffer, rows // 4, result, streaming)
+    elif fused:
+        _store_top4(constants, buffer, rows // 4, result, streaming)
+    else:
+        _pass_the_top(constants, top, buffer, variable(UP_THE_TREE))
+        _store_rows(constants, buffer, rows, length, result, circular, streaming)
 
 
 @inline
@@ -232,13 +208,11 @@ def _four_rows(kind: Any, buffer: int, n: int, quarter: int) -> Any:
 
 
 @helper
-def _store_top4(
-    constants: Any, buffer: int, quarter: int, result: Any, start: int, count: int, streaming: bool
-) -> None:
+def _store_top4(constants: Any, buffer: int, quarter: int, result: Any, streaming: bool) -> None:
     """The last step up of z^(4 quarter) - i, and its real parts."""
     not_inlined()
     c = splat_constants(constants, variable(0))
-    for n in range(start, start + count):
+    for n in range(quarter):
         x = _up4(_four_rows(constants, buffer, n, quarter), c)
         _write(constants, result, n, x[0], streaming)
         _write(constants, result, n + quarter, x[2], streaming)
@@ -247,12 +221,10 @@ def _store_top4(
 
 
 @helper
-def _store_top4_real(
-    constants: Any, buffer: int, quarter: int, result: Any, start: int, count: int, streaming: bool
-) -> None:
+def _store_top4_real(constants: Any, buffer: int, quarter: int, result: Any, streaming: bool) -> None:
     """The last step up of z^(8 quarter) - 1."""
     not_inlined()
-    for n in range(start, start + count):
+    for n in range(quarter):
         m = n + 4 * quarter
         x = _eight_up(_four_rows(constants, buffer, n, quarter))
         _write(constants, result, n, x[0], streaming)
@@ -273,13 +245,11 @@ def _store_rows(
     length: int,
     result: Any,
     circular: int,
-    start: int,
-    count: int,
     streaming: bool,
 ) -> None:
     """What ``_load_rows`` put in comes out, the rest is left."""
     not_inlined()
-    for n in range(start, start + count):
+    for n in range(rows):
         p = row_at(buffer, n)
         if circular:
             _write(constants, result, n, load(constants, p), streaming)
@@ -295,7 +265,7 @@ def _store_rows(
 def load_filter(
     constants: Any,
     top: Any,
-    shape: Any,
+    rows: int,
     buffer: int,
     places: Any,
     taps: Any,
@@ -311,17 +281,13 @@ def load_filter(
     many addresses, and vectors, as there are lanes.
     """
     not_inlined()
-    rows, parts, columns = shape[0], shape[4], shape[5]
-    subtree = rows // parts
     lanes = REGISTER_BYTES // constants.itemsize
     for lane in range(lanes):
         store_address(table, lane, taps[0] + ((channel + lane) // share) * taps[1])
-    for start in range(0, subtree, columns):
-        for n in range(start, rows, subtree):
-            _load_taps(constants, buffer, rows, places, table, turned, n, columns)
-        if start == 0 and taps[2]:
-            _add_skip(constants, buffer, 1.0 / rows, taps[2] + channel * constants.itemsize)
-        down_the_top(constants, top, shape, buffer, start, variable(0))
+    _load_taps(constants, buffer, rows, places, table, turned)
+    if taps[2]:
+        _add_skip(constants, buffer, 1.0 / rows, taps[2] + channel * constants.itemsize)
+    _pass_the_top(constants, top, buffer, variable(DOWN_THE_TREE))
 
 
 @inline
@@ -334,31 +300,29 @@ def _add_skip(constants: Any, buffer: int, scale: Any, skip: int) -> None:
 
 
 @helper
-def _load_taps(
-    constants: Any, buffer: int, rows: int, places: Any, table: int, turned: int, start: int, count: int
-) -> None:
-    """Rows start .. start + count - 1, zeros where no tap has its place."""
+def _load_taps(constants: Any, buffer: int, rows: int, places: Any, table: int, turned: int) -> None:
+    """Rows of taps, and zeros where no tap has its place."""
     not_inlined()
     item = constants.itemsize
     lanes = REGISTER_BYTES // item
     nothing = zero(constants)
-    for n in range(start, start + count):
+    for n in range(rows):
         store_row((nothing, nothing), row_at(buffer, n))
     for k in range(places.shape[0]):
-        tap, row, imaginary = places[k, 0], places[k, 1], IMAG if places[k, 3] else 0
+        tap, row, count, imaginary = places[k, 0], places[k, 1], places[k, 2], IMAG if places[k, 3] else 0
         scale = constants.dtype.type(places[k, 4] / rows)
         factor = splat(constants, scale)
-        n, end = max(start, row), min(start + count, row + places[k, 2])
-        while n < end:
-            offset = (tap + n - row) * item
-            if n + lanes <= end:
+        n = 0
+        while n < count:
+            offset = (tap + n) * item
+            if n + lanes <= count:
                 gather(constants, table, offset, turned)
                 for j in range(lanes):
                     value = mul(factor, load(constants, turned + j * REGISTER_BYTES))
-                    store(row_at(buffer, n + j) + imaginary, value)
+                    store(row_at(buffer, row + n + j) + imaginary, value)
                 n += lanes
             else:
-                _gather_one(constants, table, offset, row_at(buffer, n) + imaginary, scale)
+                _gather_one(constants, table, offset, row_at(buffer, row + n) + imaginary, scale)
                 n += 1
 
 
@@ -366,7 +330,7 @@ def _load_taps(
 def store_filter_gradient(
     constants: Any,
     top: Any,
-    shape: Any,
+    rows: int,
     buffer: int,
     places: Any,
     gradient: Any,
@@ -381,9 +345,7 @@ def store_filter_gradient(
     would count one of them twice.
     """
     not_inlined()
-    rows, parts, columns = shape[0], shape[4], shape[5]
-    for start in range(0, rows // parts, columns):
-        up_the_top(constants, top, shape, buffer, start, variable(0))
+    _pass_the_top(constants, top, buffer, variable(UP_THE_TREE))
     item = constants.itemsize
     lanes = REGISTER_BYTES // item
     for lane in range(lanes):

@@ -42,12 +42,12 @@ complex nodes: radix 2 one, of q rows modulo z^q - i; radix 4 the same and two f
 of 2q rows, radix 5 two. The chain ends with one row, the remainder (c[0], c[1]) modulo z^2 - 1, which is
 multiplied as it is.
 
-**Order.** A plan is the tree written out as lists of instructions. Those of the *top* (the first step, and
-where the buffer is large also those below it) touch every row and so all of the memory; each of the subtrees
-below is then worked off depth first, so that it is finished while it lies in a near cache. Rows that meet in
-the top stand at the distance of a subtree, and two steps of radix 4 close over 16 such rows: hence a few
-*columns* at a time can take both steps while they are in the nearest cache, and memory is passed over once
-(the four-step order of Bailey, "FFTs in external or hierarchical memory", 1990, on a tree).
+**Order.** A plan is the tree written out as lists of instructions. The *top*, its first step, touches every row,
+and is taken on the way from the tensors where it can be; each of the subtrees below is then worked off depth
+first, so that it is finished while it lies in a near cache. (Two steps at the top at once, a few columns at a
+time so that large buffers are passed over once less, as in the four-step order of Bailey, "FFTs in external or
+hierarchical memory", 1990, were measured to gain nothing up to 65,536 rows: the buffer stays in the last cache,
+and what takes the time is elsewhere.)
 """
 
 import cmath
@@ -62,11 +62,6 @@ from numpy.typing import NDArray
 BLOCK = 64
 BLOCKS = (1, 2, 4, 16, BLOCK)
 """Subtrees of these sizes are one instruction; their rows fit the first-level cache."""
-TWO_LEVELS_FROM = 4096
-"""Rows from which the top has two levels: they overflow the second-level cache (half a megabyte, with
-AVX-512), and its subtrees of a quarter of the rows, each with its part of the filter, nearly so."""
-COLUMNS = 8
-"""Columns at a time where the top has two levels: 16 such rows are half of the first-level cache."""
 NODE_CONSTANTS = 8
 """Numbers per node in the table of constants: cos and sin of up to four powers, whatever the radix."""
 
@@ -79,10 +74,9 @@ that meet, index of its constants)."""
 class Plan:
     """A tree as a program.
 
-    ``rows`` of a buffer. ``top`` int64 (steps, 5): the steps down over all rows, parents first; on the way up
-    they are undone in reverse. ``inner`` int64 (instructions, 5): the subtrees, see DOWN and the rest above.
-    ``constants`` float64, see ``node_constants``. ``first``: the radix of the first step, 0 if there is none.
-    ``parts`` subtrees, and ``columns`` that pass through the top at a time.
+    ``rows`` of a buffer. ``top`` int64 (1, 5), or (0, 5) where the whole tree is one block: the first step down,
+    which is undone last. ``inner`` int64 (instructions, 5): the rest, see DOWN and its like above. ``constants``
+    float64, see ``node_constants``. ``first``: the radix of the first step, 0 if there is none.
     """
 
     rows: int
@@ -90,15 +84,12 @@ class Plan:
     inner: NDArray[np.int64]
     constants: NDArray[np.float64]
     first: int
-    parts: int
-    columns: int
 
 
 @lru_cache(maxsize=64)
 def right_angle_plan(size: int) -> Plan:
     """The plan for z^size - i; size = 2^a 3^b 5^c."""
-    radix = _radix(size)
-    writer = _Writer(_levels(size, radix, _radix(size // radix)))
+    writer = _Writer()
     writer.complex_node(0, size, 0.25)
     return writer.plan(size)
 
@@ -108,22 +99,15 @@ def circular_plan(size: int) -> Plan:
     """The plan for real signals modulo z^size - 1; size = 2^a 3^b 5^c, and even."""
     assert size % 2 == 0
     rows = size // 2
-    # Below an odd first step the children differ in width, and do not share columns.
-    writer = _Writer(_levels(rows, _real_radix(rows), _real_radix(rows // 4)) if rows % 4 == 0 else 1)
+    writer = _Writer()
     writer.real_node(0, rows)
     return writer.plan(rows)
 
 
-def _levels(rows: int, radix: int, below: int) -> int:
-    """How many levels the top has."""
-    return 2 if rows >= TWO_LEVELS_FROM and radix == below == 4 else 1
-
-
 class _Writer:
-    """Writes a tree down, depth first; its first ``levels`` apart from the rest."""
+    """Writes a tree down, depth first."""
 
-    def __init__(self, levels: int) -> None:
-        self.levels = levels
+    def __init__(self) -> None:
         self.top: list[tuple[int, int, int, int, int]] = []
         self.inner: list[tuple[int, int, int, int, int]] = []
         self.constants: list[float] = []
@@ -131,19 +115,15 @@ class _Writer:
     def plan(self, rows: int) -> Plan:
         # Never empty, so that every plan's table is of one type.
         constants = np.array(self.constants + [0.0] * NODE_CONSTANTS, np.float64)
-        first = self.top[0][1] if self.top else 0
-        parts = max(1, first) * (4 if len(self.top) > 1 else 1)
         return Plan(
             rows=rows,
             top=np.array(self.top, np.int64).reshape(-1, 5),
             inner=np.array(self.inner, np.int64),
             constants=constants,
-            first=first,
-            parts=parts,
-            columns=COLUMNS if len(self.top) > 1 else rows // parts,
+            first=self.top[0][1] if self.top else 0,
         )
 
-    def complex_node(self, row: int, rows: int, turns: float, depth: int = 0) -> None:
+    def complex_node(self, row: int, rows: int, turns: float) -> None:
         """z^rows - e^(2 pi i turns), in the rows from ``row`` on."""
         first = len(self.constants)
         # In a buffer, every 64 rows are followed by a free one: a block's rows may not lie on both sides.
@@ -155,20 +135,20 @@ class _Writer:
         radix = _radix(rows)
         apart = rows // radix
         self.constants.extend(node_constants(radix, turns))
-        self._down(DOWN, radix, row, apart, first, depth)
+        self._down(DOWN, radix, row, apart, first)
         for k, child in enumerate(children(radix, turns)):
-            self.complex_node(row + k * apart, apart, child, depth + 1)
-        self._up(UP, radix, row, apart, first, depth)
+            self.complex_node(row + k * apart, apart, child)
+        self._up(UP, radix, row, apart, first)
 
-    def real_node(self, row: int, rows: int, depth: int = 0) -> None:
+    def real_node(self, row: int, rows: int) -> None:
         """z^(2 rows) - 1, of real signals, in the rows from ``row`` on."""
         if rows == 1:
             self.inner.append((REAL_LEAF, 1, row, 0, 0))
             return
         radix = _real_radix(rows)
         apart = rows // radix
-        self._down(REAL_DOWN, radix, row, apart, 0, depth)
-        self.real_node(row, apart, depth + 1)
+        self._down(REAL_DOWN, radix, row, apart, 0)
+        self.real_node(row, apart)
         below = {
             2: [(1, 1, 1 / 4)],
             3: [(1, 2, 1 / 3)],
@@ -176,14 +156,15 @@ class _Writer:
             5: [(1, 2, 1 / 5), (3, 2, 2 / 5)],
         }[radix]
         for place, width, turns in below:
-            self.complex_node(row + place * apart, width * apart, turns, depth + 1)
-        self._up(REAL_UP, radix, row, apart, 0, depth)
+            self.complex_node(row + place * apart, width * apart, turns)
+        self._up(REAL_UP, radix, row, apart, 0)
 
-    def _down(self, kind: int, radix: int, row: int, apart: int, first: int, depth: int) -> None:
-        (self.top if depth < self.levels else self.inner).append((kind, radix, row, apart, first))
+    def _down(self, kind: int, radix: int, row: int, apart: int, first: int) -> None:
+        at_root = not self.top and not self.inner
+        (self.top if at_root else self.inner).append((kind, radix, row, apart, first))
 
-    def _up(self, kind: int, radix: int, row: int, apart: int, first: int, depth: int) -> None:
-        if depth >= self.levels:
+    def _up(self, kind: int, radix: int, row: int, apart: int, first: int) -> None:
+        if self.top[0][2:] != (row, apart, first):
             self.inner.append((kind, radix, row, apart, first))
 
 
