@@ -3,6 +3,8 @@
 import copy
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -238,3 +240,25 @@ def test_exported(generator):
     exported = torch.export.export(layer, (x,))
     assert "globalconv.fused_cpu" in str(exported.graph)
     torch.testing.assert_close(exported.module()(x), layer(x))
+
+
+VARIANTS = (
+    "import sys, torch; from globalconv.ops import global_conv; "
+    "dtype, gated = getattr(torch, sys.argv[1]), sys.argv[2] == 'gated'; "
+    "x, h = torch.ones(1, 8, 16, dtype=dtype), torch.ones(16, 8, dtype=dtype); "
+    "y = global_conv(x, h, mode='circular', backend='fused_cpu', gate_in=x if gated else None); "
+    "assert torch.allclose(y, 8 * x)"
+)
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once_do_not_mix_up_what_they_keep(tmp_path):
+    """Each variant of the kernel by two processes at once, twice: compiled, and then from the cache."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    variants = [(dtype, gated) for dtype in ("float32", "float64") for gated in ("plain", "gated")]
+    for _ in range(2):
+        running = [
+            subprocess.Popen([sys.executable, "-c", VARIANTS, *variant], env=environment)
+            for variant in variants * 2
+        ]
+        assert [process.wait() for process in running] == [0] * len(running)

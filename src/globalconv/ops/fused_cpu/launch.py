@@ -8,12 +8,15 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -171,18 +174,11 @@ class _Call:
         tensors = np.array(places, np.int64)
         buffers = 4 if role & (leaves.CORRELATE | kernels.RECOMPUTE) else 2
 
+        fixed = _in_dtype(plan, x.dtype), plan.top, plan.inner, self.task.places, numbers, tensors, self.gated
+        _compile_once(fixed, (x.dtype, self.gated))
+
         def work(units: tuple[int, int]) -> None:
-            kernels.work_through(
-                _in_dtype(plan, x.dtype),
-                plan.top,
-                plan.inner,
-                self.task.places,
-                numbers,
-                tensors,
-                self.gated,
-                *units,
-                _scratch(buffers, plan.rows),
-            )
+            kernels.work_through(*fixed, *units, _scratch(buffers, plan.rows))
 
         work_numbers = channels * plan.rows if alone else x.numel() * (1 if buffers == 2 else 3)
         _over_threads(work, _tiles(x) * parts, work_numbers)
@@ -255,6 +251,31 @@ def _parts(x: Tensor) -> int:
     """Into how many parts the batch is cut so that the threads get equal shares of the tiles."""
     threads = torch.get_num_threads()
     return 1 if _tiles(x) % threads == 0 or _tiles(x) >= 4 * threads else min(threads, x.shape[0])
+
+
+_compiled: set[tuple[torch.dtype, int | None]] = set()
+
+
+def _compile_once(arguments: tuple[Any, ...], variant: tuple[torch.dtype, int | None]) -> None:
+    """Compile a variant of the kernel, or read it from disk, before its first use in this process.
+
+    One process at a time: two that write to Numba's cache at once can mix up their variants, and what is
+    compiled by one need not be compiled by the other.
+    """
+    if variant in _compiled:
+        return
+    with _alone_among_processes(Path(kernels.work_through.stats.cache_path)):
+        no_units = 0, 0
+        kernels.work_through(*arguments, *no_units, _scratch(0, 0))
+    _compiled.add(variant)
+
+
+def _alone_among_processes(folder: Path) -> AbstractContextManager[object]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / "globalconv-kernels.lock").acquire()
+    except OSError:  # nothing can be kept there, so nothing can be mixed up
+        return nullcontext()
 
 
 # --- scratch memory and threads -----------------------------------------------------------------------

@@ -14,6 +14,8 @@ their derivatives are autograd Functions, because torch.func does not differenti
 Importing this imports no Numba; the first call does.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,62 +36,56 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 def fused(x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
     """As ``Backend.fused`` asks."""
-    learning = torch.is_grad_enabled() and any(
-        operand is not None and operand.requires_grad for operand in (x, taps, *extras)
-    )
+    if not torch.is_grad_enabled():  # a third of what a short call costs would be autograd's
+        return _convolve(x, taps, *extras, mode, True)
+    learning = any(operand is not None and operand.requires_grad for operand in (x, taps, *extras))
     y: Tensor = _Convolve.apply(x, taps, *extras, mode, not learning)
     return y
 
 
-@torch.library.custom_op("globalconv::fused_cpu", mutates_args=(), device_types="cpu")
-def _convolve(
-    x: Tensor,
-    taps: Tensor,
-    skip: Tensor | None,
-    gate_in: Tensor | None,
-    gate_out: Tensor | None,
-    mode: str,
-    reuse: bool,
-) -> Tensor:
-    from globalconv.ops.fused_cpu import launch
-
-    x, taps, *extras = _detached(x, taps, skip, gate_in, gate_out)  # type: ignore[assignment]
-    return launch.convolve(x, taps, Extras(*extras), mode, reuse=reuse)  # type: ignore[arg-type]
+# Defined in two steps, because torch.library.custom_op wraps them in checks that cost as much as a short call.
+torch.library.define(
+    "globalconv::fused_cpu",
+    "(Tensor x, Tensor taps, Tensor? skip, Tensor? gate_in, Tensor? gate_out, str mode, bool reuse) -> Tensor",
+)
+torch.library.define(
+    "globalconv::fused_cpu_backward",
+    "(Tensor x, Tensor taps, Tensor? skip, Tensor? gate_in, Tensor? gate_out, Tensor dy, str mode, "
+    "bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+_convolve = torch.ops.globalconv.fused_cpu.default
+_differentiate = torch.ops.globalconv.fused_cpu_backward.default
 
 
-@_convolve.register_fake
+@torch.library.impl("globalconv::fused_cpu", "CPU")
 def _(
     x: Tensor,
     taps: Tensor,
     skip: Tensor | None,
     gate_in: Tensor | None,
     gate_out: Tensor | None,
-    mode: str,
+    mode: Mode,
+    reuse: bool,
+) -> Tensor:
+    from globalconv.ops.fused_cpu import launch
+
+    return launch.convolve(x, taps, Extras(skip, gate_in, gate_out), mode, reuse=reuse)
+
+
+@torch.library.register_fake("globalconv::fused_cpu")
+def _(
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    mode: Mode,
     reuse: bool,
 ) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
-@torch.library.custom_op("globalconv::fused_cpu_backward", mutates_args=(), device_types="cpu")
-def _differentiate(
-    x: Tensor,
-    taps: Tensor,
-    skip: Tensor | None,
-    gate_in: Tensor | None,
-    gate_out: Tensor | None,
-    dy: Tensor,
-    mode: str,
-    wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients by each operand; empty where it is not wanted."""
-    from globalconv.ops.fused_cpu import launch
-
-    x, taps, *extras, dy = _detached(x, taps, skip, gate_in, gate_out, dy)  # type: ignore[assignment]
-    gradients = launch.differentiate(x, taps, Extras(*extras), dy, mode, tuple(wanted))  # type: ignore[arg-type]
-    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)  # type: ignore[return-value]
-
-
-@_differentiate.register_fake
+@torch.library.impl("globalconv::fused_cpu_backward", "CPU")
 def _(
     x: Tensor,
     taps: Tensor,
@@ -97,18 +93,33 @@ def _(
     gate_in: Tensor | None,
     gate_out: Tensor | None,
     dy: Tensor,
-    mode: str,
+    mode: Mode,
     wanted: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
+    """The gradients by each operand; empty where it is not wanted."""
+    from globalconv.ops.fused_cpu import launch
+
+    extras = Extras(skip, gate_in, gate_out)
+    gradients = launch.differentiate(x, taps, extras, dy, mode, tuple(wanted))
+    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)
+
+
+@torch.library.register_fake("globalconv::fused_cpu_backward")
+def _(
+    x: Tensor,
+    taps: Tensor,
+    skip: Tensor | None,
+    gate_in: Tensor | None,
+    gate_out: Tensor | None,
+    dy: Tensor,
+    mode: Mode,
+    wanted: list[bool],
+) -> tuple[Tensor, ...]:
     shapes = (x.shape, taps.shape, x.shape[2:], x.shape, x.shape)
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         torch.empty(shape if asked else (0,), dtype=x.dtype, device=x.device)
         for shape, asked in zip(shapes, wanted, strict=True)
     )
-
-
-def _detached(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    return tuple(None if tensor is None else tensor.detach() for tensor in tensors)
 
 
 class _Convolve(torch.autograd.Function):
@@ -139,19 +150,12 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
-        *operands, mode, reuse = inputs
-        if in_dims[TAPS] is None and in_dims[SKIP] is None:  # more rows of a batch
-            many = [
-                operand
-                if place in (TAPS, SKIP) or operand is None
-                else _as_rows(operand, dim, info.batch_size)
-                for place, (operand, dim) in enumerate(zip(operands, in_dims[:5], strict=True))
-            ]
-            y: Tensor = _Convolve.apply(*many, mode, reuse)
-            return y.unflatten(0, (info.batch_size, -1)), 0
-        many = _as_channels(operands, in_dims[:5], info.batch_size)
-        y = _Convolve.apply(*many, mode, reuse)
-        return y.unflatten(2, (info.batch_size, -1)), 2
+        return _convolve_many(_Convolve.apply, info, in_dims, *inputs)
+
+
+@torch.library.register_vmap("globalconv::fused_cpu")
+def _(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
+    return _convolve_many(_convolve, info, in_dims, *inputs)
 
 
 class _Differentiate(torch.autograd.Function):
@@ -214,6 +218,12 @@ class _Differentiate(torch.autograd.Function):
         return tuple(gradients), (0,) * 5
 
 
+# Known, so that apply() does not derive it anew in every call: 20 us.
+_forward: Any
+for _forward in (_Convolve.forward, _Differentiate.forward):
+    _forward.__signature__ = inspect.signature(_forward)
+
+
 def _where(wanted: Any, gradients: Any) -> list[Tensor | None]:
     """What was not asked for came as an empty tensor, and is None to autograd."""
     return [gradient if asked else None for asked, gradient in zip(wanted, gradients, strict=True)]
@@ -229,6 +239,20 @@ def _sum(old: Tensor | None, new: Tensor | None) -> Tensor | None:
 
 
 # --- a batch of vmap, as more of what there is --------------------------------------------------------
+
+
+def _convolve_many(
+    convolve: Callable[..., Tensor], info: Any, in_dims: Any, *inputs: Any
+) -> tuple[Tensor, int]:
+    *operands, mode, reuse = inputs
+    if in_dims[TAPS] is None and in_dims[SKIP] is None:  # more rows of a batch
+        many = [
+            operand if place in (TAPS, SKIP) or operand is None else _as_rows(operand, dim, info.batch_size)
+            for place, (operand, dim) in enumerate(zip(operands, in_dims[:5], strict=True))
+        ]
+        return convolve(*many, mode, reuse).unflatten(0, (info.batch_size, -1)), 0
+    many = _as_channels(operands, in_dims[:5], info.batch_size)
+    return convolve(*many, mode, reuse).unflatten(2, (info.batch_size, -1)), 2
 
 
 def _as_rows(tensor: Tensor, dim: int | None, many: int) -> Tensor:
