@@ -154,12 +154,22 @@ def backends(
     ] = None,
     mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
     device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
+    batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 8,
+    width: Annotated[int, typer.Option(min=1, help="Channels.")] = 256,
 ) -> None:
     """Print which operator backends can run here, which one is chosen, and why not the others."""
     from globalconv.study.run import print_backends
 
     usable = 2 * length - 1 if mode == "bidirectional" else length
-    print_backends(length=length, num_taps=taps or usable, mode=mode, device=device, console=Console())
+    print_backends(
+        length=length,
+        num_taps=taps or usable,
+        mode=mode,
+        device=device,
+        batch=batch,
+        width=width,
+        console=Console(),
+    )
 
 
 @app.command()

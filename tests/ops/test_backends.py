@@ -37,6 +37,8 @@ def facts(draw: st.DrawFn) -> dict[str, Any]:
         "length": length,
         "num_taps": num_taps | 1 if mode == "bidirectional" else num_taps,
         "mode": mode,
+        "batch": draw(st.one_of(st.none(), st.integers(1, 64))),
+        "width": draw(st.one_of(st.none(), st.integers(1, 512))),
     }
 
 
@@ -55,6 +57,7 @@ def test_the_choice_is_pure_and_explains_every_backend(given_facts):
 def test_more_taps_never_bring_the_direct_sum_back(given_facts, more):
     if given_facts["mode"] == "circular":
         given_facts["length"] += 2 * more
+    given_facts["batch"] = None  # a longer sequence is more work in all, and other reasons count
     few = choose_backend(**given_facts)
     many = choose_backend(**given_facts | {"num_taps": given_facts["num_taps"] + 2 * more})
     assert many.name == few.name or few.name == "reference"
@@ -72,6 +75,22 @@ def test_the_crossover(mode):
     assert choose_backend(**FACTS | {"mode": mode, "num_taps": 1, "device": "cuda"}).name == "spectral"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "name"),
+    [
+        ({"batch": 1000, "width": 8}, "spectral"),
+        ({"batch": 1000, "width": 9}, "fused_cpu"),
+        ({"batch": 1000, "width": 8, "dtype": torch.float64}, "fused_cpu"),
+        ({"batch": 7, "width": 16}, "spectral"),
+        ({"batch": 8, "width": 16}, "fused_cpu"),
+        ({"batch": 1}, "fused_cpu"),
+        ({"width": 16}, "fused_cpu"),
+    ],
+)
+def test_small_signals_go_to_torch(sizes, name):
+    assert choose_backend(**FACTS | sizes).name == name
+
+
 def test_the_rule_is_the_measured_one():
     record = Path(__file__).parents[2] / "benchmarks" / "results" / "choose_backend.json"
     if not record.exists():
@@ -83,7 +102,8 @@ def test_the_rule_is_the_measured_one():
 @pytest.mark.parametrize("num_taps", [1, 31])
 def test_no_name_runs_the_chosen_one(mode, num_taps, generator):
     x, taps = torch.randn(2, 31, 3, generator=generator), torch.randn(3, num_taps, generator=generator)
-    name = choose_backend(device="cpu", dtype=x.dtype, length=31, num_taps=num_taps, mode=mode).name
+    sizes = {"batch": 2, "length": 31, "width": 3}
+    name = choose_backend(device="cpu", dtype=x.dtype, num_taps=num_taps, mode=mode, **sizes).name
     assert torch.equal(global_conv(x, taps, mode=mode), global_conv(x, taps, mode=mode, backend=name))
 
 
@@ -94,6 +114,8 @@ def test_no_name_runs_the_chosen_one(mode, num_taps, generator):
         ({"dtype": torch.int32}, "torch.int32 cannot be convolved: use one of torch.float32"),
         ({"length": 0}, "at least 1"),
         ({"num_taps": 0}, "at least 1"),
+        ({"batch": 0}, "batch 0: it must be at least 1"),
+        ({"width": -1}, "width -1: it must be at least 1"),
         ({"mode": "circular", "num_taps": 65}, "at most as many taps"),
         ({"mode": "bidirectional"}, "64 is even"),
         ({"device": "gpu"}, "unknown device 'gpu'. Use a PyTorch device"),

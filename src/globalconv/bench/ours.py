@@ -32,7 +32,13 @@ def ours() -> tuple[Way, ...]:
 def chosen_for(case: Case) -> str:
     """The backend that ``global_conv`` takes for ``case`` when none is named."""
     return choose_backend(
-        device="cpu", dtype=torch.float32, length=case.length, num_taps=case.num_taps, mode=case.mode
+        device="cpu",
+        dtype=torch.float32,
+        length=case.length,
+        num_taps=case.num_taps,
+        mode=case.mode,
+        batch=case.batch,
+        width=case.width,
     ).name
 
 

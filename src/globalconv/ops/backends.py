@@ -41,14 +41,26 @@ def available_backends() -> tuple[Availability, ...]:
     return tuple(Availability(b.name, b.merit, b.unavailable()) for b in BACKENDS)
 
 
-def choose_backend(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mode: Mode) -> Choice:
+def choose_backend(
+    *,
+    device: str,
+    dtype: torch.dtype,
+    length: int,
+    num_taps: int,
+    mode: Mode,
+    batch: int | None = None,
+    width: int | None = None,
+) -> Choice:
     """The backend that ``global_conv`` takes when none is named, from facts known before any tensor.
 
     ``device`` is a PyTorch device ("cpu", "cuda:1"), ``dtype`` the input's, ``length`` in tokens,
-    ``num_taps`` the taps' last dimension (2K-1 in mode bidirectional).
+    ``num_taps`` the taps' last dimension (2K-1 in mode bidirectional), ``width`` in channels. ``batch`` and
+    ``width`` only matter where they are small; None takes them to be large.
     Raises InputError for facts of no possible problem.
     """
-    facts = facts_of(device=device, dtype=dtype, length=length, num_taps=num_taps, mode=mode)
+    facts = facts_of(
+        device=device, dtype=dtype, length=length, num_taps=num_taps, mode=mode, batch=batch, width=width
+    )
     chosen, able, obstacles = _choose(facts)
     slower = {
         b.name: b.outrun(facts) or f"'{chosen.name}' is preferred for these facts"

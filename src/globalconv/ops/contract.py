@@ -30,7 +30,8 @@ class Facts:
     """All that is known of a problem before there is a tensor; a backend is chosen by nothing else.
 
     ``device`` is the kind of device ("cpu", "cuda"); ``dtype`` is the one computed in; ``num_taps`` counts
-    the taps that reach into the sequence.
+    the taps that reach into the sequence. ``batch`` and ``width`` are None where they are not known; then they
+    are taken to be large.
     """
 
     device: str
@@ -38,6 +39,8 @@ class Facts:
     length: int
     num_taps: int
     mode: Mode
+    batch: int | None = None
+    width: int | None = None
 
 
 def _no_obstacle() -> str | None:
@@ -84,7 +87,16 @@ class Backend:
         return y if gate_out is None else gate_out * y
 
 
-def facts_of(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mode: Mode) -> Facts:
+def facts_of(
+    *,
+    device: str,
+    dtype: torch.dtype,
+    length: int,
+    num_taps: int,
+    mode: Mode,
+    batch: int | None = None,
+    width: int | None = None,
+) -> Facts:
     """The facts of a problem whose input has ``dtype``; InputError if there is no such problem."""
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES)
@@ -92,6 +104,9 @@ def facts_of(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mod
         raise InputError(f"dtype {dtype} cannot be convolved: use one of {', '.join(map(str, DTYPES))}.")
     if length < 1 or num_taps < 1:
         raise InputError(f"length {length} with {num_taps} taps: both must be at least 1.")
+    for name, number in (("batch", batch), ("width", width)):
+        if number is not None and number < 1:
+            raise InputError(f"{name} {number}: it must be at least 1, or None where it is not known.")
     if mode == "circular" and num_taps > length:
         raise InputError(
             f"mode 'circular' takes at most as many taps as the sequence is long: {num_taps} taps for "
@@ -109,7 +124,7 @@ def facts_of(*, device: str, dtype: torch.dtype, length: int, num_taps: int, mod
             f"unknown device '{device}'. Use a PyTorch device such as 'cpu' or 'cuda'."
         ) from error
     useful = min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
-    return Facts(kind, compute_dtype(dtype), length, useful, mode)
+    return Facts(kind, compute_dtype(dtype), length, useful, mode, batch, width)
 
 
 def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:

@@ -45,7 +45,15 @@ def global_conv(
     _check_tensors(x, taps)
     _check_extras(x, given)
     dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
-    facts = facts_of(device=x.device.type, dtype=dtype, length=x.shape[1], num_taps=taps.shape[1], mode=mode)
+    facts = facts_of(
+        device=x.device.type,
+        dtype=dtype,
+        length=x.shape[1],
+        num_taps=taps.shape[1],
+        mode=mode,
+        batch=x.shape[0],
+        width=x.shape[2],
+    )
     chosen = backend_for(backend, facts)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0

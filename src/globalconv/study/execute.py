@@ -155,6 +155,8 @@ def _backend_in_words(spec: RunSpec, task: Task) -> str:
         length=signature.length,
         num_taps=signature.length,
         mode="causal" if signature.causal else "circular",
+        batch=spec.training.batch_size,
+        width=spec.model.width,
     )
     return f"{choice.name}: {choice.reason}"
 

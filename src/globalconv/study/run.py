@@ -57,15 +57,21 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def print_backends(*, length: int, num_taps: int, mode: str, device: str, console: Console) -> None:
+def print_backends(
+    *, length: int, num_taps: int, mode: str, device: str, batch: int, width: int, console: Console
+) -> None:
     """A table of the operator's backends: what can run here, what is chosen, why not the others."""
-    table = Table("backend", "here", "what it is", f"for {mode}, length {length}, {num_taps} taps")
+    table = Table(
+        "backend", "here", "what it is", f"for {mode}, {batch} x {length} x {width}, {num_taps} taps"
+    )
     choice = choose_backend(
         device=device,
         dtype=torch.float32,
         length=length,
         num_taps=num_taps,
         mode=mode,  # type: ignore[arg-type]  # choose_backend refuses what is no mode
+        batch=batch,
+        width=width,
     )
     for backend in available_backends():
         here = "yes" if backend.obstacle is None else f"no: {backend.obstacle}"

@@ -30,6 +30,23 @@ def _refusal(facts: Facts) -> str | None:
     return None if facts.device == "cpu" else f"it computes on CPUs, not on '{facts.device}'"
 
 
+# Where torch.fft is faster, by benchmarks/results/choose_backend.json (median over modes, forward and backward).
+FEW_BYTES = 32
+"""A position's channels up to which most lanes of a register would compute nothing: 8 in float32."""
+FEW_NUMBERS = 8192
+"""Batch x length x width below which the call itself takes longest, and torch's own is shorter."""
+
+
+def _outrun(facts: Facts) -> str | None:
+    if facts.width is None:
+        return None
+    if facts.width * facts.dtype.itemsize <= FEW_BYTES:
+        return f"{facts.width} channels: too few to fill its vectors"
+    if facts.batch is not None and facts.batch * facts.length * facts.width < FEW_NUMBERS:
+        return f"fewer than {FEW_NUMBERS} numbers in all: its call costs more than the work"
+    return None
+
+
 BACKEND = Backend(
     name="fused_cpu",
     merit="transform, product and inverse in one pass over memory, compiled for this processor by Numba",
@@ -37,4 +54,5 @@ BACKEND = Backend(
     fused=fused,
     unavailable=_unavailable,
     refusal=_refusal,
+    outrun=_outrun,
 )

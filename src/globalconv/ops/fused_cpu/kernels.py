@@ -5,7 +5,6 @@ down the subtrees, multiply by the filter's spectrum and come up again, subtree 
 the top). The filter's spectrum is made once per tile and serves the whole batch.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from globalconv.ops.fused_cpu.jit import digest_of_sources, inline, kernel, variable
@@ -71,7 +70,7 @@ def _ahead(tensor: Any, k: int, at: int, half: int) -> Any:
     return tensor[0] + k * tensor[1] + at, tensor[2], half * tensor[2]
 
 
-def _compiled(digest: int) -> Callable[..., None]:
+def _compiled(digest: int) -> Any:
     """``work_through``, of these very sources."""
 
     @kernel
