@@ -9,6 +9,7 @@ from globalconv.errors import InputError
 from globalconv.ops import available_backends, global_conv
 
 X, TAPS = torch.ones(2, 8, 6), torch.ones(6, 5)
+BACKENDS = [status.name for status in available_backends() if status.obstacle is None]
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,42 @@ def test_shapes_without_values(backend):
     y = global_conv(X.to("meta"), TAPS.to("meta"), mode="causal", backend=backend)
     assert y.shape == X.shape
     assert y.device.type == "meta"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_tap_that_is_not_finite_spoils_its_channel_only(backend, bad, generator):
+    x, taps = torch.randn(2, 64, 20, generator=generator), torch.randn(20, 64, generator=generator)
+    right = global_conv(x, taps, mode="causal", backend=backend)
+    taps[7, 3] = bad
+    y = global_conv(x, taps, mode="causal", backend=backend)
+    others = [channel for channel in range(20) if channel != 7]
+    assert torch.equal(y[..., others], right[..., others])
+    assert not y[..., 7].isfinite().all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_operand_changed_in_place_before_backward_gives_no_wrong_gradient(backend, generator):
+    """Autograd refuses, or the gradient is that of the values which the output was made of."""
+    x, taps = torch.randn(2, 64, 20, generator=generator), torch.randn(20, 64, generator=generator)
+    taps.requires_grad_()
+    (right,) = torch.autograd.grad(global_conv(x, taps, mode="causal", backend=backend).sum(), taps)
+    y = global_conv(x, taps, mode="causal", backend=backend)
+    x.mul_(2)
+    try:
+        (gradient,) = torch.autograd.grad(y.sum(), taps)
+    except RuntimeError as refusal:
+        assert "modified by an inplace operation" in str(refusal)
+    else:
+        torch.testing.assert_close(gradient, right)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_result_is_new_memory(backend, generator):
+    """It may be changed in place, and does not change its operands."""
+    x, taps = torch.randn(2, 64, 20, generator=generator), torch.zeros(20, 1)
+    taps[:, 0] = 1
+    y = global_conv(x, taps, mode="causal", backend=backend)
+    before = x.clone()
+    y.zero_()
+    assert torch.equal(x, before)

@@ -51,7 +51,8 @@ def _by_backend(name: str) -> Callable[[Problem], Prepared]:
 
         leaves = tuple(problem.operands.values())
         return Prepared(
-            torch_call(convolve, leaves, problem.upstream, backward=case.backward),
+            # Learning: else the filter's spectrum would be kept from the call before, and peers have none.
+            torch_call(convolve, leaves, problem.upstream, backward=case.backward, learning=True),
             lambda result: dict(zip(("y", *names), result, strict=False)),
         )
 

@@ -60,13 +60,21 @@ class Way:
 
 
 def torch_call(
-    function: Callable[..., Tensor], leaves: Sequence[Tensor], upstream: Tensor, *, backward: bool
+    function: Callable[..., Tensor],
+    leaves: Sequence[Tensor],
+    upstream: Tensor,
+    *,
+    backward: bool,
+    learning: bool = False,
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """A call that returns function(*leaves), and with ``backward`` its gradients by all leaves."""
-    own = [leaf.detach().requires_grad_(backward) for leaf in leaves]
+    """A call that returns function(*leaves), and with ``backward`` its gradients by all leaves.
+
+    ``learning``: the forward pass of a training step, though there is no backward pass.
+    """
+    own = [leaf.detach().requires_grad_(backward or learning) for leaf in leaves]
 
     def call() -> tuple[Tensor, ...]:
-        with torch.set_grad_enabled(backward):
+        with torch.set_grad_enabled(backward or learning):
             y = function(*own)
         return (y.detach(), *torch.autograd.grad(y, own, upstream)) if backward else (y,)
 
