@@ -169,7 +169,7 @@ def _few(operand: Tensor) -> Tensor:
 def _error(found: Mapping[str, Tensor], exact: Mapping[str, Tensor]) -> float | None:
     """The largest error of all that is shaped like y, relative to its norm; what has no such results has None."""
     errors = [
-        float((_few(tensor) - exact[name]).norm() / exact[name].norm())
+        float((_few(tensor.detach()) - exact[name]).norm() / exact[name].norm())
         for name, tensor in found.items()
         if tensor.ndim == 3
     ]
