@@ -1,6 +1,6 @@
 """How much faster is the operator than others' ways to the same result, and how far from the machine's floor?
 
-    python benchmarks/operator_cpu.py            # measure, then draw; 25 minutes
+    python benchmarks/operator_cpu.py            # measure, then draw; 20 minutes
     python benchmarks/operator_cpu.py --quick    # the same on a few small cases: a minute and a half, to try it out
     python benchmarks/operator_cpu.py --draw     # from what is recorded
 
@@ -32,7 +32,7 @@ BEGIN = (
 )
 END = "<!-- end of figures -->"
 REGIMES = {"tuned": TUNABLES, "default": ""}
-FULL = "--threads 1,2 --gated --budget 12m"
+FULL = "--threads 1,2 --gated --budget 10m"
 QUICK = "--lengths 64:1024 --elements 2**17 --gated --rounds 5 --budget 40s"
 
 

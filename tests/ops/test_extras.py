@@ -156,9 +156,15 @@ def test_vmap(backend, mode, generator):
     over_batch = torch.func.vmap(one, in_dims=(0, 0, 0, None, None))
     torch.testing.assert_close(over_batch(*(operands[name] for name in names)), together)
 
+    with torch.no_grad():  # another way into the fused kernel
+        torch.testing.assert_close(over_batch(*(operands[name] for name in names)), together)
+
     layers = {name: torch.stack([value, 2 * value]) for name, value in operands.items()}
     each = torch.func.vmap(lambda given: global_conv(**given, mode=mode, backend=backend))(layers)
     torch.testing.assert_close(each, torch.stack([together, 16 * together]))  # gates, input and filter: 2^4
+    with torch.no_grad():
+        each = torch.func.vmap(lambda given: global_conv(**given, mode=mode, backend=backend))(layers)
+    torch.testing.assert_close(each, torch.stack([together, 16 * together]))
 
     def loss(**given: Tensor) -> Tensor:
         return global_conv(**given, mode=mode, backend=backend).square().sum()

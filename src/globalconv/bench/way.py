@@ -76,6 +76,6 @@ def torch_call(
     def call() -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(backward or learning):
             y = function(*own)
-        return (y.detach(), *torch.autograd.grad(y, own, upstream)) if backward else (y,)
+        return (y.detach(), *torch.autograd.grad(y, own, upstream)) if backward else (y.detach(),)
 
     return call

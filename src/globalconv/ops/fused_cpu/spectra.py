@@ -36,8 +36,8 @@ class _Kept:
         # By NumPy, here and below: torch may take threads for it, which a process after a fork does not have.
         if (skip is None) != (self.skip is None):
             return False
-        same_skip = skip is None or self.skip is None or np.array_equal(skip.numpy(), self.skip)
-        return same_skip and np.array_equal(taps.numpy(), self.taps)
+        same_skip = skip is None or self.skip is None or np.array_equal(skip.detach().numpy(), self.skip)
+        return same_skip and np.array_equal(taps.detach().numpy(), self.taps)
 
 
 class Spectra:
@@ -81,7 +81,9 @@ class Spectra:
         make(spectra)
         with self._lock:
             self._kept[key] = _Kept(
-                taps.numpy().copy(), None if skip is None else skip.numpy().copy(), spectra
+                taps.detach().numpy().copy(),
+                None if skip is None else skip.detach().numpy().copy(),
+                spectra,
             )
             while sum(kept.bytes for kept in self._kept.values()) > MOST_BYTES:
                 self._kept.popitem(last=False)
