@@ -232,6 +232,21 @@ def test_a_module_is_copied_with_its_backend(generator):
     assert torch.equal(copy.deepcopy(layer)(x), layer(x))
 
 
+@pytest.mark.filterwarnings("ignore:.*lru_cache.*")
+def test_compiled_as_one_graph(generator):
+    """With gates; all backends and modes: pytest -m slow tests/ops."""
+    x, taps = operands("causal", 2, 64, 16, generator=generator)
+    gate = torch.randn(x.shape, generator=generator)
+
+    def op(x, taps):
+        return global_conv(x, taps, mode="causal", gate_out=gate, backend="fused_cpu")
+
+    torch.compiler.reset()
+    results = [f(x, taps) for f in (op, torch.compile(op, backend="aot_eager", fullgraph=True))]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*(torch.autograd.grad(y.square().sum(), (x, taps)) for y in results))
+
+
 def test_exported(generator):
     from globalconv import GlobalConv
 

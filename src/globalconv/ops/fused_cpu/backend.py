@@ -9,8 +9,9 @@ from globalconv.ops.contract import Backend, Facts
 from globalconv.ops.fused_cpu.operator import convolve, fused
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+# In this order: torch.compile looks through lru_cache at the function, and must find the mark there.
 @lru_cache(maxsize=1)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _unavailable() -> str | None:
     try:
         import llvmlite.binding as llvm
