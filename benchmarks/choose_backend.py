@@ -6,7 +6,8 @@ Times the backends in turn, in one process on one thread, forward and forward pl
 over lengths, numbers of taps, widths and modes; then "fused_cpu" and "spectral", the taps as long as the
 sequence. Prints ratios of median times to fused_cpu's (below 1: the other is faster) with the quartiles of
 the ratios within a round, and writes all of it to benchmarks/results/choose_backend.json. MOST_TAPS in
-ops/reference.py is read off that file: its medians. Takes about three minutes.
+ops/reference.py is read off that file: its medians; FEW_BYTES and FEW_NUMBERS in ops/fused_cpu/backend.py are where
+"fused_cpu" and "spectral" change places in its last part. Takes about five minutes.
 """
 
 import statistics
@@ -32,7 +33,16 @@ BACKENDS = ("fused_cpu", "reference", "spectral")
 TRANSFORMS = ("fused_cpu", "spectral")
 FULL_LENGTHS = (4, 16, 60, 64, 100, 127, 256, 1000, 1024, 4096, 16384, 65536)
 """As long as the taps; 127 is prime, 60, 100 and 1000 have factors of 3 and 5."""
-FULL_WIDTHS_AND_ELEMENTS = ((16, 2**13), (64, 2**17), (256, 2**21))
+FULL_WIDTHS_AND_ELEMENTS = (
+    (2, 2**15),
+    (8, 2**15),
+    (16, 2**11),
+    (16, 2**13),
+    (16, 2**15),
+    (64, 2**17),
+    (256, 2**21),
+)
+"""Few channels, few numbers in all, and the sizes that are trained."""
 TRAINING = "forward and backward"
 Row = dict[str, float]
 
