@@ -1,5 +1,7 @@
 """The vector primitives, each in a kernel of its own."""
 
+import operator
+
 import numba
 import numpy as np
 import pytest
@@ -44,6 +46,7 @@ def test_gather_transposes_and_scatter_transposes_back(dtype):
 
 
 _fma = vectors.on_registers(1, lambda a, b, c: fma(a, b, c))
+_add = vectors.on_registers(1, operator.add)
 _swapped = vectors.on_registers(2, lambda a, b: (b - a, a * 0.5))
 
 
@@ -54,7 +57,7 @@ def compute(kind, a, b, c, first, second, third, streamed):
     pair = _swapped(x, y)
     vectors.store(second, pair[0])
     vectors.store(third, pair[1])
-    vectors.stream(streamed, vectors.add(x, vectors.zero(kind)))
+    vectors.stream(streamed, _add(x, vectors.zero(kind)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

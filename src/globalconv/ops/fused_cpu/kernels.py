@@ -14,9 +14,7 @@ from globalconv.ops.fused_cpu.tiles import load_filter, load_signal, store_filte
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES, splat, store, zero
 
 # What a role may ask for beside what ``leaves`` does:
-RECOMPUTE = (
-    32  # the other signal comes up as well, times the filter: the convolution, for the gate's gradient
-)
+RECOMPUTE = 32  # the other signal comes up too, times the filter: the convolution, for the gate's gradient
 SPECTRA_KEPT = 64  # the filter's spectra lie in memory of their own, and are there
 SPECTRA_TO_KEEP = 128  # ... and are to be made there
 
@@ -26,7 +24,6 @@ SPECTRA_TO_KEEP = 128  # ... and are to be made there
 SIGNAL, SIGNAL_GATE, OTHER, OTHER_GATE, RESULT, RESULT_GATE, SECOND, THIRD, TAPS, SKIP, GRADIENT, SPECTRA = (
     range(12)
 )
-TENSORS = 12
 
 TURNED_AT = 8 * REGISTER_BYTES
 ONES_AT = TURNED_AT + REGISTER_BYTES * REGISTER_BYTES

@@ -151,6 +151,7 @@ class _Call:
         batch, length, channels = x.shape
         circular = self.task.circular
         parts = 1 if alone else _parts(x)
+        per_buffer = buffer_bytes(plan.rows)
         numbers = np.array(
             (
                 plan.rows,
@@ -163,14 +164,13 @@ class _Call:
                 self._streaming(),
                 channels // self.taps.shape[0],
                 parts,
-                buffer_bytes(plan.rows),
+                per_buffer,
             ),
             np.int64,
         )
         places = [_place(self._slot(slot)) for slot in range(kernels.TAPS)]
         places += [_row_place(self.taps), _row_place(self.skip), _place(self.gradient)]
-        per_tile = buffer_bytes(plan.rows)
-        places.append((0 if self.spectra is None else _aligned(self.spectra), per_tile, 0))
+        places.append((0 if self.spectra is None else _aligned(self.spectra), per_buffer, 0))
         tensors = np.array(places, np.int64)
         buffers = 4 if role & (leaves.CORRELATE | kernels.RECOMPUTE) else 2
 

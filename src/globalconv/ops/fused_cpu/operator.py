@@ -9,7 +9,7 @@ and the gradients of it, which are the second derivatives, are again ``different
 argument replaced. No derivative, of whatever order, needs a third operation, or anything but the operands to
 be kept.
 
-Registered with torch.library, so that torch.compile and torch.export see one operation and not its inside;
+Registered as PyTorch's own operations are, so that torch.compile and torch.export see one and not its inside;
 their derivatives are autograd Functions, because torch.func does not differentiate custom operations.
 Importing this imports no Numba; the first call does.
 """
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from globalconv.ops.contract import Extras, Mode
 
@@ -43,12 +43,12 @@ def fused(x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
     return y
 
 
-# Defined in two steps, because torch.library.custom_op wraps them in checks that cost as much as a short call.
-torch.library.define(
+# Defined in two steps, because library.custom_op wraps them in checks that cost as much as a short call.
+library.define(
     "globalconv::fused_cpu",
     "(Tensor x, Tensor taps, Tensor? skip, Tensor? gate_in, Tensor? gate_out, str mode, bool reuse) -> Tensor",
 )
-torch.library.define(
+library.define(
     "globalconv::fused_cpu_backward",
     "(Tensor x, Tensor taps, Tensor? skip, Tensor? gate_in, Tensor? gate_out, Tensor dy, str mode, "
     "bool[] wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
@@ -57,7 +57,7 @@ _convolve = torch.ops.globalconv.fused_cpu.default
 _differentiate = torch.ops.globalconv.fused_cpu_backward.default
 
 
-@torch.library.impl("globalconv::fused_cpu", "CPU")
+@library.impl("globalconv::fused_cpu", "CPU")
 def _(
     x: Tensor,
     taps: Tensor,
@@ -72,20 +72,12 @@ def _(
     return launch.convolve(x, taps, Extras(skip, gate_in, gate_out), mode, reuse=reuse)
 
 
-@torch.library.register_fake("globalconv::fused_cpu")
-def _(
-    x: Tensor,
-    taps: Tensor,
-    skip: Tensor | None,
-    gate_in: Tensor | None,
-    gate_out: Tensor | None,
-    mode: Mode,
-    reuse: bool,
-) -> Tensor:
+@library.register_fake("globalconv::fused_cpu")
+def _(x: Tensor, *others: Any) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
-@torch.library.impl("globalconv::fused_cpu_backward", "CPU")
+@library.impl("globalconv::fused_cpu_backward", "CPU")
 def _(
     x: Tensor,
     taps: Tensor,
@@ -104,17 +96,9 @@ def _(
     return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
-@torch.library.register_fake("globalconv::fused_cpu_backward")
-def _(
-    x: Tensor,
-    taps: Tensor,
-    skip: Tensor | None,
-    gate_in: Tensor | None,
-    gate_out: Tensor | None,
-    dy: Tensor,
-    mode: Mode,
-    wanted: list[bool],
-) -> tuple[Tensor, ...]:
+@library.register_fake("globalconv::fused_cpu_backward")
+def _(x: Tensor, taps: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    *_, wanted = others
     shapes = (x.shape, taps.shape, x.shape[2:], x.shape, x.shape)
     return tuple(
         torch.empty(shape if asked else (0,), dtype=x.dtype, device=x.device)
@@ -126,7 +110,7 @@ class _Convolve(torch.autograd.Function):
     """Autograd, and torch.func, of the first operation."""
 
     @staticmethod
-    def forward(
+    def forward(  # written out: torch.compile cannot follow *inputs here
         x: Tensor,
         taps: Tensor,
         skip: Tensor | None,
@@ -153,7 +137,7 @@ class _Convolve(torch.autograd.Function):
         return _convolve_many(_Convolve.apply, info, in_dims, *inputs)
 
 
-@torch.library.register_vmap("globalconv::fused_cpu")
+@library.register_vmap("globalconv::fused_cpu")
 def _(info: Any, in_dims: Any, *inputs: Any) -> tuple[Tensor, int]:
     return _convolve_many(_convolve, info, in_dims, *inputs)
 

@@ -45,81 +45,75 @@ def row_at(context: Any, buffer: Any, row: Any) -> Any:
     )
 
 
-def _read_row(builder: Any, vector: Vector, address: Any) -> list[Any]:
+def _neighbours(builder: Any, count: int, first: Any) -> list[Any]:
+    """Addresses of rows one after the other."""
+    return [builder.add(first, ir.IntType(64)(k * ROW)) for k in range(count)]
+
+
+def _rows_apart(builder: Any, count: int, buffer: Any, row: Any, apart: Any) -> list[Any]:
+    """Addresses of the rows that meet in a step."""
+    addresses = []
+    for _ in range(count):
+        addresses.append(_row_at(builder, buffer, row))
+        row = builder.add(row, apart)
+    return addresses
+
+
+def _read_rows(builder: Any, vector: Vector, addresses: list[Any]) -> list[Any]:
+    """Real and imaginary parts of each, in turn."""
     return [
-        read_vector(builder, vector, builder.add(address, ir.IntType(64)(offset))) for offset in (0, IMAG)
+        read_vector(builder, vector, builder.add(address, ir.IntType(64)(offset)))
+        for address in addresses
+        for offset in (0, IMAG)
     ]
 
 
-def _write_row(builder: Any, vector: Vector, address: Any, real: Any, imaginary: Any) -> None:
-    for offset, value in ((0, real), (IMAG, imaginary)):
-        write_vector(builder, vector, builder.add(address, ir.IntType(64)(offset)), value)
+def _write_rows(builder: Any, vector: Vector, addresses: list[Any], parts: list[Any]) -> None:
+    places = [builder.add(address, ir.IntType(64)(offset)) for address in addresses for offset in (0, IMAG)]
+    for place, part in zip(places, parts, strict=True):
+        write_vector(builder, vector, place, part)
 
 
-def _load_rows(count: int) -> Any:
-    def typed(context: Any, kind: Any, *addresses: Any) -> Any:
+def _loader(count: int, addresses_of: Callable[..., list[Any]], arguments: int) -> Any:
+    def typed(context: Any, kind: Any, *where: Any) -> Any:
         vector = Vector(kind.dtype)
         result = types.UniTuple(vector, 2 * count)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            values = [part for address in args[1:] for part in _read_row(builder, vector, address)]
+            values = _read_rows(builder, vector, addresses_of(builder, count, *args[1:]))
             return context.make_tuple(builder, result, values)
 
-        return result(kind, *[types.int64] * count), generate
+        return result(kind, *[types.int64] * arguments), generate
 
-    return intrinsic(of_arity(typed, 2 + count))
+    return intrinsic(of_arity(typed, 2 + arguments))
 
 
-def _store_rows(count: int) -> Any:
-    def typed(context: Any, values: Any, *addresses: Any) -> Any:
+def _storer(count: int, addresses_of: Callable[..., list[Any]], arguments: int) -> Any:
+    def typed(context: Any, values: Any, *where: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            for i, address in enumerate(args[1:]):
-                parts = (builder.extract_value(args[0], 2 * i + part) for part in (0, 1))
-                _write_row(builder, values.dtype, address, *parts)
+            parts = [builder.extract_value(args[0], i) for i in range(2 * count)]
+            _write_rows(builder, values.dtype, addresses_of(builder, count, *args[1:]), parts)
             return context.get_dummy_value()
 
-        return types.none(values, *[types.int64] * count), generate
+        return types.none(values, *[types.int64] * arguments), generate
 
-    return intrinsic(of_arity(typed, 2 + count))
+    return intrinsic(of_arity(typed, 2 + arguments))
 
 
 def load_neighbours(count: int) -> Any:
-    """A function for kernels, (kind, address): as ``load_row``, of ``count`` rows one after the other."""
-
-    def typed(context: Any, kind: Any, address: Any) -> Any:
-        vector = Vector(kind.dtype)
-        result = types.UniTuple(vector, 2 * count)
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows = (builder.add(args[1], ir.IntType(64)(k * ROW)) for k in range(count))
-            values = [part for row in rows for part in _read_row(builder, vector, row)]
-            return context.make_tuple(builder, result, values)
-
-        return result(kind, types.int64), generate
-
-    return intrinsic(typed)
+    """A function for kernels, (kind, address): rows one after the other, their parts in turn in a tuple."""
+    return _loader(count, _neighbours, 1)
 
 
 def store_neighbours(count: int) -> Any:
     """A function for kernels, (tuple, address): the way back of ``load_neighbours``."""
-
-    def typed(context: Any, values: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            for k in range(count):
-                parts = (builder.extract_value(args[0], 2 * k + part) for part in (0, 1))
-                row = builder.add(args[1], ir.IntType(64)(k * ROW))
-                _write_row(builder, values.dtype, row, *parts)
-            return context.get_dummy_value()
-
-        return types.none(values, types.int64), generate
-
-    return intrinsic(typed)
+    return _storer(count, _neighbours, 1)
 
 
-# (kind, address, ...): real and imaginary parts of the rows there, one after the other in a tuple.
-load_4_rows = _load_rows(4)
-# (tuple, address, ...): the way back.
-store_row, store_4_rows = _store_rows(1), _store_rows(4)
+# (tuple, address)
+store_row = store_neighbours(1)
+# (kind or tuple, buffer, row, apart): four rows, ``apart`` from each other.
+load_4_apart, store_4_apart = _loader(4, _rows_apart, 3), _storer(4, _rows_apart, 3)
 
 
 def in_place(radix: int, function: Callable[[Any, Any], Any]) -> Any:
@@ -134,21 +128,12 @@ def in_place(radix: int, function: Callable[[Any, Any], Any]) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             _, buffer, row, apart, packed = args
-            addresses = []
-            for _ in range(radix):
-                addresses.append(_row_at(builder, buffer, row))
-                row = builder.add(row, apart)
-            x = tuple(
-                Register(builder, vector, part)
-                for address in addresses
-                for part in _read_row(builder, vector, address)
-            )
+            addresses = _rows_apart(builder, radix, buffer, row, apart)
+            x = tuple(Register(builder, vector, part) for part in _read_rows(builder, vector, addresses))
             c = tuple(
                 Register(builder, vector, builder.extract_value(packed, i)) for i in range(len(constants))
             )
-            y = function(x, c)
-            for i, address in enumerate(addresses):
-                _write_row(builder, vector, address, y[2 * i].value, y[2 * i + 1].value)
+            _write_rows(builder, vector, addresses, [part.value for part in function(x, c)])
             return context.get_dummy_value()
 
         return types.none(kind, types.int64, types.int64, types.int64, constants), generate

@@ -46,9 +46,8 @@ class Spectra:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
         self._lock = threading.Lock()
-        if hasattr(
-            os, "register_at_fork"
-        ):  # another thread may hold the lock, and is not there to release it
+        # In a child, the thread that held the lock is not there to release it.
+        if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
     def of(
@@ -65,12 +64,8 @@ class Spectra:
         """
         if bytes_needed + taps.nbytes > MOST_BYTES:
             return None
-        key = (
-            *problem,
-            taps.data_ptr(),
-            tuple(taps.shape),
-            taps.dtype,
-        )  # where it lies is only a first guess
+        # Where the taps lie is only a first guess.
+        key = (*problem, taps.data_ptr(), tuple(taps.shape), taps.dtype)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None:

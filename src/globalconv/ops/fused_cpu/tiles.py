@@ -8,13 +8,7 @@ from typing import Any
 from globalconv.ops.fused_cpu.arithmetic import down4, eight_down, eight_up, up4
 from globalconv.ops.fused_cpu.jit import helper, inline, not_inlined, variable
 from globalconv.ops.fused_cpu.passes import DOWN_THE_TREE, UP_THE_TREE, step
-from globalconv.ops.fused_cpu.rows import (
-    IMAG,
-    load_4_rows,
-    row_at,
-    store_4_rows,
-    store_row,
-)
+from globalconv.ops.fused_cpu.rows import IMAG, load_4_apart, row_at, store_4_apart, store_row
 from globalconv.ops.fused_cpu.vectors import (
     REGISTER_BYTES,
     gather,
@@ -127,13 +121,7 @@ def _load_top4(constants: Any, buffer: int, quarter: int, signal: Any) -> None:
         r0, r1 = _read(constants, signal, n), _read(constants, signal, n + quarter)
         r2, r3 = _read(constants, signal, n + 2 * quarter), _read(constants, signal, n + 3 * quarter)
         values = _down4((r0, i, r1, i, r2, i, r3, i), c)
-        store_4_rows(
-            values,
-            row_at(buffer, n),
-            row_at(buffer, n + quarter),
-            row_at(buffer, n + 2 * quarter),
-            row_at(buffer, n + 3 * quarter),
-        )
+        store_4_apart(values, buffer, n, quarter)
 
 
 @helper
@@ -149,13 +137,7 @@ def _load_top4_real(constants: Any, buffer: int, quarter: int, signal: Any) -> N
         r4, r5 = _read(constants, signal, m), _read(constants, signal, m + quarter)
         r6, r7 = _read(constants, signal, m + 2 * quarter), _read(constants, signal, m + 3 * quarter)
         values = _eight_down((r0, r1, r2, r3, r4, r5, r6, r7))
-        store_4_rows(
-            values,
-            row_at(buffer, n),
-            row_at(buffer, n + quarter),
-            row_at(buffer, n + 2 * quarter),
-            row_at(buffer, n + 3 * quarter),
-        )
+        store_4_apart(values, buffer, n, quarter)
 
 
 @helper
@@ -196,24 +178,13 @@ def store_result(constants: Any, top: Any, shape: Any, buffer: int, result: Any,
         _store_rows(constants, buffer, rows, length, result, circular, streaming)
 
 
-@inline
-def _four_rows(kind: Any, buffer: int, n: int, quarter: int) -> Any:
-    return load_4_rows(
-        kind,
-        row_at(buffer, n),
-        row_at(buffer, n + quarter),
-        row_at(buffer, n + 2 * quarter),
-        row_at(buffer, n + 3 * quarter),
-    )
-
-
 @helper
 def _store_top4(constants: Any, buffer: int, quarter: int, result: Any, streaming: bool) -> None:
     """The last step up of z^(4 quarter) - i, and its real parts."""
     not_inlined()
     c = splat_constants(constants, variable(0))
     for n in range(quarter):
-        x = _up4(_four_rows(constants, buffer, n, quarter), c)
+        x = _up4(load_4_apart(constants, buffer, n, quarter), c)
         _write(constants, result, n, x[0], streaming)
         _write(constants, result, n + quarter, x[2], streaming)
         _write(constants, result, n + 2 * quarter, x[4], streaming)
@@ -226,7 +197,7 @@ def _store_top4_real(constants: Any, buffer: int, quarter: int, result: Any, str
     not_inlined()
     for n in range(quarter):
         m = n + 4 * quarter
-        x = _eight_up(_four_rows(constants, buffer, n, quarter))
+        x = _eight_up(load_4_apart(constants, buffer, n, quarter))
         _write(constants, result, n, x[0], streaming)
         _write(constants, result, n + quarter, x[1], streaming)
         _write(constants, result, n + 2 * quarter, x[2], streaming)

@@ -249,7 +249,6 @@ def of_arity(function: Callable[..., Any], count: int) -> Callable[..., Any]:
     return function
 
 
-add = on_registers(1, operator.add)
 mul = on_registers(1, operator.mul)
 sub = on_registers(1, operator.sub)
 
