@@ -194,14 +194,14 @@ def test_a_kept_spectrum_is_used_and_changes_nothing(generator, monkeypatch):
     from globalconv.ops.fused_cpu import kernels, launch
 
     x, taps = (tensor.detach() for tensor in operands("circular", 2, 128, 48, generator=generator))
-    roles, work_through = [], kernels.work_through
+    roles, run = [], launch._Call.run
 
-    def spy(*arguments):
-        roles.append(int(arguments[4][4]))
-        work_through(*arguments)
+    def spy(call, role, **options):
+        roles.append(role)
+        run(call, role, **options)
 
     monkeypatch.setattr(launch, "_spectra", launch.Spectra())
-    monkeypatch.setattr(kernels, "work_through", spy)
+    monkeypatch.setattr(launch._Call, "run", spy)
     first, second = fused(x, taps, "circular"), fused(x, taps, "circular")
     assert torch.equal(first, second)
     assert [role & kernels.SPECTRA_TO_KEEP for role in roles] == [kernels.SPECTRA_TO_KEEP, 0, 0]
@@ -257,23 +257,29 @@ def test_exported(generator):
     torch.testing.assert_close(exported.module()(x), layer(x))
 
 
-VARIANTS = (
-    "import sys, torch; from globalconv.ops import global_conv; "
-    "dtype, gated = getattr(torch, sys.argv[1]), sys.argv[2] == 'gated'; "
-    "x, h = torch.ones(1, 8, 16, dtype=dtype), torch.ones(16, 8, dtype=dtype); "
-    "y = global_conv(x, h, mode='circular', backend='fused_cpu', gate_in=x if gated else None); "
-    "assert torch.allclose(y, 8 * x)"
-)
+VARIANTS = """
+import sys, torch
+from globalconv.ops import global_conv
+for variant in sys.argv[1:]:
+    dtype, gated = variant.split(":")
+    x, h = torch.ones(1, 8, 16, dtype=getattr(torch, dtype)), torch.ones(16, 8, dtype=getattr(torch, dtype))
+    gate = 3 * x if gated == "gated" else None
+    y = global_conv(x, h, mode="circular", backend="fused_cpu", gate_in=gate)
+    assert torch.allclose(y, 8 * x if gate is None else 24 * x), variant
+"""
 
 
 @pytest.mark.slow
 def test_processes_that_compile_at_once_do_not_mix_up_what_they_keep(tmp_path):
-    """Each variant of the kernel by two processes at once, twice: compiled, and then from the cache."""
+    """Each variant by two processes at once, twice: compiled, and from the cache; then all of them in one."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    variants = [(dtype, gated) for dtype in ("float32", "float64") for gated in ("plain", "gated")]
+    variants = [f"{dtype}:{gated}" for dtype in ("float32", "float64") for gated in ("plain", "gated")]
+
+    def start(*wanted):
+        return subprocess.Popen([sys.executable, "-c", VARIANTS, *wanted], env=environment)
+
     for _ in range(2):
-        running = [
-            subprocess.Popen([sys.executable, "-c", VARIANTS, *variant], env=environment)
-            for variant in variants * 2
-        ]
+        running = [start(variant) for variant in variants * 2]
         assert [process.wait() for process in running] == [0] * len(running)
+    assert start(*variants).wait() == 0
+    assert start(*reversed(variants)).wait() == 0

@@ -1,10 +1,12 @@
 """The vector primitives, each in a kernel of its own."""
 
 import operator
+import re
 
 import numba
 import numpy as np
 import pytest
+from numba.core.caching import FunctionCache
 
 from globalconv.ops.fused_cpu import rows, vectors
 from globalconv.ops.fused_cpu.arithmetic import fma
@@ -124,5 +126,17 @@ def test_a_kernel_is_kept_under_a_key_of_all_sources(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text("x = 2")
     assert jit.digest_of_sources() != before
     codegen = numba.core.registry.cpu_target.target_context.codegen()
-    keys = [kernels._compiled(digest)._cache._index_key((), codegen) for digest in (1, 2, 1)]
+    monkeypatch.setattr(kernels, "kernel", FunctionCache)
+    keys = [kernels._compiled(np.float32, None, digest)._index_key((), codegen) for digest in (1, 2, 1)]
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_variants_of_a_kernel_have_names_of_their_own():
+    """Or one that is read from disk could be linked to another of the same name."""
+    from globalconv.ops.fused_cpu import jit, kernels
+
+    digest = jit.digest_of_sources()
+    variants = [(dtype, gated) for dtype in DTYPES for gated in (None, 0)]
+    names = [kernels._compiled(*variant, digest).native_name for variant in variants]
+    without_counter = {re.sub(r"B\d+v\d+", "", name) for name in names}
+    assert len(without_counter) == len(variants), names

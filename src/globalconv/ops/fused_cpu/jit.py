@@ -18,8 +18,8 @@ helper = numba.njit(
 inline = numba.njit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """A part of whatever calls it."""
 
-kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""Called from Python; kept on disk with all that it calls."""
+kernel = numba.cfunc(types.void(types.intp), cache=True, error_model="numpy")
+"""A function of C that any thread may call, with one address; compiled where it is defined, and kept on disk."""
 
 
 @intrinsic
@@ -47,6 +47,27 @@ def variable(context: Any, number: Any) -> Any:
         return context.cast(builder, args[0], number, types.int64)
 
     return types.int64(number), generate
+
+
+@intrinsic
+def pointer(context: Any, address: Any) -> Any:
+    """An address as ``numba.carray`` wants it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), generate
+
+
+@intrinsic
+def take_number(context: Any, address: Any) -> Any:
+    """Count up the number at an address, and return what it was: no two threads get the same."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        counter = builder.inttoptr(args[0], context.get_value_type(types.int64).as_pointer())
+        return builder.atomic_rmw("add", counter, context.get_constant(types.int64, 1), "monotonic")
+
+    return types.int64(types.int64), generate
 
 
 def digest_of_sources() -> int:

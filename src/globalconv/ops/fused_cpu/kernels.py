@@ -7,7 +7,17 @@ the top). The filter's spectrum is made once per tile and serves the whole batch
 
 from typing import Any
 
-from globalconv.ops.fused_cpu.jit import digest_of_sources, inline, kernel, variable
+import numba
+import numpy as np
+
+from globalconv.ops.fused_cpu.jit import (
+    digest_of_sources,
+    inline,
+    kernel,
+    pointer,
+    take_number,
+    variable,
+)
 from globalconv.ops.fused_cpu.leaves import CORRELATE, GO_DOWN, GO_UP, TIMES, TIMES_CONJUGATE, subtrees
 from globalconv.ops.fused_cpu.rows import buffer_bytes, row_at, store_row
 from globalconv.ops.fused_cpu.tiles import load_filter, load_signal, store_filter_gradient, store_result
@@ -18,12 +28,40 @@ RECOMPUTE = 32  # the other signal comes up too, times the filter: the convoluti
 SPECTRA_KEPT = 64  # the filter's spectra lie in memory of their own, and are there
 SPECTRA_TO_KEEP = 128  # ... and are to be made there
 
-# The tensors of a call, rows of an array: address, stride of the batch, stride of the length, in bytes. For
-# the taps and the skip weights: address, stride of the filters, 0; for the taps' gradient: address, stride
-# of the batch's parts, of the channels; for the spectra: address, stride of the tiles, 0. Address 0: not given.
+# A call is written on one sheet of int64: first these numbers ...
+(
+    ROWS,           # of the plan; and then what else it and the problem hold, tables by address and rows
+    LENGTH,
+    CIRCULAR,
+    TOP_IN_PASSING, # whether the first step of the plan, of radix 4, is taken while loading and storing
+    CONSTANTS_AT,
+    TOP_AT,
+    TOP_ROWS,
+    INNER_AT,
+    INNER_ROWS,
+    PLACES_AT,
+    PLACES_ROWS,
+    ROLE,
+    CHANNELS,
+    BATCH,
+    PER_FILTER,     # channels that share a filter
+    PARTS,          # of the batch
+    STREAMING,      # whether the results go past the caches
+    APART,          # bytes from buffer to buffer
+    UNITS,          # of work: tiles times parts
+    SHARES,         # into which they are divided
+    NEXT_SHARE,     # that nobody has taken; counted up by whoever takes it
+    SCRATCH_AT,
+    SCRATCH_APART,  # from share to share
+    FIRST_TENSOR,
+) = range(24)  # fmt: skip
+# ... and then the tensors, 3 numbers each: address, stride of the batch, stride of the length, in bytes. For the
+# taps and the skip weights: address, stride of the filters, 0; for the taps' gradient: address, stride of the
+# batch's parts, of the channels; for the spectra: address, stride of the tiles, 0. Address 0: not given.
 SIGNAL, SIGNAL_GATE, OTHER, OTHER_GATE, RESULT, RESULT_GATE, SECOND, THIRD, TAPS, SKIP, GRADIENT, SPECTRA = (
     range(12)
 )
+SHEET = FIRST_TENSOR + 3 * 12
 
 TURNED_AT = 8 * REGISTER_BYTES
 ONES_AT = TURNED_AT + REGISTER_BYTES * REGISTER_BYTES
@@ -67,44 +105,40 @@ def _ahead(tensor: Any, k: int, at: int, half: int) -> Any:
     return tensor[0] + k * tensor[1] + at, tensor[2], half * tensor[2]
 
 
-def _compiled(digest: int) -> Any:
-    """``work_through``, of these very sources."""
+@inline
+def _integers(address: int, rows: int, columns: int) -> Any:
+    return numba.carray(pointer(address), (rows, columns), np.int64)
 
-    @kernel
-    def work_through(
-        constants: Any,
-        top: Any,
-        inner: Any,
-        places: Any,
-        numbers: Any,
-        tensors: Any,
-        gated: Any,
-        first_unit: int,
-        last_unit: int,
-        scratch: int,
-    ) -> None:
-        """Units first .. last - 1 of the work; a unit is a tile of channels in one part of the batch.
 
-        Each SIGNAL goes down the tree, is treated there as ``role`` says, comes up if it says so, and goes
-        to RESULT. Where the role has CORRELATE or RECOMPUTE, the OTHER signals go down beside them; GRADIENT
-        (parts, channels, num_taps) gets the taps' gradient: a sum over each part of the batch, not over
-        channels that share a filter. ``numbers``: see ``launch``. ``gated``: None compiles a kernel without
-        gates, and 0 one that has them. One kernel for all directions: the compiler works through all of
-        this once per kernel.
+def compiled(dtype: type[np.floating[Any]], gated: int | None) -> int:
+    """The address of ``work_through`` for signals of ``dtype``; ``gated``: None without gates, 0 with them."""
+    return _compiled(dtype, gated, digest_of_sources()).address
+
+
+def _compiled(dtype: Any, gated: int | None, digest: int) -> Any:
+    def work_through(sheet_at: int) -> None:
+        """Work off shares of a call, as long as there are any that no other thread has taken.
+
+        A share is a range of units; a unit is a tile of channels in one part of the batch. Each SIGNAL goes
+        down the tree, is treated there as ROLE says, comes up if it says so, and goes to RESULT. Where the
+        role has CORRELATE or RECOMPUTE, the OTHER signals go down beside them; GRADIENT (parts, channels,
+        num_taps) gets the taps' gradient: a sum over each part of the batch, not over channels that share a
+        filter. One kernel for all directions: the compiler works through all of this once per kernel.
         """
-        rows, length, circular, fused, role = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-        channels, batch, streaming, share, parts = numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]
         if digest == 0:
             return  # never; but so it is part of the key under which the kernel is kept
-        shape = (rows, length, circular, fused)
+        sheet = _integers(sheet_at, 1, SHEET)[0]
+        tensors = _integers(sheet_at + FIRST_TENSOR * sheet.itemsize, 12, 3)
+        constants = numba.carray(pointer(sheet[CONSTANTS_AT]), (1,), dtype)
+        top = _integers(sheet[TOP_AT], sheet[TOP_ROWS], 5)
+        inner = _integers(sheet[INNER_AT], sheet[INNER_ROWS], 5)
+        places = _integers(sheet[PLACES_AT], sheet[PLACES_ROWS], 6)
+        rows, circular, role = sheet[ROWS], sheet[CIRCULAR], sheet[ROLE]
+        channels, batch, parts, share = sheet[CHANNELS], sheet[BATCH], sheet[PARTS], sheet[PER_FILTER]
+        shape = (rows, sheet[LENGTH], circular, sheet[TOP_IN_PASSING])
         item = constants.itemsize
         lanes = REGISTER_BYTES // item
         nothing = zero(constants)
-        table, turned, ones = scratch, scratch + TURNED_AT, scratch + ONES_AT
-        store(ones, splat(constants, 1.0))
-        apart = numbers[10]
-        buffer = scratch + BUFFERS_AT
-        spectrum, sums, other = buffer + apart, buffer + 2 * apart, buffer + 3 * apart
         two = role & (CORRELATE | RECOMPUTE)
         half = rows if circular else 0
         signal, signal_gate = tensors[SIGNAL], tensors[SIGNAL_GATE]
@@ -113,54 +147,67 @@ def _compiled(digest: int) -> Any:
             comes_first, its_gate = tensors[OTHER], tensors[OTHER_GATE]
         quiet = (variable(0), variable(0), variable(0))
         down, up, convolve = variable(GO_DOWN), variable(GO_UP), variable(TIMES | GO_UP)
-        for unit in range(first_unit, last_unit):
-            tile, part = unit // parts, unit % parts
-            channel = min(tile * lanes, channels - lanes)
-            at = channel * item
-            aligned = streaming != 0 and channel == tile * lanes
-            first, last = batch * part // parts, batch * (part + 1) // parts
-            if role & (SPECTRA_KEPT | SPECTRA_TO_KEEP):
-                spectrum = tensors[SPECTRA, 0] + tile * tensors[SPECTRA, 1]
-            beside = (other, spectrum, sums)
-            if role & (TIMES | TIMES_CONJUGATE | SPECTRA_TO_KEEP) and not role & SPECTRA_KEPT:
-                taps = (tensors[TAPS, 0], tensors[TAPS, 1], tensors[SKIP, 0])
-                load_filter(constants, top, rows, spectrum, places, taps, share, channel, table, turned)
-                ahead = _ahead(comes_first, first, at, half)
-                subtrees(constants, inner, spectrum, beside, down, ahead, quiet)
-            if role & CORRELATE:
-                for n in range(rows):
-                    store_row((nothing, nothing), row_at(sums, n))
-            for k in range(first, last):
-                next_k, next_at = k + 1, at
-                if next_k == last:
-                    next_unit = min(unit + 1, last_unit - 1)
-                    next_k = batch * (next_unit % parts) // parts
-                    next_at = min(next_unit // parts * lanes, channels - lanes) * item
-                if two:
-                    source = _signal(tensors[OTHER], tensors[OTHER_GATE], gated, k, at, ones)
-                    load_signal(constants, top, shape, other, source)
-                    ahead, ahead_too = _ahead(signal, k, at, half), _ahead(signal_gate, k, at, half)
-                    subtrees(constants, inner, other, beside, down, ahead, ahead_too)
-                source = _signal(signal, signal_gate, gated, k, at, ones)
-                load_signal(constants, top, shape, buffer, source)
-                ahead = _ahead(comes_first, next_k, next_at, half)
-                ahead_too = _ahead(its_gate, next_k, next_at, half)
-                subtrees(constants, inner, buffer, beside, role, ahead, ahead_too)
-                if role & GO_UP:
-                    to = _signal(tensors[RESULT], tensors[RESULT_GATE], gated, k, at, ones)
-                    second = _second_result(tensors[SECOND], tensors[OTHER], k, at)
-                    store_result(constants, top, shape, buffer, to + second, aligned)
-                if role & RECOMPUTE:
-                    subtrees(constants, inner, other, beside, convolve, quiet, quiet)
-                    to = _signal(tensors[THIRD], signal, gated, k, at, ones)
-                    second = (variable(0), variable(0), variable(0), variable(0))
-                    store_result(constants, top, shape, other, to + second, aligned)
-            if role & CORRELATE:
-                subtrees(constants, inner, sums, beside, up, quiet, quiet)
-                gradient = (tensors[GRADIENT, 0] + part * tensors[GRADIENT, 1], tensors[GRADIENT, 2])
-                store_filter_gradient(constants, top, rows, sums, places, gradient, channel, table, turned)
+        while True:
+            my = take_number(sheet_at + NEXT_SHARE * sheet.itemsize)
+            if my >= sheet[SHARES]:
+                return
+            first_unit = sheet[UNITS] * my // sheet[SHARES]
+            last_unit = sheet[UNITS] * (my + 1) // sheet[SHARES]
+            scratch = sheet[SCRATCH_AT] + my * sheet[SCRATCH_APART]
+            table, turned, ones = scratch, scratch + TURNED_AT, scratch + ONES_AT
+            store(ones, splat(constants, 1.0))
+            buffer, apart = scratch + BUFFERS_AT, sheet[APART]
+            spectrum, sums, other = buffer + apart, buffer + 2 * apart, buffer + 3 * apart
+            for unit in range(first_unit, last_unit):
+                tile, part = unit // parts, unit % parts
+                channel = min(tile * lanes, channels - lanes)
+                at = channel * item
+                aligned = sheet[STREAMING] != 0 and channel == tile * lanes
+                first, last = batch * part // parts, batch * (part + 1) // parts
+                if role & (SPECTRA_KEPT | SPECTRA_TO_KEEP):
+                    spectrum = tensors[SPECTRA, 0] + tile * tensors[SPECTRA, 1]
+                beside = (other, spectrum, sums)
+                if role & (TIMES | TIMES_CONJUGATE | SPECTRA_TO_KEEP) and not role & SPECTRA_KEPT:
+                    taps = (tensors[TAPS, 0], tensors[TAPS, 1], tensors[SKIP, 0])
+                    load_filter(constants, top, rows, spectrum, places, taps, share, channel, table, turned)
+                    ahead = _ahead(comes_first, first, at, half)
+                    subtrees(constants, inner, spectrum, beside, down, ahead, quiet)
+                if role & CORRELATE:
+                    for n in range(rows):
+                        store_row((nothing, nothing), row_at(sums, n))
+                for k in range(first, last):
+                    next_k, next_at = k + 1, at
+                    if next_k == last:
+                        next_unit = min(unit + 1, last_unit - 1)
+                        next_k = batch * (next_unit % parts) // parts
+                        next_at = min(next_unit // parts * lanes, channels - lanes) * item
+                    if two:
+                        source = _signal(tensors[OTHER], tensors[OTHER_GATE], gated, k, at, ones)
+                        load_signal(constants, top, shape, other, source)
+                        ahead, ahead_too = _ahead(signal, k, at, half), _ahead(signal_gate, k, at, half)
+                        subtrees(constants, inner, other, beside, down, ahead, ahead_too)
+                    source = _signal(signal, signal_gate, gated, k, at, ones)
+                    load_signal(constants, top, shape, buffer, source)
+                    ahead = _ahead(comes_first, next_k, next_at, half)
+                    ahead_too = _ahead(its_gate, next_k, next_at, half)
+                    subtrees(constants, inner, buffer, beside, role, ahead, ahead_too)
+                    if role & GO_UP:
+                        to = _signal(tensors[RESULT], tensors[RESULT_GATE], gated, k, at, ones)
+                        second = _second_result(tensors[SECOND], tensors[OTHER], k, at)
+                        store_result(constants, top, shape, buffer, to + second, aligned)
+                    if role & RECOMPUTE:
+                        subtrees(constants, inner, other, beside, convolve, quiet, quiet)
+                        to = _signal(tensors[THIRD], signal, gated, k, at, ones)
+                        second = (variable(0), variable(0), variable(0), variable(0))
+                        store_result(constants, top, shape, other, to + second, aligned)
+                if role & CORRELATE:
+                    subtrees(constants, inner, sums, beside, up, quiet, quiet)
+                    gradient = (tensors[GRADIENT, 0] + part * tensors[GRADIENT, 1], tensors[GRADIENT, 2])
+                    store_filter_gradient(
+                        constants, top, rows, sums, places, gradient, channel, table, turned
+                    )
 
-    return work_through
-
-
-work_through = _compiled(digest_of_sources())
+    # All variants have one signature. Compiled in different processes and read from disk into one, they would
+    # also have one name, and the linker would take the first for the second.
+    work_through.__qualname__ += f"_{dtype.__name__}_{'plain' if gated is None else 'gated'}"
+    return kernel(work_through)

@@ -1,16 +1,12 @@
-"""Tensors to addresses, and the work to threads.
-
-Threads are Python's own: the kernels hold no lock of the interpreter. Numba's parallel loops would bring
-a threading layer that may not be entered from two threads (workqueue) or after a fork (GNU OpenMP).
-"""
+"""Tensors to addresses, and a call to a sheet of numbers that the kernel reads."""
 
 import os
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +22,13 @@ from globalconv.ops.fused_cpu import kernels, leaves
 from globalconv.ops.fused_cpu.problem import Problem, problem
 from globalconv.ops.fused_cpu.rows import buffer_bytes
 from globalconv.ops.fused_cpu.spectra import Spectra
+from globalconv.ops.fused_cpu.team import together
 from globalconv.ops.fused_cpu.transform import Plan
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES
 
 STREAM_FROM_BYTES = 4 << 20
 """Results smaller than this stay in the caches, where the next layer finds them."""
-WORTH_A_THREAD = 1 << 17
+WORTH_A_THREAD = 1 << 15
 """Numbers of a signal per thread: a hand-over costs some 20 us, and a core does about 500 numbers in one."""
 REUSE_UP_TO_ROWS = 8
 """Rows of a batch up to which a filter's spectrum is kept for the next call: of three transforms in a row of
@@ -149,39 +146,35 @@ class _Call:
         """``kernels.work_through``; ``alone``: no signals, only the filter."""
         x, plan = self.x, self.task.plan
         batch, length, channels = x.shape
+        batch = 0 if alone else batch
         circular = self.task.circular
         parts = 1 if alone else _parts(x)
         per_buffer = buffer_bytes(plan.rows)
-        numbers = np.array(
-            (
-                plan.rows,
-                length,
-                circular,
-                plan.first == 4 and (circular or length == plan.rows),
-                role,
-                channels,
-                0 if alone else batch,
-                self._streaming(),
-                channels // self.taps.shape[0],
-                parts,
-                per_buffer,
-            ),
-            np.int64,
-        )
-        places = [_place(self._slot(slot)) for slot in range(kernels.TAPS)]
-        places += [_row_place(self.taps), _row_place(self.skip), _place(self.gradient)]
-        places.append((0 if self.spectra is None else _aligned(self.spectra), per_buffer, 0))
-        tensors = np.array(places, np.int64)
-        buffers = 4 if role & (leaves.CORRELATE | kernels.RECOMPUTE) else 2
-
-        fixed = _in_dtype(plan, x.dtype), plan.top, plan.inner, self.task.places, numbers, tensors, self.gated
-        _compile_once(fixed, (x.dtype, self.gated))
-
-        def work(units: tuple[int, int]) -> None:
-            kernels.work_through(*fixed, *units, _scratch(buffers, plan.rows))
-
-        work_numbers = channels * plan.rows if alone else x.numel() * (1 if buffers == 2 else 3)
-        _over_threads(work, _tiles(x) * parts, work_numbers)
+        two_signals = bool(role & (leaves.CORRELATE | kernels.RECOMPUTE))
+        units = _tiles(x) * parts
+        numbers = channels * plan.rows if alone else x.numel() * (3 if two_signals else 1)
+        shares = max(1, min(torch.get_num_threads(), units, numbers // WORTH_A_THREAD))
+        scratch_apart = kernels.scratch_bytes(plan.rows, buffers=4 if two_signals else 2)
+        constants = _in_dtype(plan, x.dtype)
+        sheet = [0] * kernels.SHEET
+        sheet[kernels.ROWS], sheet[kernels.LENGTH], sheet[kernels.CIRCULAR] = plan.rows, length, circular
+        sheet[kernels.TOP_IN_PASSING] = plan.first == 4 and (circular or length == plan.rows)
+        sheet[kernels.CONSTANTS_AT] = constants.ctypes.data
+        sheet[kernels.TOP_AT], sheet[kernels.TOP_ROWS] = _table(plan.top)
+        sheet[kernels.INNER_AT], sheet[kernels.INNER_ROWS] = _table(plan.inner)
+        sheet[kernels.PLACES_AT], sheet[kernels.PLACES_ROWS] = _table(self.task.places)
+        sheet[kernels.ROLE], sheet[kernels.CHANNELS], sheet[kernels.BATCH] = role, channels, batch
+        sheet[kernels.PER_FILTER], sheet[kernels.PARTS] = channels // self.taps.shape[0], parts
+        sheet[kernels.STREAMING], sheet[kernels.APART] = self._streaming(), per_buffer
+        sheet[kernels.UNITS], sheet[kernels.SHARES] = units, shares
+        sheet[kernels.SCRATCH_AT] = _scratch(shares * scratch_apart)
+        sheet[kernels.SCRATCH_APART] = scratch_apart
+        spectra = (0 if self.spectra is None else _aligned(self.spectra), per_buffer, 0)
+        signals = (_place(self._slot(slot)) for slot in range(kernels.TAPS))
+        tensors = (*signals, _row_place(self.taps), _row_place(self.skip), _place(self.gradient), spectra)
+        sheet[kernels.FIRST_TENSOR :] = chain.from_iterable(tensors)
+        written = np.array(sheet, np.int64)
+        together(_kernel(x.dtype, self.gated), written.ctypes.data, shares)
 
     def _slot(self, slot: int) -> Tensor | None:
         return self.signals.get(slot)
@@ -194,6 +187,10 @@ class _Call:
 
 _GATES = (kernels.SIGNAL_GATE, kernels.OTHER_GATE, kernels.RESULT_GATE, kernels.SECOND, kernels.THIRD)
 _spectra = Spectra()
+
+
+def _table(table: NDArray[np.int64]) -> tuple[int, int]:
+    return table.ctypes.data, len(table)
 
 
 def _place(tensor: Tensor | None) -> tuple[int, int, int]:
@@ -240,7 +237,11 @@ def _lanes(x: Tensor) -> int:
 @lru_cache(maxsize=128)
 def _in_dtype(tree: Plan, dtype: torch.dtype) -> NDArray[Any]:
     """A plan's constants in the dtype that is computed in."""
-    return tree.constants.astype(np.float32 if dtype == torch.float32 else np.float64)
+    return tree.constants.astype(_numpy_dtype(dtype))
+
+
+def _numpy_dtype(dtype: torch.dtype) -> type[np.floating[Any]]:
+    return np.float32 if dtype == torch.float32 else np.float64
 
 
 def _tiles(x: Tensor) -> int:
@@ -253,65 +254,37 @@ def _parts(x: Tensor) -> int:
     return 1 if _tiles(x) % threads == 0 or _tiles(x) >= 4 * threads else min(threads, x.shape[0])
 
 
-_compiled: set[tuple[torch.dtype, int | None]] = set()
+@lru_cache(maxsize=4)
+def _kernel(dtype: torch.dtype, gated: int | None) -> int:
+    """The address of a variant of the kernel, compiled or read from disk: by one process at a time.
 
-
-def _compile_once(arguments: tuple[Any, ...], variant: tuple[torch.dtype, int | None]) -> None:
-    """Compile a variant of the kernel, or read it from disk, before its first use in this process.
-
-    One process at a time: two that write to Numba's cache at once can mix up their variants, and what is
-    compiled by one need not be compiled by the other.
+    Two that write to Numba's cache at once can mix up their variants, and what is compiled by one need not
+    be compiled by the other.
     """
-    if variant in _compiled:
-        return
-    with _alone_among_processes(Path(kernels.work_through.stats.cache_path)):
-        no_units = 0, 0
-        kernels.work_through(*arguments, *no_units, _scratch(0, 0))
-    _compiled.add(variant)
+    with _alone_among_processes():
+        return kernels.compiled(_numpy_dtype(dtype), gated)
 
 
-def _alone_among_processes(folder: Path) -> AbstractContextManager[object]:
+def _alone_among_processes() -> AbstractContextManager[object]:
+    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere each user has a folder of his own
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "globalconv-kernels.lock").acquire()
-    except OSError:  # nothing can be kept there, so nothing can be mixed up
+        return FileLock(Path(tempfile.gettempdir()) / f"globalconv-kernels{user}.lock").acquire()
+    except OSError:  # no place for a lock, and most likely none for a cache
         return nullcontext()
 
 
-# --- scratch memory and threads -----------------------------------------------------------------------
+# --- scratch memory -----------------------------------------------------------------------------------
 
 _own = threading.local()
 
 
-def _scratch(buffers: int, rows: int) -> int:
-    """The address of memory for ``buffers`` buffers of ``rows`` rows, kept from call to call; one per thread."""
-    needed = kernels.scratch_bytes(rows, buffers) + REGISTER_BYTES
+def _scratch(needed: int) -> int:
+    """The address of memory for all shares of a call, kept from call to call; one per calling thread."""
     memory: Tensor | None = getattr(_own, "memory", None)
-    if memory is None or len(memory) < needed:
-        memory = _own.memory = torch.empty(needed, dtype=torch.uint8)
+    if memory is None or len(memory) < needed + REGISTER_BYTES:
+        memory = _own.memory = torch.empty(needed + REGISTER_BYTES, dtype=torch.uint8)
     return _aligned(memory)
 
 
 def _aligned(memory: Tensor) -> int:
     return -(-memory.data_ptr() // REGISTER_BYTES) * REGISTER_BYTES
-
-
-def _over_threads(work: Callable[[tuple[int, int]], None], units: int, numbers: int) -> None:
-    """``work`` on the ranges of units, one range per thread; the calling thread takes the first."""
-    threads = max(1, min(torch.get_num_threads(), units, numbers // WORTH_A_THREAD))
-    edges = [units * k // threads for k in range(threads + 1)]
-    ranges = list(pairwise(edges))
-    others = [_pool().submit(work, units) for units in ranges[1:]] if threads > 1 else []
-    work(ranges[0])
-    for other in others:
-        other.result()
-
-
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="globalconv")
-
-
-# The threads of a pool do not survive a fork: a child makes its own.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)
