@@ -13,7 +13,7 @@ from globalconv.ops.contract import Backend, Facts, Mode
 # The most taps at which the direct sum is not slower than either transform on a CPU: the medians over lengths,
 # widths and batches, forward and backward together, of benchmarks/results/choose_backend.json (by
 # benchmarks/choose_backend.py). Forward alone they differ by one or two taps, so nobody is asked for the pass.
-MOST_TAPS: dict[Mode, int] = {"circular": 3, "causal": 5, "bidirectional": 3}
+MOST_TAPS: dict[Mode, int] = {"circular": 3, "causal": 3, "bidirectional": 3}
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:

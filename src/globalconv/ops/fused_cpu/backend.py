@@ -32,7 +32,7 @@ def _refusal(facts: Facts) -> str | None:
 
 
 # Where torch.fft is faster: medians over lengths and modes, forward and backward, measured in turns with as many taps
-# as tokens (benchmarks/choose_backend.py; 2 channels: 0.41 of our time, 8: 0.92, 16 with few numbers: 0.91).
+# as tokens (benchmarks/choose_backend.py; 2 channels: 0.46 of our time, 8: 0.96, 16 with few numbers: 0.92).
 FEW_BYTES = 32
 """A position's channels up to which most lanes of a register would compute nothing: 8 in float32."""
 FEW_NUMBERS = 8192
