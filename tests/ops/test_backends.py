@@ -196,3 +196,13 @@ def test_without_a_numba_that_works_everything_goes_on(breakage, tmp_path):
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert "umba" in ended.stdout or "kernels" in ended.stdout
+
+
+def test_importing_the_package_imports_neither_numba_nor_the_compiler():
+    """Each would take longer than all the rest of it: they are for those who call them."""
+    program = (
+        "import sys, torch; before = set(sys.modules); import globalconv; "
+        "print([name for name in ('numba', 'torch._dynamo') if name in set(sys.modules) - before])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

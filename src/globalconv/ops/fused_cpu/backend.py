@@ -3,15 +3,11 @@
 import platform
 from functools import lru_cache
 
-import torch
-
 from globalconv.ops.contract import Backend, Facts
 from globalconv.ops.fused_cpu.operator import convolve, fused
 
 
-# In this order: torch.compile looks through lru_cache at the function, and must find the mark there.
 @lru_cache(maxsize=1)
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _unavailable() -> str | None:
     try:
         import llvmlite.binding as llvm
@@ -25,6 +21,11 @@ def _unavailable() -> str | None:
     except Exception as error:
         return f"its kernels cannot be prepared: {error}"
     return None
+
+
+# What torch.compiler.assume_constant_result does, without the second that it takes to import the compiler: tracing
+# takes the answer instead of following the imports. On the function itself, as it looks through lru_cache.
+_unavailable.__wrapped__._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refusal(facts: Facts) -> str | None:
