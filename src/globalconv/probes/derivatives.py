@@ -43,18 +43,20 @@ def pull_back(subject: Subject, points: Tensor, cotangents: Tensor) -> Tensor:
     return gradient
 
 
-def curve(subject: Subject, points: Tensor, cotangents: Tensor, tangents: Tensor) -> Tensor:
-    """Row by row H u, (R, L, D), H being the second derivatives of <c, f> at x, and u a tangent (R, L, D)."""
+def pull_back_twice(
+    subject: Subject, points: Tensor, cotangents: Tensor, tangents: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Row by row J^T c and H u, both (R, L, D), H being the second derivatives of <c, f> at x, and u a tangent."""
     with torch.enable_grad():
         x = points.detach().requires_grad_()
         output = subject.function(x)
         if not output.requires_grad:
-            return torch.zeros_like(points)
+            return torch.zeros_like(points), torch.zeros_like(points)
         (gradient,) = torch.autograd.grad(output, x, cotangents, create_graph=True, materialize_grads=True)
         if not gradient.requires_grad:  # f is linear
-            return torch.zeros_like(points)
+            return gradient, torch.zeros_like(points)
         (second,) = torch.autograd.grad(gradient, x, tangents, materialize_grads=True)
-    return second
+    return gradient.detach(), second
 
 
 NUDGE = 1e-9

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.probes.derivatives import curve, normal, rounding, strangers, values
+from globalconv.probes.derivatives import normal, pull_back_twice, rounding, strangers, values
 from globalconv.probes.kinks import kinks
 from globalconv.probes.memory import MEMORY, SECOND, Progress, chunks
 from globalconv.probes.picture import axes_for, draw_map
@@ -127,7 +127,7 @@ def _by_derivatives(
     examples, length, width = subject.points.shape
     device = subject.points.device
     squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
-    rows = samples * examples * length
+    rows, slope = samples * examples * length, 0.0
     for part in chunks(
         rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=progress
     ):
@@ -136,12 +136,15 @@ def _by_derivatives(
         cotangents = normal((len(row), *subject.output), generator, device)
         tangents = torch.zeros(len(row), length, width, dtype=torch.float64, device=device)
         tangents[torch.arange(len(row), device=device), token] = normal((len(row), width), generator, device)
-        second = curve(subject, subject.points[example], cotangents, tangents)
+        first, second = pull_back_twice(subject, subject.points[example], cotangents, tangents)
+        slope = max(slope, float(first.square().sum(dim=2).max()) ** 0.5)
         squares.index_put_((sample, token), second.square().sum(dim=2) / examples, accumulate=True)
     squares = (squares + squares.transpose(1, 2)) / 2
-    # A derivative's own rounding is about 1e-16 of the largest number on its way; the diagonal stands for that.
-    scale = float(squares.mean(dim=0).max().sqrt())
-    return _interaction(squares, "derivatives", "", 1e-10 * scale, subject)
+    # Beside the curvature of a token by itself, and beside the slope: what is so small may be cancellation.
+    curvature = float(squares.mean(dim=0).max().sqrt())
+    size = float(subject.points.square().mean().sqrt()) or 1.0
+    noise = max(1e-10 * curvature, 1e-12 * slope / size)
+    return _interaction(squares, "derivatives", "", noise, subject)
 
 
 def _by_differences(

@@ -44,6 +44,11 @@ class InteractionOrder:
     notes: tuple[str, ...] = ()
 
     @property
+    def number(self) -> str:
+        """The order as a number: 8, or 10+ for at least 10."""
+        return f"{self.order}{'+' * self.at_least}"
+
+    @property
     def line(self) -> str:
         """What was found, in words."""
         if self.order == 0:
