@@ -236,6 +236,58 @@ def bench(
         raise typer.Exit(130)
 
 
+@app.command()
+def probe(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="MIXER, RUN or MODULE:ATTRIBUTE",
+            help="attention, global_conv, gated_conv, token_mlp (blocks of it, untrained); a run's directory in "
+            "a study's runs/; or package.module:attribute, a torch.nn.Module or what returns one.",
+        ),
+    ],
+    depth: Annotated[
+        int | None, typer.Option(min=1, max=24, help="Blocks, for a mixer.", show_default="4")
+    ] = None,
+    length: Annotated[
+        int | None, typer.Option(min=2, help="Tokens, for a mixer or a module.", show_default="16, of a mixer")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer")
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=1, help="Different tokens, for a module that takes tokens.")
+    ] = None,
+    causal: Annotated[bool, typer.Option("--causal", help="Of a mixer, the causal kind.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=16, help="Highest interaction order to look for; 2^limit evaluations.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
+    memory: Annotated[float, typer.Option(min=0.01, help="GB that may be used.")] = 4.0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+    out: Annotated[
+        Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")
+    ] = Path("globalconv-probe"),
+) -> None:
+    """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions."""
+    from globalconv.probing.run import run_probe
+    from globalconv.probing.target import ProbeRequest
+
+    request = ProbeRequest(
+        subject,
+        depth=depth,
+        length=length,
+        width=width,
+        vocabulary=vocabulary,
+        causal=causal,
+        limit=limit,
+        seed=seed,
+        memory=memory * 1e9,
+        device=device,
+    )
+    run_probe(request, out, console=Console())
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"globalconv {__version__}")

@@ -1,0 +1,201 @@
+"""Which pairs of input tokens interact: a map of the mixed second derivatives."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.probes.derivatives import normal, pull_back_twice, rounding, strangers, values
+from globalconv.probes.kinks import kinks
+from globalconv.probes.memory import MEMORY, SECOND, Progress, chunks
+from globalconv.probes.picture import axes_for, draw_map
+from globalconv.probes.subject import Subject, subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Method = Literal["derivatives", "differences"]
+SAFETY = 100.0
+"""So many times the rounding that was seen is the most that rounding is believed to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interaction:
+    """How strongly each pair of input tokens interacts.
+
+    ``strength`` (L, L), symmetric. By "derivatives": [s, s'] estimates the norm of d2 y / dx[s] dx[s'] over all
+    outputs and channels, root mean square over the examples; the diagonal is a token's curvature by itself. By
+    "differences": the norm over outputs of f(both) - f(s) - f(s') + f(neither), where tokens are replaced; its
+    diagonal is 0. ``uncertainty``: relative standard error of the total between different tokens, over samples.
+    ``rounding``: what may be rounding, in the same unit.
+    """
+
+    strength: Tensor
+    method: Method
+    reason: str
+    rounding: float
+    uncertainty: float
+    samples: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def between(self) -> Tensor:
+        """The strengths between different tokens; zeros on the diagonal."""
+        return self.strength - torch.diag(self.strength.diagonal())
+
+    @property
+    def largest(self) -> float:
+        """Between two different tokens."""
+        return float(self.between.max())
+
+    @property
+    def interacts(self) -> bool:
+        """Whether any two different tokens do, by more than rounding."""
+        return self.largest > self.rounding
+
+    @property
+    def line(self) -> str:
+        """What was found, in words."""
+        how = {"derivatives": "second derivatives", "differences": "finite differences"}[self.method]
+        because = f"; {self.reason}" if self.reason else ""
+        if not self.interacts:
+            return f"No two tokens interact ({how}{because})."
+        pairs = self.between > self.rounding
+        length = len(pairs)
+        share = float(pairs.sum()) / (length * (length - 1))
+        apart = (torch.arange(length)[:, None] - torch.arange(length)).abs()
+        return (
+            f"{share:.0%} of all pairs of tokens interact, up to {int(apart[pairs].max())} apart "
+            f"({how}, {self.samples} samples, total to {self.uncertainty:.0%}{because})."
+        )
+
+    def plot(self, ax: "Axes | None" = None, *, largest: float | None = None) -> "Axes":
+        """The strengths between different tokens as a map; ``largest`` is the strength drawn darkest."""
+        axes = axes_for(ax)
+        shown = self.between if self.interacts else torch.zeros_like(self.strength)
+        draw_map(axes, shown, x="token", y="token", largest=largest)
+        return axes
+
+
+def interaction(
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    at: str | None = None,
+    until: str | None = None,
+    method: Literal["auto", "derivatives", "differences"] = "auto",
+    samples: int = 8,
+    seed: int = 0,
+    memory: float = MEMORY,
+    progress: Progress | None = None,
+) -> Interaction:
+    """The interaction of every pair of tokens at ``inputs``.
+
+    "derivatives" takes L Hessian-vector products per sample and example, each of one random combination of all
+    outputs and one random direction in a token's channels; squares are unbiased, and what is zero stays zero.
+    "differences" replaces tokens by ``samples`` random others, L (L+1) / 2 forward passes each. "auto" takes
+    derivatives, but differences where the model is not smooth (ReLU: its second derivatives vanish almost
+    everywhere) or has none; ``reason`` then says so. Raises InputError as ``subject_of`` does.
+    """
+    if method not in ("auto", *get_args(Method)):
+        raise unknown_name("method", method, ("auto", *get_args(Method)))
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, not {samples}.")
+    subject = subject_of(model, inputs, at=at, until=until, memory=memory)
+    generator = torch.Generator().manual_seed(seed)
+    reason = ""
+    if method == "auto" and (found := kinks(subject)):
+        reason = f"the model is not smooth ({', '.join(found)})"
+    if method == "differences" or reason:
+        return _by_differences(subject, samples, generator, reason, progress)
+    try:
+        return _by_derivatives(subject, samples, generator, progress)
+    except (RuntimeError, NotImplementedError) as error:
+        if method == "derivatives":
+            raise InputError(
+                f"the model has no second derivatives ({str(error).splitlines()[0][:200]}): use "
+                "method='differences'."
+            ) from error
+        return _by_differences(subject, samples, generator, "a layer has no second derivative", progress)
+
+
+def _by_derivatives(
+    subject: Subject, samples: int, generator: torch.Generator, progress: Progress | None
+) -> Interaction:
+    examples, length, width = subject.points.shape
+    device = subject.points.device
+    squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
+    rows, slope = samples * examples * length, 0.0
+    for part in chunks(
+        rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=progress
+    ):
+        row = torch.arange(part.start, part.stop, device=device)
+        sample, example, token = row // (examples * length), row // length % examples, row % length
+        cotangents = normal((len(row), *subject.output), generator, device)
+        tangents = torch.zeros(len(row), length, width, dtype=torch.float64, device=device)
+        tangents[torch.arange(len(row), device=device), token] = normal((len(row), width), generator, device)
+        first, second = pull_back_twice(subject, subject.points[example], cotangents, tangents)
+        slope = max(slope, float(first.square().sum(dim=2).max()) ** 0.5)
+        squares.index_put_((sample, token), second.square().sum(dim=2) / examples, accumulate=True)
+    squares = (squares + squares.transpose(1, 2)) / 2
+    # Beside the curvature of a token by itself, and beside the slope: what is so small may be cancellation.
+    curvature = float(squares.mean(dim=0).max().sqrt())
+    size = float(subject.points.square().mean().sqrt()) or 1.0
+    noise = max(1e-10 * curvature, 1e-12 * slope / size)
+    return _interaction(squares, "derivatives", "", noise, subject)
+
+
+def _by_differences(
+    subject: Subject, samples: int, generator: torch.Generator, reason: str, progress: Progress | None
+) -> Interaction:
+    """Rows: nothing replaced, then each token, then each pair, for every sample and example."""
+    examples, length, _ = subject.points.shape
+    device = subject.points.device
+    one, other = torch.triu_indices(length, length, offset=1, device=device)
+    replaced = torch.zeros(1 + length + len(one), length, dtype=torch.bool, device=device)
+    replaced[torch.arange(1, length + 1), torch.arange(length)] = True
+    pair = torch.arange(1 + length, len(replaced), device=device)
+    replaced[pair, one] = replaced[pair, other] = True
+    squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
+    noise, done = 0.0, 0
+
+    def heard(finished: int, _: int) -> None:
+        if progress is not None:
+            progress(done + finished, samples * examples * len(replaced))
+
+    for sample in range(samples):
+        for x in subject.points:
+            stranger = strangers(subject.points, 1, generator)[0]
+
+            def points(part: range, x: Tensor = x, stranger: Tensor = stranger) -> Tensor:
+                return torch.where(replaced[part.start : part.stop, :, None], stranger, x)
+
+            # A few random combinations of the outputs: pairs are many, and all their outputs would not fit.
+            mix = normal((subject.output.numel(), 8), generator, device) / 8**0.5
+
+            def read(_: range, output: Tensor, mix: Tensor = mix) -> Tensor:
+                return output.flatten(1) @ mix
+
+            found = values(subject, len(replaced), points, read, progress=heard)
+            nothing, singles, pairs = found[0], found[1 : 1 + length], found[1 + length :]
+            square = (pairs - singles[one] - singles[other] + nothing).square().sum(dim=1) / examples
+            squares[sample, one, other] += square
+            squares[sample, other, one] += square
+            seen = rounding(
+                subject, lambda output, mix=mix: output.flatten(1) @ mix, torch.stack([x, stranger]), generator
+            )
+            noise, done = max(noise, seen), done + len(replaced)
+    return _interaction(squares, "differences", reason, SAFETY * noise, subject)
+
+
+def _interaction(
+    squares: Tensor, method: Method, reason: str, noise: float, subject: Subject
+) -> Interaction:
+    samples = len(squares)
+    totals = squares.sum(dim=(1, 2)) - squares.diagonal(dim1=1, dim2=2).sum(dim=1)
+    mean = float(totals.mean())
+    spread = float(totals.std()) / samples**0.5 / mean if samples > 1 and mean else 0.0
+    strength = squares.mean(dim=0).sqrt().cpu()
+    return Interaction(strength, method, reason, noise, spread, samples, subject.notes)

@@ -1,0 +1,64 @@
+"""How many rows of a batch fit into memory, told before they are computed."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+MEMORY = 4 * 10**9
+"""Bytes that a probe may use by default."""
+ROWS = 512
+"""Beyond so many rows at a time nothing gets faster."""
+# What a row needs, in units of what its graph keeps: values alone; with the gradients on the way back; with the
+# graph of these gradients, and its way back.
+VALUES, GRADIENT, SECOND = 1, 3, 8
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) rows."""
+
+
+class TooLarge(Exception):
+    """A single row needs more than the budget."""
+
+
+def bytes_of_a_row(
+    function: Callable[[Tensor], Tensor], row: Tensor, *, weights: Iterable[Tensor], limit: float
+) -> int:
+    """Bytes that one row keeps for its derivative, beside the ``weights``, which all rows share.
+
+    Raises TooLarge as soon as the second derivative's need, in proportion to it, exceeds ``limit``.
+    """
+    shared = {weight.untyped_storage().data_ptr() for weight in weights}
+    seen: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in shared:
+            seen[storage.data_ptr()] = storage.nbytes()
+        if SECOND * sum(seen.values()) > limit:
+            raise TooLarge
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        output = function(row.detach().requires_grad_())
+    total = sum(seen.values()) + output.numel() * output.element_size() + row.numel() * row.element_size()
+    if SECOND * total > limit:
+        raise TooLarge
+    return total
+
+
+def chunks(
+    rows: int, *, row_bytes: int, memory: int, needs: int, progress: Progress | None = None
+) -> Iterator[range]:
+    """The rows 0 .. rows - 1 in parts that fit; ``progress`` hears of each part that is done."""
+    at_once = max(1, min(ROWS, memory // (needs * row_bytes)))
+    for start in range(0, rows, at_once):
+        stop = min(rows, start + at_once)
+        yield range(start, stop)
+        if progress is not None:
+            progress(stop, rows)
+
+
+def in_words(size: float) -> str:
+    """Bytes as people write them."""
+    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

@@ -1,0 +1,1 @@
+"""What ``globalconv probe`` does: find the model, put the probes to it, draw and write what they found."""

@@ -1,0 +1,46 @@
+"""What was found, as data that JSON can hold."""
+
+import math
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+import globalconv
+from globalconv.probing.ask import Findings
+from globalconv.probing.target import ProbeRequest, Target
+
+QUESTION = "What do a model's tokens do to each other?"
+
+
+def record(target: Target, request: ProbeRequest, findings: Findings) -> dict[str, Any]:
+    """Everything that was found: in words, in numbers, and of what."""
+    return {
+        "question": QUESTION,
+        "globalconv": globalconv.__version__,
+        "subject": request.subject,
+        "what": target.what,
+        "inputs": list(target.inputs.shape),
+        "seed": request.seed,
+        "results": {name: plain(result) for name, result in findings.results.items()},
+        "not_asked": findings.not_asked,
+        "interaction_order_by_depth": plain(findings.orders),
+        "interactions_after_layers": plain(findings.maps),
+        "content_dependence_of_mixers": plain(findings.contents),
+    }
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON can hold it: its fields and its line; numbers to six digits; None for what is no number."""
+    if is_dataclass(value) and not isinstance(value, type):
+        line = {"line": value.line} if hasattr(value, "line") else {}
+        return {**line, **{field.name: plain(getattr(value, field.name)) for field in fields(value)}}
+    if isinstance(value, Tensor):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value

@@ -1,0 +1,218 @@
+"""What is probed: from the words of the command line to a model and its inputs."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
+from globalconv.models import Stack
+from globalconv.probes.reach import find_layers
+from globalconv.study.build import build_model
+from globalconv.study.execute import check_sources, rebuild_task
+from globalconv.study.run_directory import reason
+from globalconv.study.spec import ModelSpec, RunSpec
+from globalconv.training import load_best
+from globalconv.training.checkpoint import BrokenCheckpoint
+
+EXAMPLES = 4
+DEPTH, LENGTH, WIDTH = 4, 16, 16
+"""Of a stack that is built for the probes: small, because the answers do not depend on the size."""
+DIRECT_SUM = 64
+"""Up to this length convolutions are computed as sums: then the future's influence is exactly zero."""
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """What is to be probed, and how; None: the default, or what the model says itself."""
+
+    subject: str
+    depth: int | None = None
+    length: int | None = None
+    width: int | None = None
+    vocabulary: int | None = None
+    causal: bool = False
+    limit: int = 10
+    seed: int = 0
+    memory: float = 4e9
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model and inputs to look at it with.
+
+    ``layers`` and ``mixers`` name its blocks and, where they are known, the mixing layer in each.
+    """
+
+    name: str
+    what: str
+    model: nn.Module
+    inputs: Tensor
+    layers: tuple[str, ...]
+    mixers: tuple[str, ...]
+
+
+def find_target(request: ProbeRequest) -> Target:
+    """The model that is asked for: a mixer's name, a run's directory, or module:attribute.
+
+    Raises InputError for what is none of these, for options that it cannot use, and for those that it needs.
+    """
+    subject = request.subject
+    if is_mixer(subject):
+        return _stack(subject, request)
+    if Path(subject).exists():
+        _refuse(request, "a run", depth=request.depth, length=request.length, width=request.width)
+        _refuse(request, "a run", vocabulary=request.vocabulary, causal=request.causal or None)
+        return _trained(Path(subject), request)
+    if ":" in subject:
+        _refuse(request, "a module of yours", depth=request.depth, causal=request.causal or None)
+        return _yours(subject, request)
+    if "/" in subject or "\\" in subject:
+        raise InputError(f"there is no directory '{subject}'. Name a run's directory, with its spec.json.")
+    raise unknown_name("mixer, run directory or module:attribute", subject, MIXERS)
+
+
+def is_mixer(subject: str) -> bool:
+    """Whether ``subject`` names a mixer, in this package or outside (package.module:Class)."""
+    if subject in MIXERS:
+        return True
+    return ":" in subject and inspect.isclass(found := _attribute(subject)) and issubclass(found, Mixer)
+
+
+def mixers_for(name: str, number: int, request: ProbeRequest) -> list[Mixer]:
+    """``number`` mixers of one kind at the sizes asked for, drawn from the request's seed."""
+    width, length = request.width or WIDTH, request.length or LENGTH
+    options = _exact_options(name, length)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.seed)
+        return [
+            build_mixer(name, width, length, causal=request.causal, options=options) for _ in range(number)
+        ]
+
+
+def drawn_inputs(request: ProbeRequest) -> Tensor:
+    """Standard normal values (EXAMPLES, length, width), or uniform tokens where there is a vocabulary."""
+    generator = torch.Generator().manual_seed(request.seed)
+    length = request.length or LENGTH
+    if request.vocabulary is not None:
+        return torch.randint(request.vocabulary, (EXAMPLES, length), generator=generator)
+    return torch.randn(EXAMPLES, length, request.width or WIDTH, generator=generator)
+
+
+def _stack(name: str, request: ProbeRequest) -> Target:
+    _refuse(request, "a mixer", vocabulary=request.vocabulary)
+    depth = request.depth or DEPTH
+    mixers = mixers_for(name, depth, request)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.seed)
+        model = Stack(mixers, mlp_width=4 * mixers[0].width)
+    what = (
+        f"{depth} untrained blocks of {name} (norm, mixer, norm, channel MLP), length {mixers[0].length}, "
+        f"width {mixers[0].width}, {'causal' if request.causal else 'not causal'}, at normal inputs"
+    )
+    return _target(name, what, model, drawn_inputs(request), "blocks.{}", ".mixer")
+
+
+def _trained(path: Path, request: ProbeRequest) -> Target:
+    if not (path / "spec.json").exists() or not (path / "best.safetensors").exists():
+        raise InputError(
+            f"{path} is not the directory of a run with weights (spec.json, best.safetensors). Those of a study are "
+            "in its runs/."
+        )
+    try:
+        spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
+    except (ValidationError, OSError) as error:
+        raise InputError(f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run.") from error
+    task = rebuild_task(spec.task)
+    check_sources(spec.model)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(_exact_model(spec.model, task.signature.length), task.signature)
+    try:
+        load_best(path, model)
+    except (BrokenCheckpoint, RuntimeError) as error:
+        raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
+    batch = next(islice(task.evaluation_batches("validation", batch_size=EXAMPLES), 1))
+    what = (
+        f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "
+        f"{task.signature.length}, width {spec.model.width}, at examples of its validation split"
+    )
+    return _target(f"{spec.arm} on {spec.task.name}", what, model, batch.inputs, "stack.blocks.{}", ".mixer")
+
+
+def _yours(subject: str, request: ProbeRequest) -> Target:
+    found = _attribute(subject)
+    if not isinstance(found, nn.Module):
+        found = _called(subject, found)
+    if (request.width is None) == (request.vocabulary is None) or request.length is None:
+        raise InputError(
+            f"say what '{subject}' takes: --length and --width for values (batch, length, width), or --length and "
+            "--vocabulary for tokens (batch, length)."
+        )
+    takes = f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
+    what = f"{type(found).__name__} of {subject}, at random inputs of length {request.length}, {takes}"
+    layers = tuple(find_layers(found))
+    return Target(subject, what, found, drawn_inputs(request), layers, layers)
+
+
+def _called(subject: str, found: object) -> nn.Module:
+    if not callable(found):
+        raise InputError(f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one.")
+    build: Callable[[], object] = found
+    try:
+        made = build()
+    except Exception as error:
+        raise InputError(
+            f"'{subject}' is no module, and calling it without arguments failed: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise InputError(f"'{subject}' returns {type(made).__name__}, not a torch.nn.Module.")
+    return made
+
+
+def _attribute(subject: str) -> object:
+    module, _, attribute = subject.partition(":")
+    try:
+        found: object = import_module(module)
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"cannot load '{subject}': {error}. Write it as package.module:attribute, with the module importable "
+            "from here (installed, or on PYTHONPATH)."
+        ) from error
+    return found
+
+
+def _target(name: str, what: str, model: nn.Module, inputs: Tensor, block: str, mixer: str) -> Target:
+    stack = model if isinstance(model, Stack) else model.get_submodule("stack")
+    assert isinstance(stack, Stack)
+    layers = tuple(block.format(number) for number in range(len(stack.blocks)))
+    return Target(name, what, model, inputs, layers, tuple(layer + mixer for layer in layers))
+
+
+def _exact_options(name: str, length: int) -> dict[str, str]:
+    """A backend that has second derivatives of any shape without compiling anything, where a mixer has a choice."""
+    if "backend" not in inspect.signature(find_mixer(name)).parameters:
+        return {}
+    return {"backend": "reference" if length <= DIRECT_SUM else "spectral"}
+
+
+def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
+    options = {
+        name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)} for name in set(spec.mixers)
+    }
+    return spec.model_copy(update={"mixer_options": options})
+
+
+def _refuse(request: ProbeRequest, kind: str, **options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out.")
