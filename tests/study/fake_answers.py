@@ -14,12 +14,14 @@ from globalconv.study.answer import (
     ArmAnswer,
     ArmVerdict,
     AxisRanking,
+    BlockInside,
     CostAnswer,
     CostCurve,
     CostPoint,
     CurvePoint,
     Estimate,
     FloorAnswer,
+    ModelInside,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
@@ -129,6 +131,29 @@ def arm(
     )
 
 
+def inside(looked_at: ArmAnswer, *, tokens: bool, length: int = 24) -> ModelInside:
+    """What probes might find: effects that fall off with their order, attention that depends on its input."""
+    random = Random(looked_at.arm)
+    nearness = [[0.0 if s > t else 1 / (1 + t - s) for s in range(length)] for t in range(length)]
+    profile = [random.random() for _ in range(length)]
+    return ModelInside(
+        seed=0,
+        examples=8,
+        length=length,
+        order=6,
+        order_is_least=True,
+        joint_effects=[random.uniform(0.7, 1.3) * 0.2**k if k else 1.0 for k in range(6)],
+        blocks=[
+            BlockInside(mixer=mixer, content_dependence=0.0, uncertainty=0.0)
+            if mixer == "global_conv"
+            else BlockInside(mixer=mixer, content_dependence=random.uniform(0.3, 0.9), uncertainty=0.03)
+            for mixer in looked_at.mixers
+        ],
+        example='import <signal> & "weakref"\n' if tokens else None,
+        influence=nearness if tokens else [[value / max(profile) for value in profile]],
+    )
+
+
 def _because(verdict: ArmVerdict, name: str) -> str:
     return {
         "rival": "All others are measured against this arm.",
@@ -169,6 +194,9 @@ def task(
     left_out: dict[str, str] | None = None,
 ) -> TaskAnswer:
     """One task; its first arm is the rival."""
+    arms = [
+        one.model_copy(update={"inside": inside(one, tokens=causal)}) if one.metric else one for one in arms
+    ]
     rankings = [ranking(arms, axis, higher=higher) for axis in ("steps", "seconds", "flops")]
     return TaskAnswer(
         task=name,

@@ -95,6 +95,8 @@ def test_every_picture_is_there_as_png_and_svg(kind):
             expected.add(f"{name}-rates")
         if any("bits_recall" in arm.extra_metrics for arm in task.arms):
             expected.add(f"{name}-recall")
+        if any(arm.inside for arm in task.arms):
+            expected |= {f"{name}-inside", f"{name}-influence"}
     if answer.cost:
         expected.add("cost")
     files = {path.name for path in (written(kind) / "figures").iterdir()}

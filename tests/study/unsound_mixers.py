@@ -26,3 +26,11 @@ class DivergesWhenScored(GlobalConv):
     def forward(self, x: Tensor) -> Tensor:
         """A convolution, times NaN in evaluation mode."""
         return super().forward(x) * (1.0 if self.training else float("nan"))
+
+
+class RandomWhenScored(GlobalConv):
+    """Adds a little noise, always: no probe can tell what it computes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A convolution, and noise."""
+        return super().forward(x) + 1e-3 * torch.randn_like(x)

@@ -47,6 +47,39 @@ class RatePoint(_Frozen):
     """None: the run diverged."""
 
 
+class BlockInside(_Frozen):
+    """What one block's mixer does, in its place in a trained model."""
+
+    mixer: str
+    content_dependence: float
+    """Share of its token Jacobian's mean square that is variance over examples: 0, one mixing for all inputs."""
+    uncertainty: float
+    """Standard error over the examples."""
+
+
+class ModelInside(_Frozen):
+    """What the tokens of one trained model do to each other, probed on validation examples."""
+
+    seed: int
+    examples: int
+    length: int
+    """Tokens of an example that were looked at: all, or the first ones of a causal model."""
+    refused: str | None = None
+    """Why the model could not be probed; nothing else is then known."""
+    order: int = 0
+    """So many tokens act jointly."""
+    order_is_least: bool = False
+    """It may be more: the search ended there, or rounding hides the rest."""
+    joint_effects: list[float] = []
+    """Largest joint effect of 1, 2, ... tokens, over that of one."""
+    blocks: list[BlockInside] = []
+    """From the input to the output; none where there was one example only, and nothing to compare it with."""
+    example: str | None = None
+    """The first example as people read it, where they can."""
+    influence: list[list[float]] = []
+    """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t."""
+
+
 class ArmAnswer(_Frozen):
     """One competitor on one task."""
 
@@ -88,6 +121,8 @@ class ArmAnswer(_Frozen):
     """Plain words: under-tuned, not plateaued, diverged runs, missing seeds."""
     diverged_seeds: list[int]
     curve: list[CurvePoint]
+    inside: ModelInside | None = None
+    """Of the first final run that finished. None: not looked at, as in a study that is unfinished."""
 
 
 class AxisRanking(_Frozen):

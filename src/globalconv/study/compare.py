@@ -10,15 +10,18 @@ from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
 from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
+from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
 from globalconv.study.run_directory import BrokenRun
-from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
+from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.sweep import SWEEP_SEED, next_rate
 from globalconv.study.workers import over_the_cores
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
+INSIDE_SECONDS = 2.0
+"""A guess at how long one model is probed, for the time left."""
 OVERRUN = 0.1
 """Of the budget: so late may a study end before a seed is dropped. A machine that is slow for a minute must not
 cost a third of what three seeds can tell."""
@@ -51,6 +54,7 @@ def compare(
             progress.say(f"The study in {out} {done}.")
         study.sweep(plan)
         study.finals(plan)
+        study.inside(plan)
         study.cost(plan)
         study.complete()
         return gather(directory, plan)
@@ -130,11 +134,7 @@ class _Study:
     def finals(self, plan: StudyPlan) -> None:
         """Train the final seeds, whole rounds at a time; drop the rounds that the clock does not hold."""
         rates = {
-            (task.task.name, arm.arm): chosen_rate(
-                plan, task, arm, sweep_scores(self.directory, plan, task, arm) if plan.sweep else {}
-            )
-            for task in plan.tasks
-            for arm in task.arms
+            (task.task.name, arm.arm): self._rate(plan, task, arm) for task in plan.tasks for arm in task.arms
         }
         rounds = {
             seed: specs
@@ -195,6 +195,36 @@ class _Study:
                 )
                 return
             yield from todo
+
+    def inside(self, plan: StudyPlan) -> None:
+        """Probe one trained model of every arm: that of the first seed that finished."""
+        specs = []
+        for task in plan.tasks:
+            for arm in task.arms:
+                rate = self._rate(plan, task, arm)
+                finals = [
+                    plan.run(task, arm, rate=rate, seed=seed, purpose="final")
+                    for seed in plan.seeds
+                    if rate is not None
+                ]
+                results = ((spec, self.directory.result(spec)) for spec in finals)
+                finished = [spec for spec, result in results if result and result.status == "finished"]
+                if finished and all(self.directory.run(spec).inside() is None for spec in finished):
+                    specs.append(finished[0])
+        if not specs:
+            return
+        seconds = len(specs) * INSIDE_SECONDS / self.workers
+        with self.progress.phase("Probing", runs=len(specs), seconds=seconds, unit="models") as phase:
+            arguments = [(spec, self.directory.runs) for spec in specs]
+            for _ in over_the_cores(look_inside, arguments, workers=self.workers):
+                phase.advance(INSIDE_SECONDS / self.workers)
+                self.tick()
+
+    def _rate(self, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> float | None:
+        """The learning rate of an arm's final runs."""
+        return chosen_rate(
+            plan, task, arm, sweep_scores(self.directory, plan, task, arm) if plan.sweep else {}
+        )
 
     def cost(self, plan: StudyPlan) -> None:
         """Time the mixers alone against length."""

@@ -12,6 +12,7 @@ from globalconv.study.answer import (
     ArmAnswer,
     AxisRanking,
     CurvePoint,
+    ModelInside,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
@@ -45,6 +46,7 @@ class ArmRuns:
     broken: list[str] = field(default_factory=list)
     """In words: runs that cannot be read, which the study's command would redo."""
     missing: list[int] = field(default_factory=list)
+    inside: ModelInside | None = None
 
 
 def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
@@ -163,6 +165,7 @@ def _runs_of(
         else:
             found.finished[seed] = result
             found.curves[seed] = directory.run(spec).curve()
+            found.inside = found.inside or directory.run(spec).inside()
     return found
 
 
@@ -267,6 +270,7 @@ def _answer_arm(
         flags=_flags(task, found, contender),
         diverged_seeds=found.diverged,
         curve=curve,
+        inside=found.inside,
     )
 
 

@@ -32,6 +32,9 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         "margin, 'worse' if wholly below minus the margin, else 'undecided'. No arm is declared the loser that "
         "was still improving (by more than the margin over the last quarter of its steps) or is not tuned; "
         "unless the other's score cannot be beaten by more than the margin.",
+        "Inside the models: probes of the first seed's best checkpoint, in float64, on examples of the validation "
+        "split. Joint effects: mixed differences over random sets of tokens, each replaced by another's vector. "
+        "Content dependence: variance of a block's token Jacobian over examples, over its mean square.",
         "A verdict holds for these sizes, this data and this budget.",
         "Flops: 2 per multiply-add, forward; training is counted as three forwards. A convolution is counted by "
         "the cheaper of direct sum and FFT; causal attention by the visible half of its pairs.",

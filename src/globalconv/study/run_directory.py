@@ -6,6 +6,7 @@ curve.jsonl          one line per evaluation: step, seconds, losses, validation 
 best.safetensors     the weights that were best on validation
 last.safetensors     only while unfinished: where to go on
 result.json          written last: its presence means the run is complete
+inside.json          of some complete runs: what probes found in the trained model
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from globalconv.study.answer import ModelInside
 from globalconv.study.spec import RunSpec
 from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
 from globalconv.training.files import make_directory, write_json, write_text
@@ -99,6 +101,17 @@ class RunDirectory:
             return _WORDS.validate_json((self.path / "environment.json").read_bytes())
         except (OSError, ValidationError) as error:
             raise BrokenRun(f"environment.json cannot be read: {reason(error)}") from error
+
+    def inside(self) -> ModelInside | None:
+        """What probes found in the trained model; None if nobody looked, or the file is broken."""
+        try:
+            return ModelInside.model_validate_json((self.path / "inside.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write_inside(self, inside: ModelInside) -> None:
+        """Keep what probes found."""
+        write_json(self.path / "inside.json", inside.model_dump(mode="json"))
 
     def set_aside(self) -> Path:
         """Move a broken directory out of the way, keeping it for whoever wants to look."""

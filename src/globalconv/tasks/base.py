@@ -111,6 +111,11 @@ class Task(ABC):
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         """Sums and counts of every metric over one batch, ``self.metric.name`` and ``loss`` among them."""
 
+    def in_words(self, inputs: Tensor) -> str | None:
+        """One example's inputs, (length,) or (length, channels), as people read them; None where they cannot."""
+        del inputs
+        return None
+
     @abstractmethod
     def floors(self) -> list[Floor]:
         """Scores of the models without a network, best last; fitted on train, scored on test."""

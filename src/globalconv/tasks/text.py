@@ -120,6 +120,10 @@ class Text(Task):
             "recall_fraction": (num_recall, count),
         }
 
+    def in_words(self, inputs: Tensor) -> str:
+        """The bytes as text."""
+        return bytes(inputs.tolist()).decode(errors="replace")
+
     def floors(self) -> list[Floor]:
         """n-gram models in bits per byte, on the test windows; the best order is chosen on validation."""
         held_out = [self._windows["validation"], self._windows["test"]]

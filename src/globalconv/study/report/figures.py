@@ -11,9 +11,15 @@ from functools import partial
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from globalconv.study.answer import StudyAnswer, TaskAnswer
+from globalconv.study.answer import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
 from globalconv.study.report.face import Looks
+from globalconv.study.report.inside import (
+    looked_inside,
+    plot_content,
+    plot_influence,
+    plot_joint_effects,
+)
 from globalconv.study.report.intervals import plot_differences, plot_split
 from globalconv.study.report.palette import VERDICT_TONES, looks_of
 from globalconv.study.report.sheet import MARGIN, Frame, Panel, sheet
@@ -45,6 +51,7 @@ class Group:
 
 CURVE = Frame(2.95, 2.3)
 RATES = replace(CURVE, top=0.16)
+INFLUENCE = replace(CURVE, height=2.4)
 COST = Frame(3.5, 2.7, left=0.8, top=0.16)
 AXES: tuple[Axis, ...] = ("steps", "seconds", "flops")
 
@@ -67,6 +74,12 @@ def groups_of(task: TaskAnswer, looks: Looks) -> list[Group]:
         bars = Frame(2.5, 0.42 * len(arms) + 0.1, left=1.4, indent=MARGIN)
         panels = [_split(task, split, looks) for split in SPLITS]
         groups.append(Group("recall", f"{name}: recall, and the rest", bars, panels))
+    if inside := looked_inside(task):
+        shown = tuple(arm.arm for arm, _ in inside)
+        panels = [_joint_effects(task, looks), _content(task, looks)]
+        groups.append(Group("inside", f"{name}: inside the trained models", CURVE, panels, shown))
+        panels = [_influence(f"influence-{n}", arm, found, looks) for n, (arm, found) in enumerate(inside)]
+        groups.append(Group("influence", f"{name}: who moves whom, on one example", INFLUENCE, panels))
     return groups
 
 
@@ -162,3 +175,26 @@ def _split(task: TaskAnswer, name: str, looks: Looks) -> Panel:
     ]
     alt = f"{task.task}: bits per byte on {SPLITS[name]}: {', '.join(said)}."
     return Panel(name, partial(plot_split, task=task, name=name, looks=looks), alt, SPLITS[name])
+
+
+def _joint_effects(task: TaskAnswer, looks: Looks) -> Panel:
+    said = [
+        f"{arm.arm} {inside.joint_effects[1]:.2g}" for arm, inside in looked_inside(task) if inside.length > 1
+    ]
+    alt = f"{task.task}: joint effect of 2 tokens over that of one: {', '.join(said)}; and of more tokens."
+    return Panel("joint", partial(plot_joint_effects, task=task, looks=looks), alt, "joint effects")
+
+
+def _content(task: TaskAnswer, looks: Looks) -> Panel:
+    said = [
+        f"{arm.arm} {', '.join(f'{block.content_dependence:.2f}' for block in inside.blocks)}"
+        for arm, inside in looked_inside(task)
+    ]
+    alt = f"{task.task}: content dependence of the mixers, block by block: {'; '.join(said)}."
+    return Panel("content", partial(plot_content, task=task, looks=looks), alt, "dependence on content")
+
+
+def _influence(key: str, arm: ArmAnswer, inside: ModelInside, looks: Looks) -> Panel:
+    alt = f"How strongly each output of {arm.arm} depends on each of {inside.length} input tokens of an example."
+    plot = partial(plot_influence, inside=inside, look=looks[arm.arm])
+    return Panel(key, plot, alt, shortened(arm.arm, 22))

@@ -1,0 +1,73 @@
+"""What the trained models do inside: joint effects, dependence on content, and who moves whom on an example."""
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from globalconv.study.answer import ArmAnswer, ModelInside, TaskAnswer
+from globalconv.study.report.face import SMALL, Looks, dress
+from globalconv.study.report.palette import Look, light
+
+FAINTEST = 1e-6
+"""Joint effects below it are left out: they are of no use to a model, and stretch the axis."""
+
+
+def looked_inside(task: TaskAnswer) -> list[tuple[ArmAnswer, ModelInside]]:
+    """The arms of which a trained model was probed, with what was found."""
+    return [(arm, arm.inside) for arm in task.arms if arm.inside is not None and arm.inside.refused is None]
+
+
+def plot_joint_effects(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
+    """The largest effect that is joint to 2, 3, ... tokens, over the largest of one; logarithmic."""
+    dress(axes)
+    for arm, inside in looked_inside(task):
+        sizes = [(k, size) for k, size in enumerate(inside.joint_effects, start=1) if size > FAINTEST]
+        look = looks[arm.arm]
+        axes.plot(
+            *zip(*sizes, strict=True), color=look.color, marker=look.marker, markersize=5, linewidth=1.7
+        )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.minorticks_off()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("tokens together")
+    axes.set_ylabel("joint effect / effect of one")
+
+
+def plot_content(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
+    """The content dependence of every block's mixer, with its standard error."""
+    dress(axes)
+    found = looked_inside(task)
+    for place, (arm, inside) in enumerate(found):
+        look = looks[arm.arm]
+        # Side by side, so that arms at 0 do not hide each other.
+        shift = 0.07 * (place - (len(found) - 1) / 2)
+        axes.errorbar(
+            [number + shift for number in range(1, len(inside.blocks) + 1)],
+            [block.content_dependence for block in inside.blocks],
+            [block.uncertainty for block in inside.blocks],
+            color=look.color,
+            marker=look.marker,
+            markersize=5,
+            linewidth=1.2,
+        )
+    axes.set_ylim(-0.04, 1.04)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlabel("block")
+    axes.set_ylabel("variance / mean square")
+
+
+def plot_influence(axes: Axes, inside: ModelInside, look: Look) -> None:
+    """How strongly each output depends on each input token: a map, or a profile where there is one output."""
+    dress(axes)
+    if len(inside.influence) == 1:
+        axes.fill_between(range(inside.length), inside.influence[0], step="mid", color=look.color, alpha=0.75)
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("influence on the class")
+    else:
+        axes.grid(visible=False)
+        # The square root, because an influence of a hundredth is one.
+        shades = [[value**0.5 for value in row] for row in inside.influence]
+        axes.imshow(shades, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_ylabel("output token", fontsize=SMALL, color=light("muted"))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("input token")
