@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio, seconds
+from globalconv.turns import in_turns, ratio, seconds
 from globalconv.ops import Mode, global_conv
 
 WIDTH = 256

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio
+from globalconv.turns import in_turns, ratio
 from globalconv.study.build import build_model
 from globalconv.study.presets import QUICK
 from globalconv.study.spec import ModelSpec

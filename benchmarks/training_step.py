@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio, seconds
+from globalconv.turns import in_turns, ratio, seconds
 from globalconv.study.build import build_model
 from globalconv.study.presets import QUICK
 from globalconv.study.spec import ModelSpec

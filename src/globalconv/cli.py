@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from globalconv import __version__
 from globalconv.errors import InputError, unknown_name
-from globalconv.quantities import parse_duration
+from globalconv.quantities import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers
 
 if TYPE_CHECKING:
     from globalconv.study.spec import StudyRequest
@@ -210,13 +210,7 @@ def bench(
     ] = Path("globalconv-bench"),
 ) -> None:
     """Measure the operator's speed on this machine, side by side with others' ways to the same result."""
-    from globalconv.bench.request import (
-        BenchRequest,
-        parse_elements,
-        parse_lengths,
-        parse_names,
-        parse_numbers,
-    )
+    from globalconv.bench.request import BenchRequest, parse_elements
     from globalconv.bench.run import run_bench
 
     request = BenchRequest(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from globalconv.bench.case import Case
-from globalconv.bench.turns import seconds
+from globalconv.turns import seconds
 from globalconv.ops.flops import global_conv_flops
 
 COPIED_NUMBERS = 1 << 25

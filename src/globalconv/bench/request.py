@@ -89,34 +89,6 @@ class BenchRequest:
         }
 
 
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """Lengths of "64:65536", doubled from the first up to the last, or of "60,100,1000"."""
-    bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    if bounds is None:
-        return parse_numbers("--lengths", text)
-    first, last = map(int, bounds.groups())
-    if not 1 <= first <= last:
-        raise InputError(f"--lengths {text}: from 1 on, and the smaller first, as in 64:65536.")
-    return tuple(first << i for i in range((last // first).bit_length()))
-
-
-def parse_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
-    names = parse_names(option, text)
-    if not all(re.fullmatch(r"\d+", name) and int(name) > 0 for name in names):
-        doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
-        raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
-    return tuple(sorted(set(map(int, names))))
-
-
-def parse_names(option: str, text: str) -> tuple[str, ...]:
-    """Names with commas between them; each is kept once."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not all(names):
-        raise InputError(f"{option} '{text}': give at least one, and commas between several.")
-    return names
-
-
 def parse_elements(text: str) -> int:
     """A whole number, also written as a power: 2**23."""
     parts = re.fullmatch(r"\s*(\d{1,18})(?:\s*(?:\*\*|\^)\s*(\d{1,2}))?\s*", text)
