@@ -8,7 +8,7 @@ from itertools import product
 
 from globalconv.bench.case import Case
 from globalconv.bench.floor import BYTES
-from globalconv.bench.machine import without_paths
+from globalconv.bench.machine import memory_bytes, without_paths
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.way import Way
@@ -63,10 +63,10 @@ class BenchRequest:
             )
         ]
         needed = TENSORS_AT_ONCE * BYTES * max(case.numbers for case in cases)
-        if needed > _memory():
+        if needed > memory_bytes():
             raise InputError(
                 f"tensors of {max(case.numbers for case in cases):.3g} numbers would need about "
-                f"{needed / 2**30:.0f} GB, and this machine has {_memory() / 2**30:.0f}: give smaller --elements "
+                f"{needed / 2**30:.0f} GB, and this machine has {memory_bytes() / 2**30:.0f}: give smaller --elements "
                 "or --lengths."
             )
         return cases
@@ -116,11 +116,3 @@ def not_here() -> dict[str, str]:
     """Ways that this machine cannot run, by name, and why."""
     ways: Iterable[Way] = (*ours(), *peers())
     return {way.name: without_paths(way.obstacle) for way in ways if way.obstacle}
-
-
-def _memory() -> float:
-    """Bytes of this machine's memory, or as many as you like where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
