@@ -251,12 +251,17 @@ def cost(
         bool, typer.Option("--decode", help="Also one new token at each length of what is cached.")
     ] = False,
     batch: Annotated[int, typer.Option(help="Sequences at a time.")] = 1,
-    heads: Annotated[int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")] = None,
+    heads: Annotated[
+        int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")
+    ] = None,
     device: Annotated[str, typer.Option(help="A PyTorch device: cpu, cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Of the CPU.")] = 1,
     rounds: Annotated[int, typer.Option(help="Times that each point is measured.")] = 7,
     budget: Annotated[
-        str, typer.Option(help="Time for everything: 90s, 5m, 1h. Curves end where they would exceed their share.")
+        str,
+        typer.Option(
+            help="Time for everything: 90s, 5m, 1h. Curves end where they would exceed their share."
+        ),
     ] = "90s",
     memory: Annotated[
         str | None,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from globalconv.bench.case import Case
-from globalconv.turns import seconds
 from globalconv.ops.flops import global_conv_flops
+from globalconv.turns import seconds
 
 COPIED_NUMBERS = 1 << 25
 """128 MB of float32: beyond the caches."""

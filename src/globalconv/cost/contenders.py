@@ -46,11 +46,15 @@ class Contender:
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("attention", "multi-head attention with rotary positions, projections included", "attention"),
+        Contender(
+            "attention", "multi-head attention with rotary positions, projections included", "attention"
+        ),
         Contender("direct", "global_conv by the direct sum", "global_conv", {"backend": "reference"}),
         Contender("fft", "global_conv by torch.fft", "global_conv", {"backend": "spectral"}),
         Contender("fused", "global_conv by the fused CPU kernels", "global_conv", {"backend": "fused_cpu"}),
-        Contender("gated_conv", "gated_conv by the backend that is chosen, projections included", "gated_conv"),
+        Contender(
+            "gated_conv", "gated_conv by the backend that is chosen, projections included", "gated_conv"
+        ),
         Contender("token_mlp", "MLP-Mixer's token mixing, twice as many hidden units as tokens", "token_mlp"),
         Contender("global_conv", "global_conv by the backend that is chosen", "global_conv"),
     )

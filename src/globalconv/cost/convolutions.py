@@ -8,12 +8,12 @@ become views. Gradients are those of everything: the signal, the taps, and what 
 from dataclasses import dataclass
 
 from globalconv.cost.ledger import Ledger
+from globalconv.ops.contract import Mode
 from globalconv.ops.flops import (
     global_conv_backward_flops,
     global_conv_flops,
     real_transform_flops,
 )
-from globalconv.ops.contract import Mode
 from globalconv.ops.spectral import next_fast_length
 
 
@@ -79,9 +79,7 @@ def backward(ledger: Ledger, conv: Convolution, backend: str) -> None:
     n, width = conv.numbers, conv.width
     if backend == "fused_cpu":
         gates = 2 * conv.gated
-        once = global_conv_backward_flops(
-            conv.length, conv.num_taps, width, mode=conv.mode, again=conv.gated
-        )
+        once = global_conv_backward_flops(conv.length, conv.num_taps, width, mode=conv.mode, again=conv.gated)
         # With both gates: dy and u once each through a gate, dx and two gates' gradients; each skip is 2.
         around = 5 * conv.gated + (4 + 2 * conv.gated) * conv.skip
         operands = (1 + gates) * n + conv.taps + conv.skip * width

@@ -95,6 +95,7 @@ def grow_curves(
                 calls[label], peaks[label] = _ready(subjects[label].prepare(length), device, clock)
                 left[label] -= clock() - started
         if not calls:
+            yield list(curves.values())
             return
         times = in_turns(calls, rounds=repetitions, warm_up=False)
         for label, taken in times.items():
@@ -128,9 +129,7 @@ def measure_cost(
         return Subject(prepare)
 
     subjects = {label: subject(name) for label, name in mixers.items()}
-    curves: list[CostCurve] = []
-    for curves in grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions):
-        pass
+    *_, curves = grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions)
     return curves
 
 
@@ -180,7 +179,14 @@ def _calls_for(seconds: float) -> int:
 
 
 def _obstacle(
-    curve: CostCurve, subject: Subject, length: int, *, share: float, left: float, memory: float, repetitions: int
+    curve: CostCurve,
+    subject: Subject,
+    length: int,
+    *,
+    share: float,
+    left: float,
+    memory: float,
+    repetitions: int,
 ) -> str | None:
     needed = subject.needs(length)
     last = curve.timings[-1] if curve.timings else None

@@ -11,9 +11,7 @@ from globalconv.models import Classifier, LanguageModel, Stack
 INDEX_BYTES = torch.int64.itemsize
 
 
-def model_cost(
-    model: Stack | Classifier | LanguageModel, *, batch: int, itemsize: int = FLOAT32
-) -> Cost:
+def model_cost(model: Stack | Classifier | LanguageModel, *, batch: int, itemsize: int = FLOAT32) -> Cost:
     """The cost of a model on ``batch`` sequences of its mixers' nominal length, forward and backward.
 
     Backward to all parameters, and to the input where it is values and not tokens. Exact where

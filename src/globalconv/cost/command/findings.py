@@ -57,15 +57,16 @@ class Findings:
                 flops=lambda length, name=curve.mixer: self._theory(name, length).flops,  # type: ignore[misc]
             )
             if fit is not None:
-                numbers = (round(number, 3) for number in (fit.exponent, fit.low, fit.high))
                 yield Exponent(
                     self.sweep.phase,
                     self.sweep.width,
                     curve.mixer,
-                    *numbers,
-                    None if fit.theory is None else round(fit.theory, 3),
-                    fit.lengths[0],
-                    fit.lengths[-1],
+                    exponent=round(fit.exponent, 3),
+                    low=round(fit.low, 3),
+                    high=round(fit.high, 3),
+                    flops=None if fit.theory is None else round(fit.theory, 3),
+                    shortest=fit.lengths[0],
+                    longest=fit.lengths[-1],
                 )
 
     def _row(self, curve: CostCurve, timing: Timing) -> Row:

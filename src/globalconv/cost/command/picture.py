@@ -35,7 +35,11 @@ def pictures(record: Record) -> Iterator[tuple[str, bytes]]:
 
 
 def plot_costs(
-    axes: Axes, rows: Sequence[Row], looks: Mapping[str, Look], speeds: Speeds | None, stopped: Mapping[str, str]
+    axes: Axes,
+    rows: Sequence[Row],
+    looks: Mapping[str, Look],
+    speeds: Speeds | None,
+    stopped: Mapping[str, str],
 ) -> None:
     """Lines with markers: medians, with the middle half as a band. Dashes: what the formulas leave at least."""
     dress(axes)

@@ -10,7 +10,9 @@ from globalconv.cost.contenders import Pass
 
 Ended = Literal["complete", "interrupted"]
 Measure = Literal["flops", "bytes", "seconds"]
-QUESTION = "What does each token mixer cost here, and from which length on is a convolution cheaper than attention?"
+QUESTION = (
+    "What does each token mixer cost here, and from which length on is a convolution cheaper than attention?"
+)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ class CostRequest:
             except InputError as error:
                 if self.mixers:
                     raise InputError(f"--mixers {name}: {error}") from error
-                why = str(error).rstrip(".")
+                why = str(error).partition(";")[0].rstrip(".")
             if why:
                 left_out[name] = why
             else:
@@ -150,11 +150,15 @@ class CostRequest:
         kept: dict[str, Contender] = {}
         for contender in contenders:
             if find_mixer(contender.mixer) in DECODERS:
-                kept[contender.mixer] = Contender(contender.mixer, f"{contender.mixer}, decoding", contender.mixer)
+                kept[contender.mixer] = Contender(
+                    contender.mixer, f"{contender.mixer}, decoding", contender.mixer
+                )
             else:
                 left_out[f"{contender.name}, decoding"] = "it has no decoder"
         if not kept:
-            raise InputError("--decode: none of --mixers can decode; add attention, global_conv or gated_conv.")
+            raise InputError(
+                "--decode: none of --mixers can decode; add attention, global_conv or gated_conv."
+            )
         return tuple(kept.values())
 
     def _check_budget(self, sweeps: list[Sweep]) -> None:

@@ -1,7 +1,7 @@
 """From a request to a table on the terminal and files on disk."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -35,6 +35,7 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
     speeds = []
     ended: Ended = "complete"
     try:
+        _warm_up(request, sweeps)
         speeds.append(measure_speeds(request.threads, device=request.device))
         points = len(sweeps) * len(request.lengths)
         with Progress(console).phase(
@@ -87,6 +88,15 @@ def write_record(record: Record, out: Path) -> None:
         write_atomically(out / name, content)
 
 
+def _warm_up(request: CostRequest, sweeps: Sequence[Sweep]) -> None:
+    """Call everyone once: the fused kernels are compiled at their first call, which is no cost of a mixer."""
+    first = min(request.lengths)
+    for sweep in sweeps:
+        for contender in sweep.contenders:
+            if (request.needs(contender, sweep, first) or 0.0) <= request.memory_limit():
+                _subject(request, sweep, contender).prepare(first)()
+
+
 def _measure(findings: Findings, seconds: float, progress: Phase) -> None:
     """Fill the findings' curves, in place, so that an interruption keeps them."""
     request, sweep = findings.request, findings.sweep
@@ -115,7 +125,9 @@ def _subject(request: CostRequest, sweep: Sweep, contender: Contender) -> Subjec
             sweep.width, length, causal=request.causal or decoding, heads=request.heads
         ).to(request.device)
         if decoding:
-            decoder = decoder_of(mixer, torch.randn(request.batch, length - 1, sweep.width, device=request.device))
+            decoder = decoder_of(
+                mixer, torch.randn(request.batch, length - 1, sweep.width, device=request.device)
+            )
             token = torch.randn(request.batch, sweep.width, device=request.device)
             return torch.no_grad()(lambda: decoder.step(token))
         training = sweep.phase == "training"

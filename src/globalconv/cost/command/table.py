@@ -13,8 +13,8 @@ from globalconv.cost.command.record import Crossing, Exponent, Measure, Record, 
 from globalconv.cost.contenders import RIVAL, Pass
 from globalconv.quantities import format_bytes
 
-NAME_WIDTH = 13
-CELL_WIDTH = 9
+NAME_WIDTH = 17
+CELL_WIDTH = 12
 PASS_WORDS: dict[Pass, str] = {
     "forward": "forward",
     "training": "forward and backward",
@@ -23,7 +23,7 @@ PASS_WORDS: dict[Pass, str] = {
 
 
 def print_record(record: Record, console: Console) -> None:
-    """Print the machine's speeds; for each pass and width the points, the growth and the crossovers; what is missing."""
+    """Print the machine's speeds; each sweep's points, growth and crossovers; and what is missing."""
     for speeds in record.speeds:
         console.print(
             f"{record.device}, {threads_words(speeds.threads)}: copies {speeds.bytes_per_second / 1e9:.1f} GB/s, "
@@ -38,10 +38,10 @@ def print_record(record: Record, console: Console) -> None:
             console.print(table)
         console.print(_summary(record, phase, width, names_in(rows)))
     console.print(
-        "Times: median, and the middle half below it where it is wider than 10 %. GFlop/s and GB/s: the formulas' flops "
-        "and bytes over the median. Peak: tensors that one call makes. Exponent: of the length in the seconds, "
-        f"fitted to the longest lengths, with a 95 % interval of the repetitions. Below {RIVAL}: from which length on, "
-        "by formulas for flops and bytes, as measured for seconds.",
+        "Times: the median, and the middle half where it is wider than 10 %. GFlop/s, GB/s: the formulas' flops and "
+        "bytes over the median. Peak: the tensors that a call makes. Grows as: the exponent of the length in the "
+        "seconds, over the longest lengths, with a 95 % interval over the repetitions; and in the flops, by formula. "
+        f"By flops, bytes (formulas), seconds (measured): from which length on it costs less than {RIVAL}.",
         highlight=False,
         markup=False,
     )
@@ -79,26 +79,36 @@ def _points(rows: list[Row], width: int) -> Iterator[Table]:
         for name in names_in(rows):
             at = {row.length: row for row in rows if row.mixer == name}
             found = [at.get(length) for length in part]
-            if not any(found):
-                continue
-            table.add_row(f"{name}, ms", *(row and _time(row) for row in found))
-            for word, unit, field in (("GFlop/s", 1e9, "flops_per_second"), ("GB/s", 1e9, "bytes_per_second")):
-                numbers = [row and getattr(row, field) for row in found]
-                table.add_row(f"  {word}", *("" if n is None else f"{n / unit:.3g}" for n in numbers), style="dim")
-            table.add_row("  peak", *(row and format_bytes(row.peak_bytes) for row in found), style="dim")
+            if any(found):
+                table.add_row(f"{name}, ms", *map(_time, found))
+                table.add_row(
+                    "  GFlop/s", *(_giga(row.flops_per_second if row else None) for row in found), style="dim"
+                )
+                table.add_row(
+                    "  GB/s", *(_giga(row.bytes_per_second if row else None) for row in found), style="dim"
+                )
+                table.add_row(
+                    "  peak", *(format_bytes(row.peak_bytes) if row else "" for row in found), style="dim"
+                )
         yield table
 
 
-def _time(row: Row) -> str:
+def _time(row: Row | None) -> str:
+    if row is None:
+        return ""
     wide = row.ms_high - row.ms_low > 0.1 * row.ms
     return f"{row.ms:.3g}" + f"\n{row.ms_low:.2g}-{row.ms_high:.2g}" * wide
 
 
+def _giga(speed: float | None) -> str:
+    return "" if speed is None else f"{speed / 1e9:.3g}"
+
+
 def _summary(record: Record, phase: Pass, width: int, names: list[str]) -> Table:
-    table = Table(box=SIMPLE, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("", min_width=NAME_WIDTH - 1, no_wrap=True)
-    for head in ("exponent", "of flops", f"below {RIVAL}: flops", "bytes", "seconds"):
-        table.add_column(head, justify="right")
+    table = Table(box=SIMPLE, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("grows as", min_width=NAME_WIDTH - 1, no_wrap=True)
+    for head in ("L^seconds", "L^flops", "by flops", "by bytes", "by seconds"):
+        table.add_column(head, justify="right", no_wrap=True)
     for name in names:
         fit = next((e for e in record.scaling if (e.phase, e.width, e.mixer) == (phase, width, name)), None)
         found: dict[Measure, Crossing] = {
@@ -121,9 +131,9 @@ def crossing_words(crossing: Crossing | None) -> str:
     if crossing is None:
         return ""
     if crossing.length is None:
-        return f"not up to {crossing.longest}"
+        return f"not to {crossing.longest}"
     if crossing.before is None:
-        return f"from {crossing.after} on" if crossing.by == "seconds" else "always"
+        return f"from {crossing.after}" if crossing.by == "seconds" else "always"
     return f"from {crossing.length:.0f}"
 
 

@@ -277,7 +277,9 @@ def _filters_as_channels(tensor: Tensor, dim: int | None, many: int) -> Tensor:
 
 
 @register_flop_formula(torch.ops.globalconv.fused_cpu)
-def _(x: Any, taps: Any, skip: Any, gate_in: Any, gate_out: Any, mode: Mode, *others: Any, **more: Any) -> float:
+def _(
+    x: Any, taps: Any, skip: Any, gate_in: Any, gate_out: Any, mode: Mode, *others: Any, **more: Any
+) -> float:
     """The convolution by ``ops.flops``; 2 flops a number for the skip term, and 1 for each gate."""
     batch, length, width = x
     around = 2 * (skip is not None) + (gate_in is not None) + (gate_out is not None)
