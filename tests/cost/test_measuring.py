@@ -1,8 +1,11 @@
 """Curves of seconds that grow in turns, stop in time and say why."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from globalconv.cost import measure_cost
+from globalconv.cost import grow_curves, measure_cost
+from globalconv.cost.measuring import Subject
 from globalconv.errors import InputError
 
 SLOW = """
@@ -53,3 +56,80 @@ def test_no_time_still_gives_a_first_point():
 def test_too_few_repetitions_are_refused():
     with pytest.raises(InputError, match="at least 2"):
         measure_cost({"a": "attention"}, [8], width=8, causal=False, seconds=1, repetitions=1)
+
+
+def subject(seconds, clock, *, needs=None, log=None):
+    """What takes ``seconds(length)`` by a clock that only it moves."""
+
+    def prepare(length):
+        def call():
+            clock.now += seconds(length)
+            if log is not None:
+                log.append(length)
+
+        return call
+
+    return Subject(prepare, lambda length: needs and needs(length))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def grown(subjects, lengths, clock, **options):
+    *_, curves = grow_curves(subjects, lengths, clock=clock, **options)
+    return curves
+
+
+def test_points_are_the_seconds_of_a_call_and_come_in_turns():
+    clock, log = Clock(), []
+    subjects = {"a": subject(lambda n: n / 100, clock, log=log), "b": subject(lambda n: n / 50, clock)}
+    a, b = grown(subjects, [10, 20], clock, seconds=100, repetitions=3)
+    assert [t.median for t in a.timings] == pytest.approx([0.1, 0.2])
+    assert [t.median for t in b.timings] == pytest.approx([0.2, 0.4])
+    assert log == [10] * 5 + [20] * 5  # one for the memory, one for the number of calls, three rounds
+
+
+def test_what_is_too_short_for_the_clock_is_called_many_times():
+    clock, log = Clock(), []
+    (a,) = grown({"a": subject(lambda _: 1e-5, clock, log=log)}, [8], clock, seconds=1, repetitions=2)
+    assert a.timings[0].median == pytest.approx(1e-5)
+    assert len(log) == 2 + 2 * 100
+
+
+@given(share=st.floats(1, 50))
+def test_no_curve_exceeds_its_share_by_more_than_its_first_point(share):
+    clock = Clock()
+    (a,) = grown(
+        {"a": subject(lambda n: 1e-3 * n**2, clock)},
+        [1, 2, 4, 8, 16, 32, 64],
+        clock,
+        seconds=share,
+        repetitions=5,
+    )
+    assert clock.now <= share * 1.01
+    assert (a.stopped is None) == (len(a.timings) == 7)
+
+
+def test_a_curve_that_would_not_fit_into_memory_ends_and_says_what_it_needs():
+    clock = Clock()
+    subjects = {
+        "small": subject(lambda _: 0.1, clock),
+        "large": subject(lambda _: 0.1, clock, needs=lambda n: n * 2**20),
+    }
+    small, large = grown(subjects, [1, 2, 4], clock, seconds=100, memory=2.5 * 2**20, repetitions=2)
+    assert len(small.timings) == 3
+    assert len(large.timings) == 2
+    assert large.stopped == "length 4 would have needed about 4.0 MB of 2.5 MB"
+    assert small.stopped is None
+
+
+def test_where_nothing_fits_every_curve_says_so():
+    (a,) = grown(
+        {"a": subject(lambda _: 0.1, Clock(), needs=lambda _: 2.0)}, [1], Clock(), seconds=1, memory=1.0
+    )
+    assert a.timings == []
+    assert "needed" in a.stopped

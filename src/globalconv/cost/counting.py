@@ -79,7 +79,8 @@ class _Traffic(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        operands = [t for t in tree_iter((args, kwargs)) if isinstance(t, Tensor)]
+        given = {name: value for name, value in (kwargs or {}).items() if name != "out"}
+        operands = [t for t in tree_iter((args, given)) if isinstance(t, Tensor)]
         results = [t for t in tree_iter(result) if isinstance(t, Tensor)]
         storages = {t.untyped_storage()._cdata for t in operands}
         if not func._schema.is_mutable and any(t.untyped_storage()._cdata in storages for t in results):

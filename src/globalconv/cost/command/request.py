@@ -9,6 +9,7 @@ import torch
 
 from globalconv.bench.machine import memory_bytes
 from globalconv.cost.contenders import (
+    RIVAL,
     USUAL,
     Contender,
     Pass,
@@ -136,8 +137,8 @@ class CostRequest:
                 for width in self.widths if not why else ():
                     contender.outline(width, max(self.lengths), causal=self.causal, heads=self.heads)
             except InputError as error:
-                if self.mixers:
-                    raise InputError(f"--mixers {name}: {error}") from error
+                if self.mixers or name == RIVAL:  # which is compared with, so it is not dropped in silence
+                    raise InputError(f"{name} cannot be built: {error}") from error
                 why = str(error).partition(";")[0].rstrip(".")
             if why:
                 left_out[name] = why

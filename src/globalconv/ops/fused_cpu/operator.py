@@ -296,7 +296,7 @@ def _(
     by_x, by_taps, by_skip, by_gate_in, by_gate_out = wanted
     by_signal, by_filter = by_x or by_gate_in, by_taps or by_skip
     around = (
-        (gate_out is not None)  # dy through the gate
+        (gate_out is not None and (by_signal or by_filter))  # dy through the gate
         + (gate_in is not None and (by_filter or by_gate_out))  # the convolution's input, once more
         + 2 * (skip is not None and by_signal)
         + 2 * by_skip
@@ -310,7 +310,7 @@ def _(
         width,
         mode=mode,
         by_signal=by_signal,
-        by_taps=by_taps,
+        by_taps=by_filter,
         again=by_gate_out,
     )
     return batch * (once + around * length * width)
