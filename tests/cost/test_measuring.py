@@ -42,7 +42,8 @@ def test_a_curve_stops_and_says_why_while_the_others_go_on(tmp_path, monkeypatch
     assert quick.stopped is None
     assert [t.length for t in quick.timings] == lengths
     assert [t.length for t in slow.timings] == [40, 80]
-    assert slow.stopped == "length 800 would have exceeded its 30 s of measuring time"
+    assert slow.stopped.startswith("length 800 would have exceeded its 2")
+    assert slow.stopped.endswith(" s of measuring time")
     assert slow.timings[1].low >= 0.2
 
 
@@ -112,6 +113,16 @@ def test_no_curve_exceeds_its_share_by_more_than_its_first_point(share):
     )
     assert clock.now <= share * 1.01
     assert (a.stopped is None) == (len(a.timings) == 7)
+
+
+def test_what_one_curve_does_not_use_the_others_get():
+    """Both have 7 s at first; the slow one soon ends, and the quick one, after 2.8, wants 6.4 for its last point."""
+    clock = Clock()
+    subjects = {"quick": subject(lambda n: n / 10, clock), "slow": subject(lambda n: n / 2.5, clock)}
+    quick, slow = grown(subjects, [1, 2, 4, 8], clock, seconds=14, repetitions=2)
+    assert len(slow.timings) == 1
+    assert len(quick.timings) == 4
+    assert clock.now <= 14
 
 
 def test_a_curve_that_would_not_fit_into_memory_ends_and_says_what_it_needs():

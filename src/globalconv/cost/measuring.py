@@ -75,33 +75,35 @@ def grow_curves(
     """Measure all subjects at one length after the other; yields the curves, the same ones, after each.
 
     All subjects of one length are timed in turns, so that a drift of the machine's speed falls on all of
-    them alike. The budget of ``seconds`` is shared evenly by the subjects; a curve ends, and says so, where
-    its next point would exceed what is left of its share, or ``memory`` bytes. The first length is always timed.
+    them alike. What is left of the budget of ``seconds`` is shared evenly by the curves that still grow; a curve
+    ends, and says so, where its next point would exceed its share, or ``memory`` bytes. The first length is always
+    timed.
     """
     if repetitions < 2:
         raise InputError(f"repetitions must be at least 2 for a spread to be seen, not {repetitions}.")
     curves = {label: CostCurve(label) for label in subjects}
-    left = dict.fromkeys(subjects, seconds / len(subjects))
+    end = clock() + seconds
     for length in lengths:
+        growing = [curve for curve in curves.values() if curve.stopped is None]
+        share = (end - clock()) / max(1, len(growing))
+        for curve in growing:
+            needed = _expected_bytes(curve, subjects[curve.mixer], length)
+            if needed > memory:
+                needs = f"about {format_bytes(needed)} of {format_bytes(memory)}"
+                curve.stopped = f"length {length} would have needed {needs}"
+            elif curve.timings and _expected_seconds(curve, length) * (repetitions + 2) > share:
+                curve.stopped = (
+                    f"length {length} would have exceeded its {max(share, 0):.2g} s of measuring time"
+                )
         calls: dict[str, Callable[[], float]] = {}
         peaks: dict[str, int] = {}
-        for label, curve in curves.items():
-            curve.stopped = curve.stopped or _obstacle(
-                curve, subjects[label], length, share=seconds / len(subjects), left=left[label],
-                memory=memory, repetitions=repetitions,
-            )  # fmt: skip
-            if curve.stopped is None:
-                started = clock()
-                calls[label], peaks[label] = _ready(subjects[label].prepare(length), device, clock)
-                left[label] -= clock() - started
-        if not calls:
-            yield list(curves.values())
-            return
-        times = in_turns(calls, rounds=repetitions, warm_up=False)
-        for label, taken in times.items():
-            left[label] -= sum(taken) * _calls_for(taken[-1])
+        for label in (curve.mixer for curve in growing if curve.stopped is None):
+            calls[label], peaks[label] = _ready(subjects[label].prepare(length), device, clock)
+        for label, taken in in_turns(calls, rounds=repetitions, warm_up=False).items():
             curves[label].timings.append(Timing(length, tuple(taken), peaks[label]))
         yield list(curves.values())
+        if not calls:
+            return
 
 
 def measure_cost(
@@ -178,23 +180,16 @@ def _calls_for(seconds: float) -> int:
     return max(1, math.ceil(SHORTEST / max(seconds, 1e-9)))
 
 
-def _obstacle(
-    curve: CostCurve,
-    subject: Subject,
-    length: int,
-    *,
-    share: float,
-    left: float,
-    memory: float,
-    repetitions: int,
-) -> str | None:
+def _expected_seconds(curve: CostCurve, length: int) -> float:
+    """Of a call at ``length``: quadratic growth from the last point, the worst that there is among mixers."""
+    last = curve.timings[-1]
+    return last.median * (length / last.length) ** 2
+
+
+def _expected_bytes(curve: CostCurve, subject: Subject, length: int) -> float:
+    """Of a call at ``length``: what the subject says, or else quadratic growth."""
     needed = subject.needs(length)
-    last = curve.timings[-1] if curve.timings else None
-    if needed is None:  # quadratic growth, the worst there is among mixers
-        needed = last.peak_bytes * (length / last.length) ** 2 if last else 0.0
-    if needed > memory:
-        return f"length {length} would have needed about {format_bytes(needed)} of {format_bytes(memory)}"
-    expected = last.median * (length / last.length) ** 2 if last else 0.0
-    if expected * (repetitions + 2) > left:
-        return f"length {length} would have exceeded its {share:.3g} s of measuring time"
-    return None
+    if needed is None:
+        last = curve.timings[-1] if curve.timings else Timing(length, (), 0)
+        needed = last.peak_bytes * (length / last.length) ** 2
+    return needed

@@ -42,12 +42,14 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
             "Measuring", runs=points, seconds=request.budget_seconds, unit="lengths"
         ) as progress:
             end = time.monotonic() + request.budget_seconds
-            for number, sweep in enumerate(sweeps):
+            # Decoding first: it takes little, and leaves the rest of its share to the others.
+            for number, sweep in enumerate(sorted(sweeps, key=lambda sweep: sweep.phase != "decode")):
                 share = max(end - time.monotonic(), 0.0) / (len(sweeps) - number)
                 found.append(Findings(request, sweep, [CostCurve(c.name) for c in sweep.contenders]))
                 _measure(found[-1], share, progress)
     except KeyboardInterrupt:
         ended = "interrupted"
+    found.sort(key=lambda findings: sweeps.index(findings.sweep))
     record = Record(
         machine=machine(),
         device=request.device,

@@ -14,7 +14,8 @@ from globalconv.cost.contenders import RIVAL, Pass
 from globalconv.quantities import format_bytes
 
 NAME_WIDTH = 17
-CELL_WIDTH = 12
+CELL_WIDTH = 13
+"""Of a length, with the line between two of them."""
 PASS_WORDS: dict[Pass, str] = {
     "forward": "forward",
     "training": "forward and backward",
@@ -41,7 +42,8 @@ def print_record(record: Record, console: Console) -> None:
         "Times: the median, and the middle half where it is wider than 10 %. GFlop/s, GB/s: the formulas' flops and "
         "bytes over the median. Peak: the tensors that a call makes. Grows as: the exponent of the length in the "
         "seconds, over the longest lengths, with a 95 % interval over the repetitions; and in the flops, by formula. "
-        f"By flops, bytes (formulas), seconds (measured): from which length on it costs less than {RIVAL}.",
+        f"By flops, bytes (formulas), seconds (measured): from which length on it costs less than {RIVAL}; "
+        "'> 8192': if anywhere, beyond.",
         highlight=False,
         markup=False,
     )
@@ -75,7 +77,7 @@ def _points(rows: list[Row], width: int) -> Iterator[Table]:
         table = Table(box=SIMPLE, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         table.add_column("length", min_width=NAME_WIDTH - 1, no_wrap=True)
         for length in part:
-            table.add_column(str(length), justify="right", min_width=CELL_WIDTH - 1, no_wrap=True)
+            table.add_column(str(length), justify="right", min_width=CELL_WIDTH - 2, no_wrap=True)
         for name in names_in(rows):
             at = {row.length: row for row in rows if row.mixer == name}
             found = [at.get(length) for length in part]
@@ -97,16 +99,21 @@ def _time(row: Row | None) -> str:
     if row is None:
         return ""
     wide = row.ms_high - row.ms_low > 0.1 * row.ms
-    return f"{row.ms:.3g}" + f"\n{row.ms_low:.2g}-{row.ms_high:.2g}" * wide
+    return _digits(row.ms, 3) + f"\n{_digits(row.ms_low, 2)}-{_digits(row.ms_high, 2)}" * wide
+
+
+def _digits(number: float, digits: int) -> str:
+    """So many digits, and all before the point."""
+    return f"{number:.0f}" if number >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
 def _giga(speed: float | None) -> str:
-    return "" if speed is None else f"{speed / 1e9:.3g}"
+    return "" if speed is None else _digits(speed / 1e9, 3)
 
 
 def _summary(record: Record, phase: Pass, width: int, names: list[str]) -> Table:
     table = Table(box=SIMPLE, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("grows as", min_width=NAME_WIDTH - 1, no_wrap=True)
+    table.add_column("grows as", min_width=11, no_wrap=True)
     for head in ("L^seconds", "L^flops", "by flops", "by bytes", "by seconds"):
         table.add_column(head, justify="right", no_wrap=True)
     for name in names:
@@ -131,7 +138,7 @@ def crossing_words(crossing: Crossing | None) -> str:
     if crossing is None:
         return ""
     if crossing.length is None:
-        return f"not to {crossing.longest}"
+        return f"> {crossing.longest}"
     if crossing.before is None:
         return f"from {crossing.after}" if crossing.by == "seconds" else "always"
     return f"from {crossing.length:.0f}"
