@@ -16,19 +16,10 @@ from globalconv.cost.command.request import CostRequest
 from globalconv.cost.contenders import usual_heads
 from tests.study.small_studies import globalconv
 
+ROOT = Path(__file__).parents[2]
 # Without the fused kernels, which would have to be compiled.
-TINY = [
-    "--lengths",
-    "8,16,32",
-    "--widths",
-    "8",
-    "--rounds",
-    "2",
-    "--budget",
-    "20s",
-    "--mixers",
-    "attention,direct,fft",
-]
+WORDS = "--lengths 8,16,32 --widths 8 --rounds 2 --budget 20s --mixers attention,direct,fft"
+TINY = WORDS.split()
 
 
 @pytest.fixture(autouse=True)
@@ -225,3 +216,17 @@ def test_the_help_names_every_option():
     words = set(re.findall(r"--(\w+)", globalconv("cost", "--help").out))
     for field in fields(CostRequest):
         assert field.name.removesuffix("_seconds") in words
+
+
+@pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="no benchmarks here (an sdist)")
+def test_the_page_shows_what_is_recorded(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import mixer_cost
+
+    page = mixer_cost.PAGE.read_text()
+    assert page.split(mixer_cost.BEGIN)[1].split(mixer_cost.END)[0] == mixer_cost.figures_block()
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
+        assert (mixer_cost.PAGE.parent / picture).exists()
+    for mode in mixer_cost.RUNS:
+        record = record_from_json(mixer_cost.recorded(mode).read_text())
+        assert (record.ended, record.mode) == ("complete", mode)

@@ -99,16 +99,16 @@ def _time(row: Row | None) -> str:
     if row is None:
         return ""
     wide = row.ms_high - row.ms_low > 0.1 * row.ms
-    return _digits(row.ms, 3) + f"\n{_digits(row.ms_low, 2)}-{_digits(row.ms_high, 2)}" * wide
+    return digits_words(row.ms, 3) + f"\n{digits_words(row.ms_low, 2)}-{digits_words(row.ms_high, 2)}" * wide
 
 
-def _digits(number: float, digits: int) -> str:
-    """So many digits, and all before the point."""
+def digits_words(number: float, digits: int) -> str:
+    """A number with so many digits, and all that are before the point."""
     return f"{number:.0f}" if number >= 10**digits - 0.5 else f"{number:.{digits}g}"
 
 
 def _giga(speed: float | None) -> str:
-    return "" if speed is None else _digits(speed / 1e9, 3)
+    return "" if speed is None else digits_words(speed / 1e9, 3)
 
 
 def _summary(record: Record, phase: Pass, width: int, names: list[str]) -> Table:
