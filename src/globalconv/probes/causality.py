@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.probes.derivatives import rounding, strangers, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Causality:
         positive = self.leak > 0
         tokens = torch.arange(len(self.leak))[positive]
         axes.plot(tokens.numpy(), self.leak[positive].numpy(), "o", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlim(-0.5, max(len(self.leak) - 0.5, 0.5))
         axes.set_xlabel("token")
         axes.set_ylabel("change by what follows")

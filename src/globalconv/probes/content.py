@@ -32,12 +32,14 @@ class ContentDependence:
     per_token: Tensor
     examples: int
     directions: int
+    negligible: float = NEGLIGIBLE
+    """What may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property
     def depends(self) -> bool:
         """Whether the Jacobian varies by more than rounding."""
-        return self.share > NEGLIGIBLE
+        return self.share > self.negligible
 
     @property
     def line(self) -> str:
@@ -107,6 +109,7 @@ def content_dependence(
         per_token.cpu(),
         examples,
         directions,
+        max(NEGLIGIBLE, (100 * subject.digit) ** 2),
         subject.notes,
     )
 

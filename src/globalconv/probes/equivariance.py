@@ -10,7 +10,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.probes.causality import SAFETY
 from globalconv.probes.derivatives import rounding, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Equivariance:
         axes = axes_for(ax)
         axes.axhline(self.rounding, linewidth=1, linestyle=":", color="grey")
         axes.plot(range(1, len(self.errors) + 1), self.errors.clamp(min=1e-17).numpy(), "o", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlabel(f"{self.move} tried")
         axes.set_ylabel("error")
         return axes

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.probes.derivatives import normal, rounding, strangers, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class InteractionOrder:
         axes.plot(orders, self.rounding[1:].numpy(), linestyle=":", color="grey", linewidth=1)
         shown = torch.where(self.sizes > self.rounding, self.sizes, torch.nan)
         axes.plot(orders, shown[1:].numpy(), "o-", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlabel("tokens together")
         axes.set_ylabel("joint effect / effect of one")
         return axes
@@ -145,10 +145,7 @@ def interaction_order(
 
         effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)  # noqa: B023
         near = torch.stack([x, stranger])
-        error = max(
-            rounding(subject, read, near, generator),
-            torch.finfo(torch.float64).eps * float(effects.abs().max()),
-        )
+        error = max(rounding(subject, read, near, generator), subject.digit * float(effects.abs().max()))
         for bit in range(tokens):  # f of subsets -> mixed differences of sets, one token at a time
             pairs = effects.view(-1, 2, 2**bit, COMBINATIONS)
             effects = torch.stack([pairs[:, 0], pairs[:, 1] - pairs[:, 0]], dim=1).flatten(0, 2)

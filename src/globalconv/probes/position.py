@@ -101,7 +101,8 @@ def position_awareness(
     label = torch.arange(rows, device=device) % number
 
     def points(part: range) -> Tensor:
-        background = strangers(subject.points, len(part), generator)
+        # One at a time: the numbers drawn must not depend on how many rows fit.
+        background = torch.cat([strangers(subject.points, 1, generator) for _ in part])
         background[torch.arange(len(part), device=device), where[label[part.start : part.stop]]] = marker
         return background
 

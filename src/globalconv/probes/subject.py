@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.probes.graph import coarsest
 from globalconv.probes.memory import MEMORY, TooLarge, bytes_of_a_row, in_words
 
 SAME = 1e-9
@@ -31,6 +32,8 @@ class Subject:
     row_bytes: int
     """What one row keeps for its derivative."""
     memory: int
+    digit: float
+    """The unit of rounding, relative: 2e-16, unless the model computes in less than float64 inside."""
     notes: tuple[str, ...]
 
     @property
@@ -99,7 +102,12 @@ def _build(model: nn.Module, inputs: Tensor, at: str | None, until: str | None, 
     _check_function(function, points, expected, parts=entrance is not None)
     weights = (*double.parameters(), *double.buffers())
     row_bytes = bytes_of_a_row(function, points[:1], weights=weights, limit=memory)
-    return Subject(function, points, expected.shape[1:], row_bytes, memory, tuple(notes))
+    dtype = coarsest(function, points[:1])
+    if dtype != torch.float64:
+        notes.append(f"the model computes in {str(dtype).removeprefix('torch.')} inside: small effects drown in that")
+    return Subject(
+        function, points, expected.shape[1:], row_bytes, memory, torch.finfo(dtype).eps, tuple(notes)
+    )
 
 
 def _check_inputs(model: nn.Module, inputs: Tensor) -> None:
@@ -297,7 +305,7 @@ def _check_function(
                 "the output is not a function of these vectors alone: the model uses its inputs elsewhere too (as a "
                 "mask, or in another embedding). Give one example, or probe a part with at=."
             )
-        others = points.flip(1) + points.std().clamp(min=1e-3)
+        others = points.flip(1) + points.square().mean().sqrt().clamp(min=1e-3)
         beside = function(torch.cat([points, others]))[: len(points)]
     if (change := float((beside - first).abs().max()) / scale) > 1e-6:
         raise InputError(

@@ -15,7 +15,7 @@ from globalconv.study.report.sheet import Frame, Panel, sheet
 from globalconv.study.report.svg import house_style, to_png
 
 WIDE = Frame(4.4, 2.8, left=0.8)
-SQUARE = Frame(2.3, 2.3, left=0.62, bottom=0.6)
+SQUARE = Frame(2.4, 2.4, left=0.75, bottom=0.6)
 USUAL = ("attention", "global_conv", "gated_conv", "token_mlp")
 """In this order mixers have the looks that they have in a study's report."""
 PLOTTED = {
@@ -120,8 +120,8 @@ def _maps(findings: Findings, *, bare: bool) -> object:
         largest = max(found.largest for found in maps.values()) or 1.0
         for layers, found in maps.items():
             title = f"{name.replace('_', ' ')}, {layers} layer{'s' * (layers > 1)}"
-            word = ("", "ink") if found.interacts else ("none", "muted")
-            panels.append(Panel(title, partial(plot_map, found=found, largest=largest), "", title, word))
+            title += "" if found.interacts else ": none"
+            panels.append(Panel(title, partial(plot_map, found=found, largest=largest), "", title))
     stack = "Mixers with a GELU between two, and nothing else" if bare else "From the input to the layer"
     note = f"{stack}. Dark: a pair of tokens whose effects do not add up (mixed second derivatives between them)."
     return sheet(SQUARE, panels, title="Which pairs of tokens interact", note=note, columns=2)

@@ -195,7 +195,7 @@ def _target(name: str, what: str, model: nn.Module, inputs: Tensor, block: str, 
     stack = model if isinstance(model, Stack) else model.get_submodule("stack")
     assert isinstance(stack, Stack)
     layers = tuple(block.format(number) for number in range(len(stack.blocks)))
-    return Target(name, what, model, inputs, layers, tuple(layer + mixer for layer in layers))
+    return Target(name, what, model.eval(), inputs, layers, tuple(layer + mixer for layer in layers))
 
 
 def _exact_options(name: str, length: int) -> dict[str, str]:
