@@ -43,7 +43,9 @@ def test_a_small_leak_between_two_tokens_is_caught(leak, seed):
     x = values(seed)
     found = causality(Leaky(leak, late=8, early=5), x)
     assert not found.causal
-    assert torch.equal(found.leak > found.rounding, (torch.arange(LENGTH - 1) >= 5) & (torch.arange(LENGTH - 1) < 8))
+    assert torch.equal(
+        found.leak > found.rounding, (torch.arange(LENGTH - 1) >= 5) & (torch.arange(LENGTH - 1) < 8)
+    )
     assert f"{int(found.leak.argmax())}" in found.line
 
 

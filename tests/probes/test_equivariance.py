@@ -14,7 +14,11 @@ from tests.probes.small_models import LENGTH, WIDTH, conv, square, values
 @pytest.mark.parametrize("backend", ["reference", "spectral"])
 def test_circular_convolutions_commute_with_shifts_and_not_with_permutations(backend, seed):
     x = values(seed)
-    for model in (conv(backend=backend), GatedConv(WIDTH, LENGTH, backend=backend), nn.Sequential(conv(), square())):
+    for model in (
+        conv(backend=backend),
+        GatedConv(WIDTH, LENGTH, backend=backend),
+        nn.Sequential(conv(), square()),
+    ):
         assert equivariance(model, x, "shift").equivariant
         assert not equivariance(model, x, "permutation").equivariant
 
@@ -31,7 +35,9 @@ def test_attention_without_positions_commutes_with_permutations(seed):
     x = values(seed, width=4)
     assert equivariance(Attention(4, LENGTH, num_heads=2, positions="none"), x, "permutation").equivariant
     for positions in ("rotary", "learned", "sinusoidal"):
-        assert not equivariance(Attention(4, LENGTH, num_heads=2, positions=positions), x, "permutation").equivariant
+        assert not equivariance(
+            Attention(4, LENGTH, num_heads=2, positions=positions), x, "permutation"
+        ).equivariant
 
 
 def test_a_pooled_circular_stack_is_invariant_under_shifts(seed):

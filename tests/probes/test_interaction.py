@@ -121,7 +121,10 @@ def test_a_layer_without_a_second_derivative_is_looked_at_by_differences(seed):
     assert found.method == "differences"
     assert found.reason
     assert found.interacts
-    assert "but finite differences do not" in interaction(Pointwise(Once.apply), values(seed), method="derivatives").line
+    assert (
+        "but finite differences do not"
+        in interaction(Pointwise(Once.apply), values(seed), method="derivatives").line
+    )
 
 
 def test_operations_without_a_second_derivative_are_looked_at_by_differences(seed):

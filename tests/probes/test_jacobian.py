@@ -15,13 +15,19 @@ from tests.probes.small_models import LENGTH, WIDTH, conv, square, values
 def whole(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """(examples, L, E, L, D)."""
     model = model.double()
-    return torch.stack([torch.autograd.functional.jacobian(lambda v: model(v[None])[0], one.double()) for one in x])
+    return torch.stack(
+        [torch.autograd.functional.jacobian(lambda v: model(v[None])[0], one.double()) for one in x]
+    )
 
 
 @pytest.mark.parametrize("model", ["conv", "conv, square", "attention"])
 def test_it_is_the_norm_of_the_blocks_of_the_jacobian(model, seed):
     x = values(seed)
-    built = {"conv": conv(), "conv, square": nn.Sequential(conv(), square()), "attention": Attention(WIDTH, LENGTH, num_heads=1, positions="none")}
+    built = {
+        "conv": conv(),
+        "conv, square": nn.Sequential(conv(), square()),
+        "attention": Attention(WIDTH, LENGTH, num_heads=1, positions="none"),
+    }
     found = token_jacobian(built[model], x)
     expected = whole(built[model], x).square().sum(dim=(2, 4)).mean(dim=0).sqrt()
     torch.testing.assert_close(found.strength, expected, rtol=1e-10, atol=1e-14)
@@ -40,7 +46,10 @@ def test_any_shape(batch, length, width, causal):
 
 def test_random_directions_estimate_it_within_the_stated_error(seed):
     torch.manual_seed(seed)
-    model, x = nn.Sequential(nn.Linear(32, 32), nn.GELU(), Attention(32, 8, num_heads=4)), torch.randn(1, 8, 32)
+    model, x = (
+        nn.Sequential(nn.Linear(32, 32), nn.GELU(), Attention(32, 8, num_heads=4)),
+        torch.randn(1, 8, 32),
+    )
     exact = token_jacobian(model, x).strength
     errors = []
     for draw in range(12):

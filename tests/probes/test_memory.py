@@ -35,7 +35,8 @@ def test_rows_keep_what_they_are_said_to(seed):
     """Attention without positions keeps a few matrices of length squared; weights are not counted."""
     torch.manual_seed(seed)
     small, large = (
-        subject_of(Attention(8, n, num_heads=2, positions="none"), torch.randn(1, n, 8)).row_bytes for n in (64, 256)
+        subject_of(Attention(8, n, num_heads=2, positions="none"), torch.randn(1, n, 8)).row_bytes
+        for n in (64, 256)
     )
     scores = 2 * 256 * 256 * 8
     assert scores < large < 8 * scores

@@ -112,7 +112,9 @@ def test_tokens_have_an_order_through_their_embedding(seed):
 def test_the_same_seed_gives_the_same_sizes(seed):
     x, model = values(seed), quadratic_blocks(2)
     assert torch.equal(interaction_order(model, x, seed=3).sizes, interaction_order(model, x, seed=3).sizes)
-    assert not torch.equal(interaction_order(model, x, seed=3).sizes, interaction_order(model, x, seed=4).sizes)
+    assert not torch.equal(
+        interaction_order(model, x, seed=3).sizes, interaction_order(model, x, seed=4).sizes
+    )
 
 
 @pytest.mark.parametrize("limit", [0, 17])

@@ -63,5 +63,5 @@ def test_a_classifier_is_looked_at_by_its_layers(seed):
 def test_named_layers_and_wrong_names(seed):
     x, model = values(seed), Stack([conv(), conv()], mlp_width=4)
     assert [layer.name for layer in reach(model, x, layers=["blocks.1.mixer"]).layers] == ["blocks.1.mixer"]
-    with pytest.raises(InputError, match="Did you mean 'blocks.0'"):
+    with pytest.raises(InputError, match=r"Did you mean 'blocks\.0'"):
         reach(model, x, layers=["block.0"])

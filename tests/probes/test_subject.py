@@ -139,7 +139,7 @@ def test_a_part_is_found_by_its_name_and_must_be_called_with_vectors(seed):
     with pytest.raises(InputError, match="not called"):
         subject_of(stack, x, at="idle")
     model = TokenModel(conv())
-    with pytest.raises(InputError, match="not given vectors"):
+    with pytest.raises(InputError, match="is an embedding"):
         subject_of(model, tokens(seed), at="embed")
 
 
@@ -147,13 +147,19 @@ REFUSED = {
     "another signature": (lambda: Pointwise(lambda x, mask: x), "wrap another signature"),
     "integers out": (lambda: Pointwise(lambda x: x.long()), "must return a tensor of floating point"),
     "nothing out": (lambda: Pointwise(lambda x: None), "this one returns NoneType"),
-    "another length": (lambda: Pointwise(lambda x: x[:, :5]), r"An? probe takes an output per token, \(3, 12"),
+    "another length": (
+        lambda: Pointwise(lambda x: x[:, :5]),
+        r"An? probe takes an output per token, \(3, 12",
+    ),
     "another rank": (lambda: Pointwise(lambda x: x[..., None]), "A probe takes an output per token"),
     "a scalar": (lambda: Pointwise(lambda x: x.sum()), "A probe takes an output per token"),
     "not finite": (lambda: Pointwise(lambda x: x / 0), "NaN or infinity"),
     "dropout that is always on": (lambda: Pointwise(lambda x: F.dropout(x, 0.5)), "two calls of the model"),
     "noise": (lambda: Pointwise(lambda x: x + torch.randn_like(x)), "take the random layer out"),
-    "rows that see each other": (lambda: Pointwise(lambda x: x - x.mean(dim=0)), "rows must not see each other"),
+    "rows that see each other": (
+        lambda: Pointwise(lambda x: x - x.mean(dim=0)),
+        "rows must not see each other",
+    ),
     "another width": (lambda: nn.Linear(5, 5), "cannot be called with one tensor of shape"),
 }
 
@@ -190,7 +196,9 @@ def test_dropout_layers_are_switched_off_and_that_is_said(seed):
     assert token_jacobian(model.eval(), x).notes == ()
 
 
-@pytest.mark.parametrize("write", [torch.Tensor.relu_, lambda x: x.mul_(2), lambda x: x.add_(x.sum(1, keepdim=True))])
+@pytest.mark.parametrize(
+    "write", [torch.Tensor.relu_, lambda x: x.mul_(2), lambda x: x.add_(x.sum(1, keepdim=True))]
+)
 def test_a_model_that_writes_into_its_input_is_given_copies(write, seed):
     x = values(seed)
     given = x.clone()

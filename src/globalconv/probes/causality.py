@@ -56,7 +56,10 @@ class Causality:
         if self.causal:
             return f"Causal up to rounding: the future changes outputs by {self.largest:.1e} of what all inputs do."
         token = int(self.leak.argmax())
-        return f"Not causal: what follows token {token} changes outputs up to it, by {self.largest:.2g} of what all inputs do."
+        return (
+            f"Not causal: what follows token {token} changes outputs up to it, by {self.largest:.2g} of what all "
+            "inputs do."
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The leak at every token, on a logarithmic scale; exact zeros are not drawn."""

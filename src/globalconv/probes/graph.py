@@ -12,8 +12,30 @@ Function = Callable[[Tensor], Tensor]
 KINKED = {
     name.lower(): name
     for name in (
-        *("Relu", "LeakyRelu", "Rrelu", "Prelu", "Threshold", "Hardtanh", "Hardsigmoid", "Hardswish", "Hardshrink"),
-        *("Softshrink", "Abs", "Sign", "Round", "Floor", "Ceil", "Clamp", "ClampMin", "ClampMax", "Maximum", "Minimum"),
+        *(
+            "Relu",
+            "LeakyRelu",
+            "Rrelu",
+            "Prelu",
+            "Threshold",
+            "Hardtanh",
+            "Hardsigmoid",
+            "Hardswish",
+            "Hardshrink",
+        ),
+        *(
+            "Softshrink",
+            "Abs",
+            "Sign",
+            "Round",
+            "Floor",
+            "Ceil",
+            "Clamp",
+            "ClampMin",
+            "ClampMax",
+            "Maximum",
+            "Minimum",
+        ),
         *("Max", "Min", "Amax", "Amin", "Sort", "Topk", "Cummax", "Median"),
     )
 }
@@ -33,7 +55,10 @@ def kinks(function: Function, row: Tensor) -> list[str]:
 def coarsest(function: Function, row: Tensor) -> torch.dtype:
     """The least precise floating-point type that the values pass through on their way from ``row``."""
     dtypes = {
-        data.dtype for node in _nodes(function, row) for data in node._input_metadata if data.dtype.is_floating_point
+        data.dtype
+        for node in _nodes(function, row)
+        for data in node._input_metadata
+        if data.dtype.is_floating_point
     }
     return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
 

@@ -143,7 +143,9 @@ def _by_derivatives(
             if progress is not None:
                 progress(sample * rows + done, samples * rows)
 
-        for part in chunks(rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=heard):
+        for part in chunks(
+            rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=heard
+        ):
             row = torch.arange(part.start, part.stop, device=device)
             example, token = row // length, row % length
             tangents = torch.zeros(len(row), length, width, dtype=torch.float64, device=device)
@@ -167,10 +169,10 @@ def _halves_interact(subject: Subject, generator: torch.Generator) -> bool:
     """
     length = subject.points.shape[1]
     half = (torch.randperm(length, generator=generator) < length // 2)[:, None].to(subject.points.device)
-    for x, stranger in zip(subject.points, strangers(subject.points, len(subject.points), generator), strict=True):
-        corners = torch.stack(
-            [x, torch.where(half, stranger, x), torch.where(half, x, stranger), stranger]
-        )
+    for x, stranger in zip(
+        subject.points, strangers(subject.points, len(subject.points), generator), strict=True
+    ):
+        corners = torch.stack([x, torch.where(half, stranger, x), torch.where(half, x, stranger), stranger])
         with torch.no_grad():
             neither, one, other, both = (subject.function(corner[None]) for corner in corners)
         difference = float((both - one - other + neither).abs().max())
@@ -207,24 +209,21 @@ def _by_differences(
             # A few random combinations of the outputs: pairs are many, and all their outputs would not fit.
             mix = normal((subject.output.numel(), 8), generator, device) / 8**0.5
 
-            def read(_: range, output: Tensor, mix: Tensor = mix) -> Tensor:
+            def read(output: Tensor, mix: Tensor = mix) -> Tensor:
                 return output.flatten(1) @ mix
 
-            found = values(subject, len(replaced), points, read, progress=heard)
+            found = values(subject, len(replaced), points, lambda _, output: read(output), progress=heard)
             nothing, singles, pairs = found[0], found[1 : 1 + length], found[1 + length :]
             square = (pairs - singles[one] - singles[other] + nothing).square().sum(dim=1) / examples
             squares[sample, one, other] += square
             squares[sample, other, one] += square
-            seen = rounding(
-                subject, lambda output, mix=mix: output.flatten(1) @ mix, torch.stack([x, stranger]), generator
-            )
+            near = torch.stack([x, stranger])
+            seen = rounding(subject, read, near, generator)
             noise, done = max(noise, seen), done + len(replaced)
     return _interaction(squares, "differences", reason, SAFETY * noise, subject)
 
 
-def _interaction(
-    squares: Tensor, method: Method, reason: str, noise: float, subject: Subject
-) -> Interaction:
+def _interaction(squares: Tensor, method: Method, reason: str, noise: float, subject: Subject) -> Interaction:
     samples = len(squares)
     totals = squares.sum(dim=(1, 2)) - squares.diagonal(dim1=1, dim2=2).sum(dim=1)
     mean = float(totals.mean())

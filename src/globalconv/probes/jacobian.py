@@ -58,7 +58,11 @@ class TokenJacobian:
     def line(self) -> str:
         """What was found, in words."""
         share = float(self.support.double().mean())
-        sure = "exact" if self.exact else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
+        sure = (
+            "exact"
+            if self.exact
+            else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
+        )
         return f"{share:.0%} of all pairs of an input and an output token are connected ({sure})."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -125,4 +129,6 @@ def jacobian_of(
         gradients = pull_back(subject, subject.points[example], cotangents)
         squares.index_add_(0, token, gradients.square().sum(dim=2))
     negligible = NEGLIGIBLE * subject.digit / torch.finfo(torch.float64).eps
-    return TokenJacobian((squares / examples).sqrt().cpu(), followed, channels, min(negligible, 0.1), subject.notes)
+    return TokenJacobian(
+        (squares / examples).sqrt().cpu(), followed, channels, min(negligible, 0.1), subject.notes
+    )

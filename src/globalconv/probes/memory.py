@@ -21,10 +21,8 @@ class TooLarge(Exception):
     """A single row needs more than the budget."""
 
 
-def bytes_of_a_row(
-    function: Callable[[Tensor], Tensor], row: Tensor, *, weights: Iterable[Tensor], limit: float
-) -> int:
-    """Bytes that one row keeps for its derivative, beside the ``weights``, which all rows share.
+def bytes_of_a_row(run: Callable[[], Tensor], *, weights: Iterable[Tensor], limit: float) -> int:
+    """Bytes that ``run``, with one row, keeps for its derivative, beside the ``weights``, which all rows share.
 
     Raises TooLarge as soon as the second derivative's need, in proportion to it, exceeds ``limit``.
     """
@@ -40,8 +38,8 @@ def bytes_of_a_row(
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        output = function(row.detach().requires_grad_())
-    total = sum(seen.values()) + output.numel() * output.element_size() + row.numel() * row.element_size()
+        output = run()
+    total = sum(seen.values()) + 2 * output.numel() * output.element_size()
     if SECOND * total > limit:
         raise TooLarge
     return total

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
@@ -51,7 +52,9 @@ def plot_orders(
         axes.plot(depths, heights, color=color, linewidth=1.6, zorder=3)
         for depth, height, order in zip(depths, heights, found, strict=True):
             ground = "white" if order.at_least else color
-            axes.plot(depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4)
+            axes.plot(
+                depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4
+            )
     limit = max(order.limit for by_depth in orders.values() for order in by_depth.values())
     axes.axhline(limit, color=light("muted"), linewidth=1, linestyle=":")
     axes.set_ylim(0.8, 1.4 * limit)
@@ -101,7 +104,7 @@ def plot_map(axes: Axes, found: Interaction, *, largest: float) -> None:
     found.plot(axes, largest=largest)
 
 
-def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> object:
+def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Figure:
     stack = "Mixers with a square between them, and nothing else" if bare else "From the input to each layer"
     note = (
         f"{stack}. Up to how many tokens act jointly: the order beyond which all mixed differences vanish. Hollow: at "
@@ -113,7 +116,7 @@ def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> obj
     return sheet(WIDE, [panel], title=title, note=note, legend=dict(looks))
 
 
-def _maps(findings: Findings, *, bare: bool) -> object:
+def _maps(findings: Findings, *, bare: bool) -> Figure:
     panels = []
     for name, maps in findings.maps.items():
         # One scale for a contestant's maps, so that none can be mistaken for strong.
@@ -127,14 +130,16 @@ def _maps(findings: Findings, *, bare: bool) -> object:
     return sheet(SQUARE, panels, title="Which pairs of tokens interact", note=note, columns=2)
 
 
-def _contents(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> object:
+def _contents(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Figure:
     stack = "One mixer alone" if bare else "Each layer's own Jacobian, in place"
     note = f"{stack}: the share of its token Jacobian that varies from input to input. 0: one mixing for all inputs."
     plot = partial(plot_contents, contents=findings.contents, looks=looks)
-    return sheet(WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note)
+    return sheet(
+        WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note
+    )
 
 
-def _probes(target: Target, findings: Findings) -> object:
+def _probes(target: Target, findings: Findings) -> Figure:
     panels = []
     for name, title in PLOTTED.items():
         if name in findings.results:
