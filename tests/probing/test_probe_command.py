@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from globalconv.mixers import GlobalConv
 from globalconv.probes import interaction_order
 from globalconv.probing.bare import BareStack
-from tests.study.small_studies import FEW, globalconv
+from globalconv.probing.target import ProbeRequest, find_target
+from globalconv.study.execute import execute_run
+from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
+from globalconv.tasks import build_task
+from globalconv.training.settings import TrainingSettings
+from tests.study.small_studies import globalconv
 
 PICTURES = ("interaction-order", "interactions", "content-dependence", "probes")
 PROBES = (
@@ -151,24 +157,53 @@ def test_a_part_of_a_module_of_the_users(tmp_path):
     assert "Content-independent" in printed
 
 
-def test_a_trained_run(tmp_path):
-    study = globalconv(
-        "compare", "recall", *FEW, "--length", "16", "--arms", "attention,global_conv", "--out", tmp_path
+def trained(runs: Path) -> Path:
+    """The directory of a run of two steps."""
+    task = build_task("recall", {"vocabulary": 16, "length": 16, "num_pairs": 2, "num_validation": 8})
+    spec = RunSpec(
+        task=TaskChoice(name="recall", kind="recall", options=task.options, digest=task.digest),
+        arm="hybrid",
+        model=ModelSpec(mixers=("global_conv", "attention"), mixer_options={}, width=8, mlp_width=8),
+        training=TrainingSettings(steps=2, batch_size=4, learning_rate=0.01, evaluations=1),
+        seed=0,
+        purpose="sweep",
+        device="cpu",
     )
-    assert study.code == 0, study
-    runs = sorted((tmp_path / "runs").iterdir())
-    before = {path: path.read_bytes() for path in runs[0].iterdir()}
-    ended = globalconv("probe", runs[0], "--limit", "4", "--out", tmp_path / "found")
+    assert execute_run(spec, runs) == "finished"
+    return runs / spec.name
+
+
+def test_a_trained_run(tmp_path):
+    run = trained(tmp_path / "runs")
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    ended = globalconv("probe", run, "--limit", "4", "--out", tmp_path / "found")
     assert ended.code == 0, ended
     record = read(tmp_path / "found")
-    assert "trained on recall" in record["what"]
-    assert len(record["results"]) + len(record["not_asked"]) == len(PROBES)
-    assert {path: path.read_bytes() for path in runs[0].iterdir()} == before
+    assert "hybrid trained on recall" in record["what"]
+    assert record["inputs"] == [4, 16]
+    assert set(record["results"]) | set(record["not_asked"]) == set(PROBES)
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
     (contents,) = record["content_dependence_of_mixers"].values()
-    assert len(contents) == 2
+    conv, attention = (content["share"] for content in contents)
+    assert conv < 1e-14 < attention
     pictures(tmp_path / "found")
-    (runs[1] / "spec.json").write_text("{}")
-    assert "spec.json cannot be read" in globalconv("probe", runs[1], "--out", tmp_path / "no").err
+
+
+def test_the_weights_are_the_trained_ones(tmp_path):
+    run = trained(tmp_path / "runs")
+    target = find_target(ProbeRequest(str(run)))
+    kept = load_file(run / "best.safetensors")
+    found = target.model.state_dict()
+    assert all(torch.equal(found[name.removeprefix("model.")], tensor) for name, tensor in kept.items())
+    assert len(kept) == len(found)
+
+
+def test_a_damaged_run_is_refused(tmp_path):
+    run = trained(tmp_path / "runs")
+    (run / "best.safetensors").write_bytes(b"no weights")
+    assert "cannot be used" in globalconv("probe", run, "--out", tmp_path / "no").err
+    (run / "spec.json").write_text("{}")
+    assert "spec.json cannot be read" in globalconv("probe", run, "--out", tmp_path / "no").err
     assert not (tmp_path / "no").exists()
 
 

@@ -1,5 +1,6 @@
 """Which pairs of input tokens interact: a map of the mixed second derivatives."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -28,7 +29,8 @@ class Interaction:
     ``strength`` (L, L), symmetric. By "derivatives": [s, s'] estimates the norm of d2 y / dx[s] dx[s'] over all
     outputs and channels, root mean square over the examples; the diagonal is a token's curvature by itself. By
     "differences": the norm over outputs of f(both) - f(s) - f(s') + f(neither), where tokens are replaced; its
-    diagonal is 0. ``uncertainty``: relative standard error of the total between different tokens, over samples.
+    diagonal is 0. ``uncertainty``: relative standard error of the squares' total between different tokens, over
+    samples; NaN for one sample.
     ``rounding``: what may be rounding, in the same unit.
     """
 
@@ -65,10 +67,13 @@ class Interaction:
         pairs = self.between > self.rounding
         length = len(pairs)
         share = float(pairs.sum()) / (length * (length - 1))
+        sampled = (
+            f"{self.samples} samples, total to {self.uncertainty:.0%}" if self.samples > 1 else "one sample"
+        )
         apart = (torch.arange(length)[:, None] - torch.arange(length)).abs()
         return (
             f"{share:.0%} of all pairs of tokens interact, up to {int(apart[pairs].max())} apart "
-            f"({how}, {self.samples} samples, total to {self.uncertainty:.0%}{because})."
+            f"({how}, {sampled}{because})."
         )
 
     def plot(self, ax: "Axes | None" = None, *, largest: float | None = None) -> "Axes":
@@ -227,7 +232,9 @@ def _interaction(squares: Tensor, method: Method, reason: str, noise: float, sub
     samples = len(squares)
     totals = squares.sum(dim=(1, 2)) - squares.diagonal(dim1=1, dim2=2).sum(dim=1)
     mean = float(totals.mean())
-    spread = float(totals.std()) / samples**0.5 / mean if samples > 1 and mean else 0.0
+    spread = (
+        float(totals.std()) / samples**0.5 / mean if mean and samples > 1 else 0.0 if not mean else math.nan
+    )
     mean_square = squares.mean(dim=0)
     strength = ((mean_square + mean_square.T) / 2).sqrt().cpu()
     return Interaction(strength, method, reason, noise, spread, samples, subject.notes)

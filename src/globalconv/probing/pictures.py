@@ -1,5 +1,6 @@
 """What was found, as pictures: the question's three claims, and every probe of the model itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -73,7 +74,8 @@ def plot_contents(
     dress(axes)
     single = all(len(found) == 1 for found in contents.values())
     for place, (name, found) in enumerate(contents.items()):
-        shares, errors = [c.share for c in found], [c.uncertainty for c in found]
+        shares = [c.share for c in found]
+        errors = [0.0 if math.isnan(c.uncertainty) else c.uncertainty for c in found]
         if single:
             axes.bar(place, shares, 0.6, yerr=errors, color=looks[name].color, ecolor=light("ink"))
             axes.annotate(
