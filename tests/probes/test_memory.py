@@ -5,10 +5,13 @@ import re
 import pytest
 import torch
 
+from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
-from globalconv.mixers import Attention
+from globalconv.mixers import MIXERS, Attention
+from globalconv.models import Stack
 from globalconv.probes import content_dependence, interaction, interaction_order, subject_of
-from globalconv.probes.memory import chunks
+from globalconv.probes.derivatives import pull_back, pull_back_twice
+from globalconv.probes.memory import GRADIENT, SECOND, VALUES, chunks
 from tests.probes.small_models import quadratic_blocks, values
 
 
@@ -28,7 +31,7 @@ def test_a_sequence_that_is_too_long_is_refused_with_a_length_that_fits(seed):
     fits = int(re.search(r"length (\d+) would fit", str(refused.value))[1])
     assert 16 <= fits < 256
     subject = subject_of(model, x[:, :fits], memory=5e6)
-    assert 8 * subject.row_bytes <= 5e6
+    assert SECOND * subject.row_bytes <= 5e6
 
 
 def test_rows_keep_what_they_are_said_to(seed):
@@ -54,3 +57,20 @@ def test_answers_do_not_depend_on_the_budget(probe, seed):
     for name, value in vars(much).items():
         if isinstance(value, torch.Tensor) and name not in ("rounding",):
             torch.testing.assert_close(vars(little)[name], value, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("name", MIXERS)
+def test_rows_need_no_more_than_was_reckoned_with(name, depth, seed):
+    torch.manual_seed(seed)
+    mixers = [MIXERS[name](16, 64) for _ in range(max(depth, 1))]
+    subject = subject_of(Stack(mixers, mlp_width=64) if depth else mixers[0], torch.randn(4, 64, 16))
+    points, cotangents = subject.points, torch.ones(4, *subject.output, dtype=torch.float64)
+    function = torch.no_grad()(subject.function)
+    function(points)  # what is computed once, for all calls
+    for needs, action in (
+        (VALUES, lambda: function(points)),
+        (GRADIENT, lambda: pull_back(subject, points, cotangents)),
+        (SECOND, lambda: pull_back_twice(subject, points, cotangents, points)),
+    ):
+        assert peak_tensor_bytes(action) <= needs * 4 * subject.row_bytes

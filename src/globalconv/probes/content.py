@@ -24,8 +24,8 @@ NEGLIGIBLE = 1e-16
 class ContentDependence:
     """What share of the Jacobian's mean square is its variance over inputs: 0 for a linear map, at most 1.
 
-    ``uncertainty``: standard error of ``share`` over inputs (jackknife; NaN for two). ``per_token`` (L,): the same share for
-    what each input token passes on.
+    ``uncertainty``: standard error of ``share`` over inputs (jackknife; NaN for two). ``per_token`` (L,): the same
+    share for what each input token passes on.
     """
 
     share: float
