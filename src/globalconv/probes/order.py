@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.probes.derivatives import normal, rounding, strangers, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class InteractionOrder:
         if self.order == self.length:
             return f"All {joint}."
         alone = "no two tokens interact" if self.order == 1 else f"no {self.order + 1} do"
-        return f"Exactly {joint}: in each of {self.draws} draws {alone}, to {float(self.missed):.0e} of one token's effect."
+        return f"Exactly {joint}: in each of {self.draws} draws {alone}, to {self.missed:.0e} of one token's effect."
 
     @property
     def missed(self) -> float:
@@ -78,7 +78,7 @@ class InteractionOrder:
         axes.plot(orders, self.rounding[1:].numpy(), linestyle=":", color="grey", linewidth=1)
         shown = torch.where(self.sizes > self.rounding, self.sizes, torch.nan)
         axes.plot(orders, shown[1:].numpy(), "o-", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlabel("tokens together")
         axes.set_ylabel("joint effect / effect of one")
         return axes
@@ -134,7 +134,9 @@ def interaction_order(
         def read(output: Tensor, mix: Tensor = mix) -> Tensor:
             return output.flatten(1) @ mix
 
-        def points(part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places) -> Tensor:
+        def points(
+            part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places
+        ) -> Tensor:
             replaced = torch.zeros(len(part), length, dtype=torch.bool, device=device)
             replaced[:, places] = chosen[part.start : part.stop]
             return torch.where(replaced[..., None], stranger, x)
@@ -143,12 +145,9 @@ def interaction_order(
             if progress is not None:
                 progress(draw * rows + done, draws * rows)
 
-        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)  # noqa: B023
+        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)
         near = torch.stack([x, stranger])
-        error = max(
-            rounding(subject, read, near, generator),
-            torch.finfo(torch.float64).eps * float(effects.abs().max()),
-        )
+        error = max(rounding(subject, read, near, generator), subject.digit * float(effects.abs().max()))
         for bit in range(tokens):  # f of subsets -> mixed differences of sets, one token at a time
             pairs = effects.view(-1, 2, 2**bit, COMBINATIONS)
             effects = torch.stack([pairs[:, 0], pairs[:, 1] - pairs[:, 0]], dim=1).flatten(0, 2)
@@ -162,9 +161,7 @@ def interaction_order(
     order = max(seen, default=0)
     cut_off = order == tokens < length
     hidden = order < tokens and order > 0 and bool(sizes[order] < CLIFF * noise[order + 1])
-    return InteractionOrder(
-        order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes
-    )
+    return InteractionOrder(order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes)
 
 
 def _places(length: int, tokens: int, generator: torch.Generator, *, scattered: bool) -> Tensor:
