@@ -24,10 +24,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from globalconv.cost.command.picture import pictures as cost_pictures
-from globalconv.cost.command.record import Record
+from globalconv.cost.command.record import Crossing, Record
 from globalconv.cost.command.request import CostRequest
 from globalconv.cost.command.run import run_cost
-from globalconv.cost.command.table import crossing_words
 from globalconv.mixers import Attention, GlobalConv, Mixer, TokenMLP, build_mixer
 from globalconv.probes import (
     InteractionOrder,
@@ -48,7 +47,6 @@ from globalconv.study.report.svg import house_style, to_png
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"
-FIGURES = PAGE.parent / "figures"
 STUDY = HERE / "default" / "report.json"
 SEEDS = (0, 1, 2)
 LENGTH, WIDTH, EXAMPLES = 16, 16, 4
@@ -73,7 +71,10 @@ without gates, 12 to 24 blocks deep, against a tuned Transformer, on several tas
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the question, and what became of it. ``picture``: a file's name and content."""
+    """A sentence of the question, and what became of it.
+
+    ``picture``: a file, seen from docs/, and its content; none where it is drawn by something else.
+    """
 
     sentence: str
     verdict: str
@@ -127,7 +128,7 @@ def reaches_far() -> Claim:
         + ", ".join(f"{words(n)} {share:.0%} of all pairs" for n, share in shares.items())
         + ". The convolution's map has one value along each circular diagonal; attention's has a value for each pair.",
         "globalconv probe global_conv --depth 1",
-        ("claim-reach.png", drawn(panels, SQUARE, title="Who moves whom, after one layer")),
+        ("figures/claim-reach.png", drawn(panels, SQUARE, title="Who moves whom, after one layer")),
     )
 
 
@@ -194,32 +195,48 @@ def runs_in_parallel() -> Claim:
         "Self-attention runs in parallel. The convolution does, too.",
         "True." if even else "False.",
         f"No token waits for the one before: the operations called at lengths {lengths[0]} and {lengths[1]} are "
-        f"{told}. (In training, and in reading a prompt. When tokens are generated one by one, attention keeps keys and values, "
-        "and a convolution its inputs; both then take longer with every token.)",
+        f"{told}. (In training, and in reading a prompt. When tokens are generated one by one, attention keeps keys "
+        "and values, and a convolution its inputs; both then take longer with every token.)",
         "globalconv cost --decode",
     )
 
 
 def costs_as_much(record: Record) -> Claim:
     """Flops of the direct sum and of the transform, and what the clock says."""
-    exponents = {fit.mixer: fit for fit in record.scaling}
-    told = "; ".join(
-        f"{words(name)} L^{fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f}; by its flops L^{fit.flops:.2f})"
-        for name, fit in exponents.items()
-        if fit.flops is not None
-    )
-    crossings = " ".join(
-        f"{words(c.mixer).capitalize()}, by {c.by}: {crossing_words(c)}." for c in record.crossovers
-    )
-    picture = next(content for name, content in cost_pictures(record))
+    longest, width = max(row.length for row in record.results), record.results[0].width
+    crossings = {c.mixer: c for c in record.crossovers if c.by == "seconds"}
+    told = []
+    for fit in record.scaling:
+        crossing = crossings.get(fit.mixer)
+        against = "" if crossing is None else f", below attention {where(crossing)}"
+        of_flops = "" if fit.flops is None else f" (its flops: {fit.flops:.2f})"
+        told.append(
+            f"- {words(fit.mixer)}: seconds grow as L^{fit.exponent:.2f} [{fit.low:.2f}, {fit.high:.2f}]"
+            f"{of_flops}{against}"
+        )
+    of_flops = {fit.mixer: fit.flops or 0.0 for fit in record.scaling}
+    holds = of_flops["direct"] > 1.9 and 1 < of_flops["fft"] < 1.3
+    picture = next(content for name, content in cost_pictures(record) if name.endswith(".png"))
     return Claim(
         "Both cost O(L^2 D).",
-        "True of the direct sum, not of the transform.",
+        "True of the direct sum, not of the transform." if holds else "Not what was expected.",
         "Per sequence, attention's mixing takes 4 L^2 D flops and the direct sum 2 L^2 D; by a transform a convolution "
-        f"takes about D (5 L log2 L + 3 L). On the clock, over the longest lengths: {told}. Where they cross, against "
-        f"attention: {crossings}",
-        "globalconv cost --lengths 64:8192",
-        ("claim-cost.png", picture),
+        f"takes about D (5 L log2 L + 3 L). On the clock, a training pass of one layer, width {width}, "
+        f"one sequence of up to {longest} tokens; exponents are fitted to the longest four lengths of each curve:\n\n"
+        + "\n".join(told),
+        f"globalconv cost --backward --widths {width} --lengths 64:{longest}",
+        ("figures/claim-cost.png", picture),
+    )
+
+
+def where(crossing: Crossing) -> str:
+    """A crossover in words."""
+    if crossing.length is None:
+        return f"nowhere up to {crossing.longest}"
+    return (
+        f"from length {crossing.length:.0f} on"
+        if crossing.before
+        else f"from {crossing.after} on, the shortest measured"
     )
 
 
@@ -269,7 +286,7 @@ def two_layers_have_pairwise_ones() -> Claim:
         "nonlinearity must come after a convolution: a square and then a convolution has mixed second derivatives of "
         f"{first:.0g}.",
         "globalconv probe global_conv --depth 2",
-        ("claim-pairs.png", drawn(panels, SQUARE, title="Which pairs of tokens interact", columns=2)),
+        ("figures/claim-pairs.png", drawn(panels, SQUARE, title="Which pairs of tokens interact", columns=2)),
     )
 
 
@@ -304,7 +321,10 @@ def depth_makes_it_arbitrary() -> Claim:
         f"exponentials: {told['attention']} from its first layer on. What order a *trained* model uses is in every "
         'report of `globalconv compare`, under "Inside the trained models".',
         "globalconv probe global_conv --depth 5",
-        ("claim-order.png", drawn([panel], WIDE, title="Interaction order against depth", legend=NAMES[:3])),
+        (
+            "figures/claim-order.png",
+            drawn([panel], WIDE, title="Interaction order against depth", legend=NAMES[:3]),
+        ),
     )
 
 
@@ -325,7 +345,7 @@ def mixing_that_looks_at_its_input() -> Claim:
         f"The share of a layer's token Jacobian that varies from input to input: {told}. A convolution mixes every "
         "input alike; whoever must look something up by its content needs more than that. A gate is one way.",
         "globalconv probe global_conv",
-        ("claim-content.png", drawn([panel], WIDE, title="Does the mixing depend on the input?")),
+        ("figures/claim-content.png", drawn([panel], WIDE, title="Does the mixing depend on the input?")),
     )
 
 
@@ -391,7 +411,7 @@ def can_it_replace_attention() -> Claim:
         f"It depends on the task: {verdicts}.",
         f"From `{answer.command}`, {len(answer.seeds)} seeds, on small models (see studies/default):\n\n{sentences}",
         "globalconv compare --budget 1h",
-        ("../../studies/default/figures/summary.png", b""),
+        ("../studies/default/figures/summary.png", b""),
     )
 
 
@@ -399,7 +419,9 @@ def measured_costs(*, quick: bool) -> Record:
     """A run of ``globalconv cost``."""
     longest = 10 if quick else 13
     lengths = tuple(2**n for n in range(6, longest + 1))
-    request = CostRequest(lengths=lengths, widths=(64,), backward=True, seconds=30.0 if quick else 90.0)
+    request = CostRequest(
+        lengths=lengths, widths=(64,), backward=True, budget_seconds=30.0 if quick else 90.0
+    )
     with tempfile.TemporaryDirectory() as out:
         return run_cost(request, Path(out), console=Console(stderr=True))
 
@@ -410,9 +432,9 @@ def page(claims: Sequence[Claim]) -> str:
         "# The question, sentence by sentence",
         "",
         "> Self-attention is valued because it reaches far and runs in parallel. A depthwise convolution whose filter",
-        "> is as long as the sequence does both, at comparable flops. Stacked with a nonlinearity, 12 or 24 layers deep,",
-        "> can it replace attention in the original Transformer? Has this been studied? (MLP-Mixer seems to do it de",
-        "> facto.)",
+        "> is as long as the sequence does both, at comparable flops. Stacked with a nonlinearity, 12 or 24 layers",
+        "> deep, can it replace attention in the original Transformer? Has this been studied? (MLP-Mixer seems to do",
+        "> it de facto.)",
         "",
         "Written by `python studies/claims.py`: verdicts and numbers are computed, only the words between them and the",
         f"last paragraph are typed. Probes: {len(SEEDS)} draws of the weights, length {LENGTH}, width {WIDTH}, float64",
@@ -423,7 +445,7 @@ def page(claims: Sequence[Claim]) -> str:
         lines += [f"## {number}. {claim.sentence}", "", f"**{claim.verdict}** {claim.truth}", ""]
         lines += ["```", claim.command, "```", ""]
         if claim.picture:
-            lines += [f"![{claim.sentence}](figures/{claim.picture[0]})", ""]
+            lines += [f"![{claim.sentence}]({claim.picture[0]})", ""]
     return "\n".join([*lines, f"## {len(claims) + 1}. Has this been studied?", "", ANSWERED, ""])
 
 
@@ -446,11 +468,11 @@ def main() -> None:
         mlp_mixer_does_it(),
         can_it_replace_attention(),
     ]
-    FIGURES.mkdir(exist_ok=True)
+    (PAGE.parent / "figures").mkdir(exist_ok=True)
     for claim in claims:
         print(f"{claim.sentence} {claim.verdict}")
         if claim.picture and claim.picture[1]:
-            (FIGURES / claim.picture[0]).write_bytes(claim.picture[1])
+            (PAGE.parent / claim.picture[0]).write_bytes(claim.picture[1])
     PAGE.write_text(page(claims))
 
 

@@ -126,3 +126,21 @@ def test_limits_that_cannot_be_are_refused(limit, seed):
 def test_width_and_length_of_one(seed):
     found = interaction_order(nn.Linear(1, 1), values(seed, length=1, width=1))
     assert (found.order, found.at_least) == (1, False)
+
+
+class Exploding(nn.Module):
+    """exp of a power: finite at small inputs, and beyond all numbers at large ones."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The same shape."""
+        return (self.scale * x.square().sum(dim=1, keepdim=True)).exp().expand_as(x)
+
+
+def test_numbers_that_overflow_are_refused_and_not_read_as_no_interaction(seed):
+    x = values(seed)
+    with pytest.raises(InputError, match="with some tokens replaced"):
+        interaction_order(Exploding(709 / float(x.square().sum(dim=1).max())), x)

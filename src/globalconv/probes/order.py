@@ -52,7 +52,9 @@ class InteractionOrder:
     def line(self) -> str:
         """What was found, in words."""
         if self.order == 0:
-            return "The output depends on no token."
+            return (
+                "Rounding hides what the tokens do." if self.at_least else "The output depends on no token."
+            )
         joint = f"{self.order} token{'s' * (self.order != 1)} act{'s' * (self.order == 1)} jointly"
         if self.at_least:
             why = (
@@ -124,6 +126,7 @@ def interaction_order(
     members = chosen.sum(dim=1)
     sizes, noise = torch.zeros(tokens + 1), torch.zeros(tokens + 1)
     sizes, noise = sizes.double(), noise.double()
+    seen: list[int] = []
 
     for draw in range(draws):
         x = subject.points[draw % examples]
@@ -146,6 +149,11 @@ def interaction_order(
                 progress(draw * rows + done, draws * rows)
 
         effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)
+        if not effects.isfinite().all():
+            raise InputError(
+                "with some tokens replaced the model gives NaN or infinity, and nothing can be said about them: probe "
+                "it at smaller inputs, or fewer layers of it."
+            )
         near = torch.stack([x, stranger])
         error = max(rounding(subject, read, near, generator), subject.digit * float(effects.abs().max()))
         for bit in range(tokens):  # f of subsets -> mixed differences of sets, one token at a time
@@ -154,13 +162,14 @@ def interaction_order(
         found = effects.abs().amax(dim=1)
         largest = torch.stack([found[members == k].max() for k in range(tokens + 1)]).cpu()
         unit = float(largest[1]) or 1.0
-        sizes = torch.maximum(sizes, largest / unit)
-        noise = torch.maximum(noise, 2.0 ** torch.arange(tokens + 1) * 2 * error / unit)
+        draw_sizes, draw_noise = largest / unit, 2.0 ** torch.arange(tokens + 1) * 2 * error / unit
+        # Judged draw by draw: one whose outputs are huge, and round coarsely, must not hide what others show.
+        seen += [k for k in range(1, tokens + 1) if draw_sizes[k] > draw_noise[k]]
+        sizes, noise = torch.maximum(sizes, draw_sizes), torch.maximum(noise, draw_noise)
 
-    seen = [k for k in range(1, tokens + 1) if sizes[k] > noise[k]]
     order = max(seen, default=0)
     cut_off = order == tokens < length
-    hidden = order < tokens and order > 0 and bool(sizes[order] < CLIFF * noise[order + 1])
+    hidden = order < tokens and bool(sizes[order:].any()) and bool(sizes[order] < CLIFF * noise[order + 1])
     return InteractionOrder(order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes)
 
 
