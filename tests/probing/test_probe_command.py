@@ -229,7 +229,7 @@ MISTAKES = {
     "probed_module:values --length 4 --width 4 --at 7": "unknown submodule '7'",
     "probed_module:Noisy --length 4 --width 4": "it is random",
     "probed_module:instance --length 4 --width 6": "cannot be called with one tensor",
-    "attention --length 2048 --memory 0.1": "budget of 100 MB: length 256 would fit",
+    "attention --length 2048 --memory 0.1": "budget of 100 MB: length 128 would fit",
 }
 
 

@@ -12,7 +12,7 @@ ROWS = 512
 # What a row needs, in units of what its graph keeps: values alone; with the gradients on the way back; with the
 # graph of these gradients, and its way back. Counted on our mixers and models it was at most 1.9, 2.7 and 8.9
 # (attention, whose scores are many times the size of what enters); the rest is for what the caller holds.
-VALUES, GRADIENT, SECOND = 3, 4, 10
+VALUES, GRADIENT, SECOND = 3, 4, 12
 
 Progress = Callable[[int, int], None]
 """Called with (done, all) rows."""

@@ -20,8 +20,10 @@ LARGEST_LIMIT = 16
 COMBINATIONS = 8
 """Random combinations of the outputs that are looked at; a difference that vanishes in all of them vanishes."""
 CLIFF = 1e3
-"""The last order that does not vanish must stand so far above the rounding of the next for the order to be called
-exact: smooth functions' differences shrink with the order until rounding hides them, which proves nothing."""
+"""The last order that does not vanish must stand so far above the rounding of the next for the order to be exact."""
+IN_SIGHT = 10.0
+"""And the next one, if it shrank as much again as the last did, must stand so far above it: smooth functions'
+differences shrink with the order until rounding hides them, which proves nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,8 +171,18 @@ def interaction_order(
 
     order = max(seen, default=0)
     cut_off = order == tokens < length
-    hidden = order < tokens and bool(sizes[order:].any()) and bool(sizes[order] < CLIFF * noise[order + 1])
+    if order:
+        hidden = order < tokens and _hidden(sizes[: order + 1].tolist(), float(noise[order + 1]))
+    else:
+        hidden = bool(sizes[1:].any())
     return InteractionOrder(order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes)
+
+
+def _hidden(sizes: list[float], noise: float) -> bool:
+    """Whether a difference of one order more than the last of ``sizes`` might lie below ``noise``."""
+    *_, before, last = sizes
+    following = last * min(1.0, last / before) if len(sizes) > 2 and before else last
+    return last < CLIFF * noise or following < IN_SIGHT * noise
 
 
 def _places(length: int, tokens: int, generator: torch.Generator, *, scattered: bool) -> Tensor:
