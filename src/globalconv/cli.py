@@ -245,7 +245,11 @@ def probe(
     ] = None,
     length: Annotated[
         int | None,
-        typer.Option(min=2, help="Tokens, for a mixer or a module.", show_default="16, of a mixer"),
+        typer.Option(
+            min=2,
+            help="Tokens, for a mixer or a module; of a causal run, the first so many.",
+            show_default="16, of a mixer; 64, of a causal run",
+        ),
     ] = None,
     width: Annotated[
         int | None,

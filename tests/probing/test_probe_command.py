@@ -189,6 +189,14 @@ def test_a_trained_run(tmp_path):
     pictures(tmp_path / "found")
 
 
+def test_of_a_causal_run_the_first_tokens_are_looked_at(tmp_path):
+    run = trained(tmp_path / "runs")
+    whole = find_target(ProbeRequest(str(run)))
+    few = find_target(ProbeRequest(str(run), length=5))
+    assert torch.equal(few.inputs, whole.inputs[:, :5])
+    assert "their first 5 tokens" in few.what
+
+
 def test_the_weights_are_the_trained_ones(tmp_path):
     run = trained(tmp_path / "runs")
     target = find_target(ProbeRequest(str(run)))

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -23,6 +22,8 @@ from globalconv.training import load_best
 from globalconv.training.checkpoint import BrokenCheckpoint
 
 EXAMPLES = 4
+FIRST_TOKENS = 64
+"""Of a causal run's examples: what follows cannot change them, and the probes' time grows with the length's square."""
 DEPTH, LENGTH, WIDTH = 4, 16, 16
 """Of a stack that is built for the probes: small, because the answers do not depend on the size."""
 DIRECT_SUM = 64
@@ -78,7 +79,7 @@ def _found(request: ProbeRequest) -> Target:
     if is_mixer(subject):
         return _stack(subject, request)
     if Path(subject).exists():
-        _refuse(request, "a run", depth=request.depth, length=request.length, width=request.width)
+        _refuse(request, "a run", depth=request.depth, width=request.width)
         _refuse(request, "a run", vocabulary=request.vocabulary, causal=request.causal or None)
         return _trained(Path(subject), request)
     if ":" in subject:
@@ -150,12 +151,19 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
         load_best(path, model)
     except (BrokenCheckpoint, RuntimeError) as error:
         raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
-    batch = next(islice(task.evaluation_batches("validation", batch_size=EXAMPLES), 1))
+    inputs = next(iter(task.evaluation_batches("validation", batch_size=EXAMPLES))).inputs
     what = (
         f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "
         f"{task.signature.length}, width {spec.model.width}, at examples of its validation split"
     )
-    return _target(f"{spec.arm} on {spec.task.name}", what, model, batch.inputs, "stack.blocks.{}", ".mixer")
+    if task.signature.causal:
+        inputs = inputs[:, : request.length or FIRST_TOKENS]
+        what += f", their first {inputs.shape[1]} tokens"
+    elif request.length is not None:
+        raise InputError(
+            "--length is for runs of causal models, whose first tokens stand alone: leave it out."
+        )
+    return _target(f"{spec.arm} on {spec.task.name}", what, model, inputs, "stack.blocks.{}", ".mixer")
 
 
 def _yours(subject: str, request: ProbeRequest) -> Target:
