@@ -250,12 +250,10 @@ def probe(
         int | None, typer.Option(min=1, max=24, help="Blocks, for a mixer.", show_default="4")
     ] = None,
     length: Annotated[
-        int | None,
-        typer.Option(min=2, help="Tokens, for a mixer or a module.", show_default="16, of a mixer"),
+        int | None, typer.Option(min=2, help="Tokens, for a mixer or a module.", show_default="16, of a mixer")
     ] = None,
     width: Annotated[
-        int | None,
-        typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer"),
+        int | None, typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer")
     ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(min=1, help="Different tokens, for a module that takes tokens.")
@@ -267,9 +265,9 @@ def probe(
     seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
     memory: Annotated[float, typer.Option(min=0.01, help="GB that may be used.")] = 4.0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
-    out: Annotated[Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")] = Path(
-        "globalconv-probe"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")
+    ] = Path("globalconv-probe"),
 ) -> None:
     """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions."""
     from globalconv.probing.run import run_probe

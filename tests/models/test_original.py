@@ -52,7 +52,7 @@ def test_at_the_rounded_vocabulary_the_table_does_not_hold():
 def test_the_twin_differs_in_its_mixers_only():
     names = build_encoder_decoder(50, 8, Size(16, 2, 2, 32, 0.0)).state_dict().keys()
     twin = build_encoder_decoder(50, 8, Size(16, 2, 2, 32, 0.0), encoder="global_conv").state_dict().keys()
-    changed = {name for name in names ^ twin}
+    changed = names ^ twin
     assert changed
     assert all(name.startswith("encoder.") and ".mix.branch." in name for name in changed)
 

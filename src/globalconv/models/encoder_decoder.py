@@ -108,7 +108,8 @@ class EncoderDecoder(nn.Module):
         width = encoder_mixers[0].width
         self.width = width
         self.mlp_width = mlp_width
-        self.length = min(part.length for part in (*encoder_mixers, *decoder_mixers, *cross_mixers))
+        lengths = [mixer.length for mixer in (*encoder_mixers, *decoder_mixers)]
+        self.length = min(*lengths, *(cross.length for cross in cross_mixers))
         self.embed = SharedEmbedding(vocabulary, width)
         self.position = SinusoidalPositions() if positions else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -154,8 +155,8 @@ class EncoderDecoder(nn.Module):
         """Forward flops for a source and a target of ``length`` tokens each, 2 per multiply-add."""
         mlps = 4.0 * length * self.width * self.mlp_width * len(self.mixers)
         logits = 2.0 * length * self.embed.weight.numel()
-        parts = (*self.mixers, *self.cross_mixers)
-        return mlps + logits + sum(part.flops(length) for part in parts)
+        mixers = sum(mixer.flops(length) for mixer in self.mixers)
+        return mlps + logits + mixers + sum(cross.flops(length) for cross in self.cross_mixers)
 
 
 def _check_parts(encoder: Sequence[Mixer], decoder: Sequence[Mixer], cross: Sequence[CrossMixer]) -> None:
@@ -164,7 +165,7 @@ def _check_parts(encoder: Sequence[Mixer], decoder: Sequence[Mixer], cross: Sequ
             f"an encoder-decoder needs a mixer per block and a cross mixer per decoder block; it was given "
             f"{len(encoder)} encoder, {len(decoder)} decoder and {len(cross)} cross mixers."
         )
-    widths = {part.width for part in (*encoder, *decoder, *cross)}
+    widths = {mixer.width for mixer in (*encoder, *decoder)} | {mixer.width for mixer in cross}
     if len(widths) != 1:
         raise InputError(f"all mixers must have one width; they have {sorted(widths)}.")
     blind = sorted({type(m).__name__ for m in encoder if m.causal})

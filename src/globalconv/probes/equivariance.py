@@ -51,9 +51,7 @@ class Equivariance:
         law = "invariant under" if self.invariant else "equivariant to"
         if self.equivariant:
             return f"{law.capitalize()} {moves} of the tokens, up to rounding ({len(self.errors)} tried)."
-        return (
-            f"Not {law} {moves} of the tokens: an output differs by {self.error:.2g} of the outputs' spread."
-        )
+        return f"Not {law} {moves} of the tokens: an output differs by {self.error:.2g} of the outputs' spread."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The error of every move that was tried."""
@@ -87,9 +85,7 @@ def equivariance(
     subject = subject_of(model, inputs, at=at, memory=memory)
     examples, length, _ = subject.points.shape
     if length < 2 or draws < 1:
-        raise InputError(
-            f"there is nothing to move: length {length} must be at least 2, and draws {draws} 1."
-        )
+        raise InputError(f"there is nothing to move: length {length} must be at least 2, and draws {draws} 1.")
     generator = torch.Generator().manual_seed(seed)
     if move == "shift":
         amounts = [1, *(1 + torch.randperm(length - 1, generator=generator)).tolist()]
@@ -109,10 +105,7 @@ def equivariance(
 
     def difference(part: range, output: Tensor) -> Tensor:
         expected = torch.stack(
-            [
-                still[row // tried][order[row % tried]] if subject.per_token else still[row // tried]
-                for row in part
-            ]
+            [still[row // tried][order[row % tried]] if subject.per_token else still[row // tried] for row in part]
         )
         return (output - expected).square().mean(dim=(1, 2))
 

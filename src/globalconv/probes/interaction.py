@@ -184,16 +184,15 @@ def _by_differences(
             squares[sample, one, other] += square
             squares[sample, other, one] += square
             seen = rounding(
-                subject,
-                lambda output, mix=mix: output.flatten(1) @ mix,
-                torch.stack([x, stranger]),
-                generator,
+                subject, lambda output, mix=mix: output.flatten(1) @ mix, torch.stack([x, stranger]), generator
             )
             noise, done = max(noise, seen), done + len(replaced)
     return _interaction(squares, "differences", reason, SAFETY * noise, subject)
 
 
-def _interaction(squares: Tensor, method: Method, reason: str, noise: float, subject: Subject) -> Interaction:
+def _interaction(
+    squares: Tensor, method: Method, reason: str, noise: float, subject: Subject
+) -> Interaction:
     samples = len(squares)
     totals = squares.sum(dim=(1, 2)) - squares.diagonal(dim1=1, dim2=2).sum(dim=1)
     mean = float(totals.mean())

@@ -56,11 +56,7 @@ class TokenJacobian:
     def line(self) -> str:
         """What was found, in words."""
         share = float(self.support.double().mean())
-        sure = (
-            "exact"
-            if self.exact
-            else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
-        )
+        sure = "exact" if self.exact else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
         return f"{share:.0%} of all pairs of an input and an output token are connected ({sure})."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

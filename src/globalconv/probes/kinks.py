@@ -9,30 +9,8 @@ from globalconv.probes.subject import Subject
 KINKED = {
     name.lower(): name
     for name in (
-        *(
-            "Relu",
-            "LeakyRelu",
-            "Rrelu",
-            "Prelu",
-            "Threshold",
-            "Hardtanh",
-            "Hardsigmoid",
-            "Hardswish",
-            "Hardshrink",
-        ),
-        *(
-            "Softshrink",
-            "Abs",
-            "Sign",
-            "Round",
-            "Floor",
-            "Ceil",
-            "Clamp",
-            "ClampMin",
-            "ClampMax",
-            "Maximum",
-            "Minimum",
-        ),
+        *("Relu", "LeakyRelu", "Rrelu", "Prelu", "Threshold", "Hardtanh", "Hardsigmoid", "Hardswish", "Hardshrink"),
+        *("Softshrink", "Abs", "Sign", "Round", "Floor", "Ceil", "Clamp", "ClampMin", "ClampMax", "Maximum", "Minimum"),
         *("Max", "Min", "Amax", "Amin", "Sort", "Topk", "Cummax", "Median"),
     )
 }

@@ -134,9 +134,7 @@ def interaction_order(
         def read(output: Tensor, mix: Tensor = mix) -> Tensor:
             return output.flatten(1) @ mix
 
-        def points(
-            part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places
-        ) -> Tensor:
+        def points(part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places) -> Tensor:
             replaced = torch.zeros(len(part), length, dtype=torch.bool, device=device)
             replaced[:, places] = chosen[part.start : part.stop]
             return torch.where(replaced[..., None], stranger, x)
@@ -145,7 +143,7 @@ def interaction_order(
             if progress is not None:
                 progress(draw * rows + done, draws * rows)
 
-        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)
+        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)  # noqa: B023
         near = torch.stack([x, stranger])
         error = max(
             rounding(subject, read, near, generator),
@@ -164,7 +162,9 @@ def interaction_order(
     order = max(seen, default=0)
     cut_off = order == tokens < length
     hidden = order < tokens and order > 0 and bool(sizes[order] < CLIFF * noise[order + 1])
-    return InteractionOrder(order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes)
+    return InteractionOrder(
+        order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes
+    )
 
 
 def _places(length: int, tokens: int, generator: torch.Generator, *, scattered: bool) -> Tensor:

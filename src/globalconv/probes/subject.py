@@ -143,9 +143,7 @@ def _embedding(model: nn.Module, tokens: Tensor) -> nn.Module:
                 called.append((module, arguments[0].data_ptr() == tokens.data_ptr()))
 
     hooks = [
-        module.register_forward_pre_hook(note)
-        for module in model.modules()
-        if isinstance(module, nn.Embedding)
+        module.register_forward_pre_hook(note) for module in model.modules() if isinstance(module, nn.Embedding)
     ]
     with torch.no_grad():
         _run(model, tokens, None, None, None)
@@ -171,11 +169,7 @@ class _Reached(Exception):
 
 
 def _run(
-    model: nn.Module,
-    given: Tensor,
-    entrance: nn.Module | None,
-    vectors: Tensor | None,
-    exit_: nn.Module | None,
+    model: nn.Module, given: Tensor, entrance: nn.Module | None, vectors: Tensor | None, exit_: nn.Module | None
 ) -> Any:
     """What leaves ``exit_`` when ``vectors`` take the place of those that enter at ``entrance``."""
     hooks = []
@@ -211,9 +205,7 @@ def _run(
         for hook in hooks:
             hook.remove()
     if exit_ is not None:
-        raise InputError(
-            f"the submodule {type(exit_).__name__} is not called for these inputs: name another."
-        )
+        raise InputError(f"the submodule {type(exit_).__name__} is not called for these inputs: name another.")
     return output
 
 

@@ -51,9 +51,7 @@ def plot_orders(
         axes.plot(depths, heights, color=color, linewidth=1.6, zorder=3)
         for depth, height, order in zip(depths, heights, found, strict=True):
             ground = "white" if order.at_least else color
-            axes.plot(
-                depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4
-            )
+            axes.plot(depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4)
     limit = max(order.limit for by_depth in orders.values() for order in by_depth.values())
     axes.axhline(limit, color=light("muted"), linewidth=1, linestyle=":")
     axes.set_ylim(0.8, 1.4 * limit)
@@ -133,9 +131,7 @@ def _contents(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> o
     stack = "One mixer alone" if bare else "Each layer's own Jacobian, in place"
     note = f"{stack}: the share of its token Jacobian that varies from input to input. 0: one mixing for all inputs."
     plot = partial(plot_contents, contents=findings.contents, looks=looks)
-    return sheet(
-        WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note
-    )
+    return sheet(WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note)
 
 
 def _probes(target: Target, findings: Findings) -> object:

@@ -130,9 +130,7 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
     try:
         spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
     except (ValidationError, OSError) as error:
-        raise InputError(
-            f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
-        ) from error
+        raise InputError(f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run.") from error
     task = rebuild_task(spec.task)
     check_sources(spec.model)
     with torch.random.fork_rng(devices=[]):
@@ -158,9 +156,7 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
             f"say what '{subject}' takes: --length and --width for values (batch, length, width), or --length and "
             "--vocabulary for tokens (batch, length)."
         )
-    takes = (
-        f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
-    )
+    takes = f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
     what = f"{type(found).__name__} of {subject}, at random inputs of length {request.length}, {takes}"
     layers = tuple(find_layers(found))
     return Target(subject, what, found, drawn_inputs(request), layers, layers)
@@ -168,9 +164,7 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
 
 def _called(subject: str, found: object) -> nn.Module:
     if not callable(found):
-        raise InputError(
-            f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one."
-        )
+        raise InputError(f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one.")
     build: Callable[[], object] = found
     try:
         made = build()
@@ -213,8 +207,7 @@ def _exact_options(name: str, length: int) -> dict[str, str]:
 
 def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
     options = {
-        name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)}
-        for name in set(spec.mixers)
+        name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)} for name in set(spec.mixers)
     }
     return spec.model_copy(update={"mixer_options": options})
 
@@ -222,6 +215,4 @@ def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
 def _refuse(request: ProbeRequest, kind: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
-            raise InputError(
-                f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out."
-            )
+            raise InputError(f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out.")
