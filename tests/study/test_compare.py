@@ -36,6 +36,7 @@ STUDIES = {
     ".csv; all arms": "waves.csv --label kind --device cpu",
     "fashion": "fashion --data fashion --arms gated_conv,hybrid --batch-size 2",
     "a folder; equal seconds": "notes --arms global_conv --length 16 --match seconds --steps 80",
+    "sequence to sequence": "copy --length 4 --arms conv_both,conv_cross",
     "text; a sweep": "prose.txt --arms global_conv --length 16 --sweep",
 }
 

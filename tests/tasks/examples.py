@@ -8,7 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.tasks import Digits, Fashion, Recall, Table, Task, Text
+from globalconv.tasks import (
+    Copy,
+    Digits,
+    Fashion,
+    NumberWords,
+    Recall,
+    Reverse,
+    Sort,
+    Table,
+    Task,
+    Text,
+)
 
 FASHION_FILES = {
     "train-images-idx3-ubyte": "images",
@@ -107,6 +118,12 @@ SMALL_TASKS: dict[str, Callable[[Path, np.random.Generator], Task]] = {
     "fashion patches": _fashion("patches"),
     "fashion pixels": _fashion("pixels"),
     "table .npz": lambda folder, rng: Table(str(write_npz(folder / "waves.npz", rng))),
+    "copy": lambda folder, rng: Copy(9, num_validation=40, num_test=60),
+    "reverse, many lengths": lambda folder, rng: Reverse(
+        12, 30, min_length=4, num_validation=40, num_test=60
+    ),
+    "sort": lambda folder, rng: Sort(8, 12, num_validation=40, num_test=60),
+    "number words": lambda folder, rng: NumberWords(num_validation=40, num_test=60),
     "table .csv": lambda folder, rng: Table(str(write_csv(folder / "waves.csv", rng)), "kind"),
 }
 

@@ -34,6 +34,11 @@ def look_inside(spec: RunSpec, runs: Path) -> None:
         model = build_model(spec.model, task.signature)
         load_best(directory.path, model)
         examples = _examples(task)
+        if spec.model.decoder is not None:
+            refused = "an encoder-decoder takes two sequences, and the probes give one"
+            blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1])
+            directory.write_inside(blank.model_copy(update={"refused": refused}))
+            return
         blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1])
         try:
             directory.write_inside(_probed(model, examples, spec, blank, example=task.in_words(examples[0])))
