@@ -32,8 +32,8 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="TASK or PATH",
-            help="recall, digits, text, fashion; copy, reverse, sort, number_words (sequence to sequence); or your own "
-            "data: a text file or folder (language modelling), .npz with X and y or .csv with --label (sequence "
+            help="recall, digits, text, fashion; copy, reverse, sort, number_words, translation (sequence to sequence); or "
+            "your own data: a text file or folder (language modelling), .npz with X and y or .csv with --label (sequence "
             "classification). "
             "Default: recall digits text.",
         ),
@@ -89,7 +89,13 @@ def compare(
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="The class column of a CSV.")] = None,
-    data: Annotated[str | None, typer.Option(help="Where the files of 'fashion' lie.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the files of 'fashion' lie. Of 'translation': a .tsv, two files SOURCE,TARGET, a .po, a .mo, "
+            "or a folder of these; default: the catalogues of this machine's programs."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(

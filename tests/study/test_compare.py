@@ -173,7 +173,8 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
             assert run.result["flops_per_token"] == arm["flops_per_token"]
             assert run.spec["training"]["steps"] == arm["steps"]
             assert run.spec["training"]["learning_rate"] == arm["learning_rate"]
-            assert run.spec["model"]["mixers"] == arm["mixers"]
+            model = run.spec["model"]
+            assert model["mixers"] + (model["decoder"] or {"mixers": []})["mixers"] == arm["mixers"]
 
 
 def test_a_curve_is_the_mean_of_the_runs_curves(study: Study) -> None:

@@ -79,4 +79,4 @@ def test_a_decoder_that_is_not_causal_is_left_out() -> None:
 
 def test_a_design_for_what_has_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--design modern"):
-        pairs_plan(tasks=("recall",), design="modern", length=16)
+        pairs_plan(tasks=("recall",), design="modern", length=32)

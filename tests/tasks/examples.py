@@ -19,6 +19,7 @@ from globalconv.tasks import (
     Table,
     Task,
     Text,
+    Translation,
 )
 
 FASHION_FILES = {
@@ -89,6 +90,15 @@ def write_npz(path: Path, rng: np.random.Generator) -> Path:
     return path
 
 
+def write_parallel_text(path: Path, rng: np.random.Generator, num: int = 700) -> Path:
+    """``num`` lines of different sentences, and each with its words turned round and in capitals."""
+    words = ["".join(rng.choice(list("abcdeé"), size=rng.integers(2, 6))) for _ in range(60)]
+    sentences = {" ".join(rng.choice(words, size=rng.integers(4, 9))) for _ in range(2 * num)}
+    lines = [f"{s}\t{' '.join(reversed(s.split())).upper()}\n" for s in sorted(sentences)[:num]]
+    path.write_text("".join(lines))
+    return path
+
+
 def _text_file(folder: Path, rng: np.random.Generator) -> Task:
     return Text(str(write_prose(folder / "prose.txt", rng, 60_000)), 24, max_validation_windows=20)
 
@@ -124,6 +134,9 @@ SMALL_TASKS: dict[str, Callable[[Path, np.random.Generator], Task]] = {
     ),
     "sort": lambda folder, rng: Sort(8, 12, num_validation=40, num_test=60),
     "number words": lambda folder, rng: NumberWords(num_validation=40, num_test=60),
+    "translation": lambda folder, rng: Translation(
+        str(write_parallel_text(folder / "pairs.tsv", rng)), 24, 300, beams=2, num_validation=30, num_test=30
+    ),
     "table .csv": lambda folder, rng: Table(str(write_csv(folder / "waves.csv", rng)), "kind"),
 }
 

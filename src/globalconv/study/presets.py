@@ -69,6 +69,20 @@ PAIRS = Preset(
 """Of the generated pairs. At these sizes the original Transformer copies, and reverses, 32 symbols without a fault
 after 1,000 steps at a rate of 1e-3."""
 
+TRANSLATION = Preset(
+    width=96,
+    depth=2,
+    heads=4,
+    batch_size=32,
+    steps=3000,
+    rates=PAIRS_RATES,
+    options={"length": 40, "vocabulary": 2000, "max_pairs": 30_000, "num_validation": 200, "num_test": 300},
+    mlp_ratio=4,
+    evaluations=8,
+    design="original",
+    dropout=0.1,
+)
+
 QUICK: dict[str, Preset] = {
     "recall": Preset(
         width=64,
@@ -101,6 +115,7 @@ QUICK: dict[str, Preset] = {
         source=SWEEP_SOURCE,
     ),
     **dict.fromkeys(("copy", "reverse", "sort", "number_words"), PAIRS),
+    "translation": TRANSLATION,
     "fashion": Preset(
         width=64,
         depth=2,
@@ -129,6 +144,20 @@ SERIOUS: dict[str, Preset] = QUICK | {
         source=None,
     ),
     "digits": replace(QUICK["digits"], evaluations=20),
+    "translation": replace(
+        TRANSLATION,
+        width=128,
+        depth=3,
+        steps=8000,
+        options={
+            "length": 48,
+            "vocabulary": 4000,
+            "max_pairs": 60_000,
+            "num_validation": 300,
+            "num_test": 1000,
+        },
+        evaluations=12,
+    ),
     "text": replace(QUICK["text"], depth=4, heads=4, steps=900, evaluations=20, source=None),
 }
 

@@ -19,6 +19,7 @@ from globalconv.tasks.rewriting import Copy, Reverse, Sort
 from globalconv.tasks.sequence_to_sequence import SequenceToSequence
 from globalconv.tasks.table import Table
 from globalconv.tasks.text import Text
+from globalconv.tasks.translation import Translation
 
 __all__ = [
     "TASKS",
@@ -40,6 +41,7 @@ __all__ = [
     "Tallies",
     "Task",
     "Text",
+    "Translation",
     "build_task",
     "load_task",
     "resolve_task",

@@ -16,10 +16,14 @@ from globalconv.tasks.recall import Recall
 from globalconv.tasks.rewriting import Copy, Reverse, Sort
 from globalconv.tasks.table import SUFFIXES, Table
 from globalconv.tasks.text import Text
+from globalconv.tasks.translation import Translation
 
-KINDS: tuple[type[Task], ...] = (Digits, Text, Recall, Fashion, Table, Copy, Reverse, Sort, NumberWords)
+KINDS: tuple[type[Task], ...] = (
+    *(Digits, Text, Recall, Fashion, Table),
+    *(Copy, Reverse, Sort, NumberWords, Translation),
+)
 TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
-NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words")
+NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
 """The tasks that need no file of the user's."""
 
 
@@ -28,9 +32,10 @@ def load_task(
 ) -> Task:
     """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
 
-    Names: digits, text, recall, fashion, copy, reverse, sort, number_words (write ./text for a file called
-    so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict.
-    ``length`` is for text, recall, copy, reverse and sort, ``label`` for .csv and .tsv, ``data`` for fashion;
+    Names: digits, text, recall, fashion, copy, reverse, sort, number_words, translation (write ./text for
+    a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict.
+    ``length`` is for text, recall, copy, reverse, sort and translation, ``label`` for .csv and .tsv, ``data`` for
+    fashion and translation;
     None leaves the task's own default. Raises InputError for unknown names, for options that the task cannot
     use, and for unusable data.
     """
