@@ -32,9 +32,9 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="TASK or PATH",
-            help="recall, digits, text, fashion; copy, reverse, sort, number_words, translation (sequence to sequence); or "
-            "your own data: a text file or folder (language modelling), .npz with X and y or .csv with --label (sequence "
-            "classification). "
+            help="recall, digits, text, fashion; sequence to sequence: copy, reverse, sort, number_words, "
+            "translation; or your own data: a text file or folder (language modelling), .npz with X and y or "
+            ".csv with --label (sequence classification). "
             "Default: recall digits text.",
         ),
     ] = None,

@@ -38,7 +38,7 @@ def read_catalogues(path: Path) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def catalogues_of_this_machine() -> Path:
-    """The folder of the language that the programs installed here are translated to most.
+    """The folder of the language that most of the programs installed here are translated to.
 
     Looked for below share/locale of the system and of the running Python, and in Django where it is
     installed. Raises InputError where there are none.
@@ -49,18 +49,18 @@ def catalogues_of_this_machine() -> Path:
         Path(sys.prefix) / "share" / "locale",
         packages / "django" / "conf" / "locale",
     )
-    sizes: Counter[Path] = Counter()
+    counts: Counter[Path] = Counter()
     for root in roots:
         for file in root.glob("*/LC_MESSAGES/*.mo"):
             # English has messages too, nearly all of them their own translations.
             if not file.parts[-3].startswith("en"):
-                sizes[file.parent.parent] += file.stat().st_size
-    if not sizes:
+                counts[file.parent.parent] += 1
+    if not counts:
         raise InputError(
             "no gettext catalogues (LC_MESSAGES/*.mo) are installed on this machine. Give parallel text of your "
             "own with --data: a .tsv, two files SOURCE,TARGET, or a .po, .mo or a folder of them."
         )
-    return max(sorted(sizes), key=lambda folder: sizes[folder])
+    return max(sorted(counts), key=lambda folder: counts[folder])
 
 
 def _read(file: Path) -> list[tuple[str, str]]:
