@@ -40,8 +40,8 @@ class Batch:
         """The same batch on ``device``."""
         return self._changed(lambda part: part.to(device))
 
-    def rows(self, which: slice) -> "Batch":
-        """Some of its rows."""
+    def rows(self, which: slice | Tensor) -> "Batch":
+        """Some of its rows: a slice, or their numbers."""
         return self._changed(lambda part: part[which])
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
