@@ -134,18 +134,14 @@ def test_of_one_example_alone_nothing_is_said_about_content(study: Path, monkeyp
     assert again(study)["tasks"] == before
 
 
-def test_what_encoder_decoders_write_is_in_the_report(tmp_path: Path) -> None:
+def test_what_encoder_decoders_write_is_kept(tmp_path: Path) -> None:
     command = ("compare", "reverse", "--length", "4", "--arms", "conv_both,conv_cross", *FEW)
-    ended = globalconv(*command, "--workers", "1", "--out", tmp_path / "out", pictures=True)
+    ended = globalconv(*command, "--workers", "1", "--out", tmp_path / "out")
     assert ended.code == 0, ended.err
     (task,) = report_of(tmp_path / "out")["tasks"]
-    page = (tmp_path / "out" / "report.html").read_text()
     for arm in task["arms"]:
         written = arm["inside"]["written"]
         assert len(written) == 8
         for example in written:
             assert example["reference"].split() == example["source"].split()[::-1]
             assert len(example["source"].split()) == 4
-            assert f">{example['source']}<" in page
-            assert not example["written"] or f">{example['written']}<" in page
-    assert "could not be probed" not in page
