@@ -340,6 +340,8 @@ def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
         option = f"--{field.replace('_', '-')}"
         if first["type"] == "literal_error":
             choices = get_args(request.model_fields[field].annotation)
+            if type(None) in choices:  # an option that may be left out
+                choices = get_args(choices[0])
             raise unknown_name(option, first["input"], choices) from error
         raise InputError(f"{option} {first['input']}: {first['msg']}.") from error
 

@@ -13,33 +13,10 @@ from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder, Norm
 from globalconv.models.original import Size, build_encoder_decoder
+from tests.models.padded import Everywhere, OneByOne
 
 VOCABULARY, WIDTH, HEADS, HIDDEN, DEPTH = 13, 8, 2, 24, 2
 ROUNDING = 1e-12
-
-
-class OneByOne(Mixer):
-    """A mixer that takes each sequence of a batch by itself, at its own length."""
-
-    def __init__(self, mixer: Mixer) -> None:
-        super().__init__(mixer.width, mixer.length, causal=mixer.causal)
-        self.mixer = mixer
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        if lengths is None:
-            return self.mixer(x)
-        rows = [self.mixer(row[None, :n])[0] for row, n in zip(x, lengths.tolist(), strict=True)]
-        return nn.utils.rnn.pad_sequence([*rows, x[0]], batch_first=True)[:-1]
-
-    def flops(self, length: int) -> float:
-        return self.mixer.flops(length)
-
-
-class Everywhere(OneByOne):
-    """A mutant: it does not know which tokens are padding."""
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return self.mixer(x)
 
 
 ENCODERS: dict[str, Callable[[], Mixer]] = {
