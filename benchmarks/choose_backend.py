@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio, seconds
 from globalconv.ops import Mode, global_conv
+from globalconv.turns import in_turns, ratio, seconds
 
 LENGTHS = (16, 64, 256, 1024)
 NUM_TAPS: dict[Mode, tuple[int, ...]] = {

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio, seconds
 from globalconv.ops import Mode, global_conv
+from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH = 256
 LENGTHS = (256, 1024, 4096, 16384, 65536)

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio
 from globalconv.study.build import build_model
 from globalconv.study.presets import QUICK
 from globalconv.study.spec import ModelSpec
@@ -31,6 +30,7 @@ from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
 from globalconv.tasks.base import EvaluationSplit
 from globalconv.training import TrainingSettings, fit
 from globalconv.training.parameter_groups import build_optimizer
+from globalconv.turns import in_turns, ratio
 
 TASKS = ("recall", "digits", "text")
 MIXERS = ("attention", "global_conv")

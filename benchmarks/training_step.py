@@ -17,13 +17,13 @@ from typing import Any
 import torch
 
 from common import options, write_record
-from globalconv.bench.turns import in_turns, ratio, seconds
 from globalconv.study.build import build_model
 from globalconv.study.presets import QUICK
 from globalconv.study.spec import ModelSpec
 from globalconv.tasks import Task, build_task
 from globalconv.training import TrainingSettings
 from globalconv.training.parameter_groups import build_optimizer
+from globalconv.turns import in_turns, ratio, seconds
 
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("recall", {}),

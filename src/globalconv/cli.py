@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from globalconv import __version__
 from globalconv.errors import InputError, unknown_name
-from globalconv.quantities import parse_duration
+from globalconv.quantities import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers
 
 if TYPE_CHECKING:
     from globalconv.study.spec import StudyRequest
@@ -226,13 +226,7 @@ def bench(
     ] = Path("globalconv-bench"),
 ) -> None:
     """Measure the operator's speed on this machine, side by side with others' ways to the same result."""
-    from globalconv.bench.request import (
-        BenchRequest,
-        parse_elements,
-        parse_lengths,
-        parse_names,
-        parse_numbers,
-    )
+    from globalconv.bench.request import BenchRequest, parse_elements
     from globalconv.bench.run import run_bench
 
     request = BenchRequest(
@@ -266,24 +260,34 @@ def probe(
         int | None, typer.Option(min=1, max=24, help="Blocks, for a mixer.", show_default="4")
     ] = None,
     length: Annotated[
-        int | None, typer.Option(min=2, help="Tokens, for a mixer or a module.", show_default="16, of a mixer")
+        int | None,
+        typer.Option(
+            min=2,
+            help="Tokens, for a mixer or a module; of a causal run, the first so many.",
+            show_default="16, of a mixer; 64, of a causal run",
+        ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer")
+        int | None,
+        typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer"),
     ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(min=1, help="Different tokens, for a module that takes tokens.")
     ] = None,
     causal: Annotated[bool, typer.Option("--causal", help="Of a mixer, the causal kind.")] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Of a run or a module: this submodule alone, in its place (stack.blocks.0.mixer)."),
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=16, help="Highest interaction order to look for; 2^limit evaluations.")
     ] = 10,
     seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
     memory: Annotated[float, typer.Option(min=0.01, help="GB that may be used.")] = 4.0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
-    out: Annotated[
-        Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")
-    ] = Path("globalconv-probe"),
+    out: Annotated[Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")] = Path(
+        "globalconv-probe"
+    ),
 ) -> None:
     """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions."""
     from globalconv.probing.run import run_probe
@@ -296,12 +300,77 @@ def probe(
         width=width,
         vocabulary=vocabulary,
         causal=causal,
+        at=at,
         limit=limit,
         seed=seed,
         memory=memory * 1e9,
         device=device,
     )
     run_probe(request, out, console=Console())
+
+
+@app.command()
+def cost(
+    lengths: Annotated[
+        str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")
+    ] = "64:8192",
+    widths: Annotated[str, typer.Option(help="Channels, comma-separated.")] = "64,256",
+    mixers: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution as direct, fft, fused, or "
+            "global_conv (as it is chosen); package.module:Class. Default: all but global_conv, where they can run."
+        ),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="circular or causal. token_mlp cannot be causal.")] = "circular",
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Forward and backward together, instead of forward alone.")
+    ] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Also one new token at each length of what is cached.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Sequences at a time.")] = 1,
+    heads: Annotated[
+        int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="A PyTorch device: cpu, cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="Of the CPU.")] = 1,
+    rounds: Annotated[int, typer.Option(help="Times that each point is measured.")] = 7,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time for everything: 90s, 5m, 1h. Curves end where they would exceed their share."
+        ),
+    ] = "90s",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What a call may need: 512MB, 4GB. Default: half of the device's memory."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Directory of cost.json, cost.csv and the pictures; overwritten.")
+    ] = Path("globalconv-cost"),
+) -> None:
+    """Measure what each mixer costs against the length, beside what the formulas say, and where curves cross."""
+    from globalconv.cost.command.request import CostRequest
+    from globalconv.cost.command.run import run_cost
+
+    request = CostRequest(
+        lengths=parse_lengths(lengths),
+        widths=parse_numbers("--widths", widths),
+        mixers=None if mixers is None else parse_names("--mixers", mixers),
+        mode=mode,
+        batch=batch,
+        heads=heads,
+        device=device,
+        threads=threads,
+        backward=backward,
+        decode=decode,
+        rounds=rounds,
+        budget_seconds=parse_duration(budget),
+        memory=None if memory is None else parse_bytes(memory),
+    )
+    if run_cost(request, out, console=Console()).ended == "interrupted":
+        raise typer.Exit(130)
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Durations as people write and read them."""
+"""Durations, sizes, and lists of numbers and names, as people write and read them."""
 
 import math
 import re
@@ -41,3 +41,52 @@ def duration_option(seconds: float) -> str:
         return f"{math.ceil(seconds)}s"
     minutes = math.ceil(seconds / 60)
     return f"{minutes}m" if minutes < 120 else f"{math.ceil(minutes / 60)}h"
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """Lengths of "64:65536", doubled from the first up to the last, or of "60,100,1000"."""
+    bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    if bounds is None:
+        return parse_numbers("--lengths", text)
+    first, last = map(int, bounds.groups())
+    if not 1 <= first <= last:
+        raise InputError(f"--lengths {text}: from 1 on, and the smaller first, as in 64:65536.")
+    return tuple(first << i for i in range((last // first).bit_length()))
+
+
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
+    names = parse_names(option, text)
+    if not all(re.fullmatch(r"\d+", name) and int(name) > 0 for name in names):
+        doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
+        raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
+    return tuple(sorted(set(map(int, names))))
+
+
+def parse_names(option: str, text: str) -> tuple[str, ...]:
+    """Names with commas between them; each is kept once."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(names):
+        raise InputError(f"{option} '{text}': give at least one, and commas between several.")
+    return names
+
+
+def parse_bytes(text: str) -> float:
+    """Bytes of "512MB", "4GB", "1.5 G"; a bare number is bytes. A kilobyte has 1024.
+
+    Raises InputError for anything else, and for a size that is not positive.
+    """
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    size = float(parts[1]) * 1024.0 ** " kmgt".index(parts[2] or " ") if parts else 0.0
+    if size <= 0:
+        raise InputError(f"'{text}' is not a size; write it like 512MB or 4GB.")
+    return size
+
+
+def format_bytes(size: float) -> str:
+    """A size as a person says it: 640 B, 12 kB, 3.4 MB, 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5 or unit == "GB":
+            return f"{size:.{0 if unit == 'B' or size >= 99.5 else 1}f} {unit}"
+        size /= 1024
+    raise AssertionError

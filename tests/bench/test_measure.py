@@ -13,8 +13,8 @@ from globalconv.bench.floor import Speeds, bytes_to_move, floor_seconds, flops_t
 from globalconv.bench.measure import DEAR, Pace, affordable
 from globalconv.bench.peers import peers
 from globalconv.bench.request import BenchRequest
-from globalconv.bench.turns import FEWEST_ROUNDS, in_turns, ratio, seconds, spread
 from globalconv.ops.flops import spectral_flops
+from globalconv.turns import FEWEST_ROUNDS, in_turns, ratio, seconds, spread
 
 CASE = Case(1, 256, 1024, 8, "causal", gated=False, backward=False)
 SPEEDS = Speeds(1, 1e10, 1e11)

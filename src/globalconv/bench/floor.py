@@ -6,13 +6,14 @@ multiply-add; no transform can, as it has more additions than multiplications. T
 case whose tensors fit the caches can even pass below its memory's part.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from globalconv.bench.case import Case
-from globalconv.bench.turns import seconds
 from globalconv.ops.flops import global_conv_flops
+from globalconv.turns import seconds
 
 COPIED_NUMBERS = 1 << 25
 """128 MB of float32: beyond the caches."""
@@ -31,14 +32,23 @@ class Speeds:
     flops_per_second: float
 
 
-def measure_speeds(threads: int) -> Speeds:
-    """Time a copy and a matrix product on as many threads as torch now has."""
-    source = torch.ones(COPIED_NUMBERS)
+def measure_speeds(threads: int, *, device: str = "cpu") -> Speeds:
+    """Time a copy and a matrix product on ``device``, a CPU with as many threads as torch now has."""
+    source = torch.ones(COPIED_NUMBERS, device=device)
     target = torch.zeros_like(source)
-    square = torch.ones(MATRIX_SIDE, MATRIX_SIDE)
+    square = torch.ones(MATRIX_SIDE, MATRIX_SIDE, device=device)
     product = torch.empty_like(square)
-    copying = min(seconds(lambda: target.copy_(source)) for _ in range(REPETITIONS))
-    multiplying = min(seconds(lambda: torch.mm(square, square, out=product)) for _ in range(REPETITIONS))
+
+    def best(call: Callable[[], object]) -> float:
+        def waited() -> None:
+            call()
+            if source.is_cuda:
+                torch.cuda.synchronize(device)
+
+        return min(seconds(waited) for _ in range(REPETITIONS))
+
+    copying = best(lambda: target.copy_(source))
+    multiplying = best(lambda: torch.mm(square, square, out=product))
     return Speeds(threads, 2 * BYTES * COPIED_NUMBERS / copying, 2 * MATRIX_SIDE**3 / multiplying)
 
 

@@ -13,8 +13,8 @@ from globalconv.bench.machine import without_paths
 from globalconv.bench.ours import chosen_for, ours
 from globalconv.bench.record import LeftOut, Row
 from globalconv.bench.request import BenchRequest
-from globalconv.bench.turns import FEWEST_ROUNDS, Clock, in_turns, ratio, seconds, spread
 from globalconv.bench.way import Way
+from globalconv.turns import FEWEST_ROUNDS, Clock, in_turns, ratio, seconds, spread
 
 FIRST_GUESS = 20.0
 """How many times slower than the peak a way is expected to be before it was seen."""

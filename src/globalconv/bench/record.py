@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -92,7 +92,11 @@ def record_from_json(text: str) -> Record:
 
 def record_to_csv(record: Record) -> str:
     """The rows alone, under one line of names."""
-    rows = [_flat(row) for row in record.results]
+    return to_csv([_flat(row) for row in record.results])
+
+
+def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """CSV of rows that have the same names, at least one."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -8,7 +8,7 @@ from itertools import product
 
 from globalconv.bench.case import Case
 from globalconv.bench.floor import BYTES
-from globalconv.bench.machine import without_paths
+from globalconv.bench.machine import memory_bytes, without_paths
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.way import Way
@@ -63,10 +63,10 @@ class BenchRequest:
             )
         ]
         needed = TENSORS_AT_ONCE * BYTES * max(case.numbers for case in cases)
-        if needed > _memory():
+        if needed > memory_bytes():
             raise InputError(
                 f"tensors of {max(case.numbers for case in cases):.3g} numbers would need about "
-                f"{needed / 2**30:.0f} GB, and this machine has {_memory() / 2**30:.0f}: give smaller --elements "
+                f"{needed / 2**30:.0f} GB, and this machine has {memory_bytes() / 2**30:.0f}: give smaller --elements "
                 "or --lengths."
             )
         return cases
@@ -87,34 +87,6 @@ class BenchRequest:
             for name, way in known.items()
             if not way.obstacle and (self.peers is None or name in own or name in self.peers)
         }
-
-
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """Lengths of "64:65536", doubled from the first up to the last, or of "60,100,1000"."""
-    bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    if bounds is None:
-        return parse_numbers("--lengths", text)
-    first, last = map(int, bounds.groups())
-    if not 1 <= first <= last:
-        raise InputError(f"--lengths {text}: from 1 on, and the smaller first, as in 64:65536.")
-    return tuple(first << i for i in range((last // first).bit_length()))
-
-
-def parse_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
-    names = parse_names(option, text)
-    if not all(re.fullmatch(r"\d+", name) and int(name) > 0 for name in names):
-        doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
-        raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
-    return tuple(sorted(set(map(int, names))))
-
-
-def parse_names(option: str, text: str) -> tuple[str, ...]:
-    """Names with commas between them; each is kept once."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if not all(names):
-        raise InputError(f"{option} '{text}': give at least one, and commas between several.")
-    return names
 
 
 def parse_elements(text: str) -> int:
@@ -144,11 +116,3 @@ def not_here() -> dict[str, str]:
     """Ways that this machine cannot run, by name, and why."""
     ways: Iterable[Way] = (*ours(), *peers())
     return {way.name: without_paths(way.obstacle) for way in ways if way.obstacle}
-
-
-def _memory() -> float:
-    """Bytes of this machine's memory, or as many as you like where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")

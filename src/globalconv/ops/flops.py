@@ -1,12 +1,22 @@
-"""How many flops a global convolution needs, by the two formulas."""
+"""How many flops a global convolution needs, by the two formulas, forward and backward."""
 
 import math
-from typing import Literal
+
+from globalconv.ops.contract import Mode
 
 
 def direct_flops(length: int, num_taps: int, width: int) -> float:
     """Flops of the direct sum over one sequence: a multiply and an add per tap, position and channel."""
     return 2.0 * length * min(num_taps, length) * width
+
+
+def real_transform_flops(points: int) -> float:
+    """Flops of one real FFT of ``points`` numbers, there or back: 5/2 n log2 n.
+
+    Half of the 5 n log2 n of the complex radix-2 transform that multiplies by every twiddle factor. Good
+    libraries need about a fifth fewer (split radix: 2 n log2 n - ...); the convention is the field's.
+    """
+    return 2.5 * points * math.log2(max(points, 2))
 
 
 def spectral_flops(length: int, width: int, *, wrapped: bool) -> float:
@@ -16,13 +26,48 @@ def spectral_flops(length: int, width: int, *, wrapped: bool) -> float:
     spectra (6 real operations on n/2 complex values); n is the length, or twice it where nothing may
     wrap around. The filter's transform is shared by the batch and vanishes in it.
     """
-    n = length if wrapped else 2 * length
-    return width * (5.0 * n * math.log2(max(n, 2)) + 3.0 * n)
+    return width * _by_transforms(length, transforms=2, products=1, wrapped=wrapped)
 
 
-def global_conv_flops(
-    length: int, num_taps: int, width: int, *, mode: Literal["circular", "causal", "bidirectional"]
-) -> float:
+def global_conv_flops(length: int, num_taps: int, width: int, *, mode: Mode) -> float:
     """Flops of the cheaper of the two methods over one sequence of (length, width)."""
-    lags = 2 * num_taps - 1 if mode == "bidirectional" else num_taps
-    return min(direct_flops(length, lags, width), spectral_flops(length, width, wrapped=mode == "circular"))
+    wrapped = mode == "circular"
+    direct = direct_flops(length, _lags(num_taps, mode), width)
+    return min(direct, spectral_flops(length, width, wrapped=wrapped))
+
+
+def global_conv_backward_flops(
+    length: int,
+    num_taps: int,
+    width: int,
+    *,
+    mode: Mode,
+    by_signal: bool = True,
+    by_taps: bool = True,
+    again: bool = False,
+) -> float:
+    """Flops of the gradients over one sequence, by the method that ``global_conv_flops`` takes for the result.
+
+    ``by_signal`` and ``by_taps`` say which gradients are wanted, ``again`` that the result itself is computed
+    again (the gradient of a gate around it needs it). By transforms: y's gradient down, the signal down for
+    the last two, up what is wanted for each sequence; the taps' gradient comes up once for the whole
+    batch and is not counted, as the filter's transform is not. The direct sum is one more of its kind for each.
+    """
+    if not (by_signal or by_taps or again):
+        return 0.0
+    wanted = by_signal + by_taps + again
+    direct = direct_flops(length, _lags(num_taps, mode), width)
+    if direct <= global_conv_flops(length, num_taps, width, mode=mode):
+        return wanted * direct
+    down = (by_signal or by_taps) + (by_taps or again)
+    up = by_signal + again
+    return width * _by_transforms(length, transforms=down + up, products=wanted, wrapped=mode == "circular")
+
+
+def _by_transforms(length: int, *, transforms: int, products: int, wrapped: bool) -> float:
+    n = length if wrapped else 2 * length
+    return transforms * real_transform_flops(n) + products * 3.0 * n
+
+
+def _lags(num_taps: int, mode: Mode) -> int:
+    return 2 * num_taps - 1 if mode == "bidirectional" else num_taps

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.probes.derivatives import rounding, strangers, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ class Causality:
         if self.causal:
             return f"Causal up to rounding: the future changes outputs by {self.largest:.1e} of what all inputs do."
         token = int(self.leak.argmax())
-        return f"Not causal: what follows token {token} changes outputs up to it, by {self.largest:.2g} of what all inputs do."
+        return (
+            f"Not causal: what follows token {token} changes outputs up to it, by {self.largest:.2g} of what all "
+            "inputs do."
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The leak at every token, on a logarithmic scale; exact zeros are not drawn."""
@@ -65,7 +68,7 @@ class Causality:
         positive = self.leak > 0
         tokens = torch.arange(len(self.leak))[positive]
         axes.plot(tokens.numpy(), self.leak[positive].numpy(), "o", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlim(-0.5, max(len(self.leak) - 0.5, 0.5))
         axes.set_xlabel("token")
         axes.set_ylabel("change by what follows")

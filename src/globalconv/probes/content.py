@@ -1,5 +1,6 @@
 """Whether the mixing depends on what is mixed: how much the Jacobian varies from input to input."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ NEGLIGIBLE = 1e-16
 class ContentDependence:
     """What share of the Jacobian's mean square is its variance over inputs: 0 for a linear map, at most 1.
 
-    ``uncertainty``: standard error of ``share`` over inputs (jackknife). ``per_token`` (L,): the same share for
-    what each input token passes on.
+    ``uncertainty``: standard error of ``share`` over inputs (jackknife; NaN for two). ``per_token`` (L,): the same
+    share for what each input token passes on.
     """
 
     share: float
@@ -32,20 +33,23 @@ class ContentDependence:
     per_token: Tensor
     examples: int
     directions: int
+    negligible: float = NEGLIGIBLE
+    """What may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property
     def depends(self) -> bool:
         """Whether the Jacobian varies by more than rounding."""
-        return self.share > NEGLIGIBLE
+        return self.share > self.negligible
 
     @property
     def line(self) -> str:
         """What was found, in words."""
         if not self.depends:
             return f"Content-independent: the Jacobian is the same for all {self.examples} inputs, up to rounding."
+        error = "" if math.isnan(self.uncertainty) else f" +- {self.uncertainty:.1g}"
         return (
-            f"Content-dependent: {self.share:.2g} +- {self.uncertainty:.1g} of the Jacobian's mean square is "
+            f"Content-dependent: {self.share:.2g}{error} of the Jacobian's mean square is "
             f"variance over {self.examples} inputs."
         )
 
@@ -107,6 +111,7 @@ def content_dependence(
         per_token.cpu(),
         examples,
         directions,
+        max(NEGLIGIBLE, (100 * subject.digit) ** 2),
         subject.notes,
     )
 
@@ -118,7 +123,7 @@ def _jackknife(deviations: Tensor, squares: Tensor) -> float:
     """
     n = len(squares)
     if n < 3 or not float(squares.sum()):
-        return float("nan") if n < 3 else 0.0
+        return math.nan if n < 3 else 0.0
     without = (deviations.sum() - deviations * n / (n - 1)) / (n - 2)
     shares = without / ((squares.sum() - squares) / (n - 1))
     return float(((n - 1) / n * (shares - shares.mean()).square().sum()).sqrt())

@@ -59,8 +59,8 @@ def pull_back_twice(
     return gradient.detach(), second
 
 
-NUDGE = 1e-9
-"""Of the points' size: so small that what a smooth function does beside its tangent (1e-18) is below rounding."""
+NEAR, FAR = 3e-8, 1e-5
+"""Of the points' size: steps of which the shorter is near the resolution of float32."""
 
 
 def rounding(
@@ -68,21 +68,20 @@ def rounding(
 ) -> float:
     """The largest rounding error seen in ``read`` of the outputs around ``points``, (R, L, D).
 
-    Of three points in a line, close by, the middle one's value lies half-way between the others' up to rounding;
-    so (f(x+h) - 2 f(x) + f(x-h)) / 2 is nothing but rounding, also where a model computes inside in float32.
+    Across a short step a smooth function changes as it does across a longer one, in proportion: what is left of the
+    short difference is rounding, since third derivatives matter by NEAR * FAR^2 = 3e-18 only. Never less than half a
+    digit of the least precise type that the model computes in.
     """
     size = float(points.square().mean().sqrt()) or 1.0
     largest = 0.0
-    for part in chunks(len(points), row_bytes=3 * subject.row_bytes, memory=subject.memory, needs=VALUES):
+    for part in chunks(len(points), row_bytes=4 * subject.row_bytes, memory=subject.memory, needs=VALUES):
         x = points[part.start : part.stop]
-        step = NUDGE * size * normal(x.shape, generator, x.device)
+        step = size * normal(x.shape, generator, x.device)
+        around = torch.cat([x + scale * step for scale in (NEAR, -NEAR, FAR, -FAR)])
         with torch.no_grad():
-            before, here, after = read(subject.function(torch.cat([x - step, x, x + step]))).chunk(3)
-        largest = max(
-            largest,
-            float((before - 2 * here + after).abs().max()) / 2,
-            torch.finfo(torch.float64).eps * float(here.abs().max()),
-        )
+            ahead, behind, far_ahead, far_behind = read(subject.function(around)).chunk(4)
+        left = (ahead - behind) - NEAR / FAR * (far_ahead - far_behind)
+        largest = max(largest, float(left.abs().max()), subject.digit * float(ahead.abs().max()))
     return largest
 
 

@@ -10,7 +10,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.probes.causality import SAFETY
 from globalconv.probes.derivatives import rounding, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -51,14 +51,16 @@ class Equivariance:
         law = "invariant under" if self.invariant else "equivariant to"
         if self.equivariant:
             return f"{law.capitalize()} {moves} of the tokens, up to rounding ({len(self.errors)} tried)."
-        return f"Not {law} {moves} of the tokens: an output differs by {self.error:.2g} of the outputs' spread."
+        return (
+            f"Not {law} {moves} of the tokens: an output differs by {self.error:.2g} of the outputs' spread."
+        )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The error of every move that was tried."""
         axes = axes_for(ax)
         axes.axhline(self.rounding, linewidth=1, linestyle=":", color="grey")
         axes.plot(range(1, len(self.errors) + 1), self.errors.clamp(min=1e-17).numpy(), "o", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlabel(f"{self.move} tried")
         axes.set_ylabel("error")
         return axes
@@ -85,7 +87,9 @@ def equivariance(
     subject = subject_of(model, inputs, at=at, memory=memory)
     examples, length, _ = subject.points.shape
     if length < 2 or draws < 1:
-        raise InputError(f"there is nothing to move: length {length} must be at least 2, and draws {draws} 1.")
+        raise InputError(
+            f"there is nothing to move: length {length} must be at least 2, and draws {draws} 1."
+        )
     generator = torch.Generator().manual_seed(seed)
     if move == "shift":
         amounts = [1, *(1 + torch.randperm(length - 1, generator=generator)).tolist()]
@@ -105,7 +109,10 @@ def equivariance(
 
     def difference(part: range, output: Tensor) -> Tensor:
         expected = torch.stack(
-            [still[row // tried][order[row % tried]] if subject.per_token else still[row // tried] for row in part]
+            [
+                still[row // tried][order[row % tried]] if subject.per_token else still[row // tried]
+                for row in part
+            ]
         )
         return (output - expected).square().mean(dim=(1, 2))
 

@@ -1,6 +1,7 @@
 """Which pairs of input tokens interact: a map of the mixed second derivatives."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.probes.derivatives import normal, pull_back_twice, rounding, strangers, values
-from globalconv.probes.kinks import kinks
+from globalconv.probes.graph import kinks
 from globalconv.probes.memory import MEMORY, SECOND, Progress, chunks
 from globalconv.probes.picture import axes_for, draw_map
 from globalconv.probes.subject import Subject, subject_of
@@ -28,7 +29,8 @@ class Interaction:
     ``strength`` (L, L), symmetric. By "derivatives": [s, s'] estimates the norm of d2 y / dx[s] dx[s'] over all
     outputs and channels, root mean square over the examples; the diagonal is a token's curvature by itself. By
     "differences": the norm over outputs of f(both) - f(s) - f(s') + f(neither), where tokens are replaced; its
-    diagonal is 0. ``uncertainty``: relative standard error of the total between different tokens, over samples.
+    diagonal is 0. ``uncertainty``: relative standard error of the squares' total between different tokens, over
+    samples; NaN for one sample.
     ``rounding``: what may be rounding, in the same unit.
     """
 
@@ -65,10 +67,13 @@ class Interaction:
         pairs = self.between > self.rounding
         length = len(pairs)
         share = float(pairs.sum()) / (length * (length - 1))
+        sampled = (
+            f"{self.samples} samples, total to {self.uncertainty:.0%}" if self.samples > 1 else "one sample"
+        )
         apart = (torch.arange(length)[:, None] - torch.arange(length)).abs()
         return (
             f"{share:.0%} of all pairs of tokens interact, up to {int(apart[pairs].max())} apart "
-            f"({how}, {self.samples} samples, total to {self.uncertainty:.0%}{because})."
+            f"({how}, {sampled}{because})."
         )
 
     def plot(self, ax: "Axes | None" = None, *, largest: float | None = None) -> "Axes":
@@ -106,12 +111,12 @@ def interaction(
     subject = subject_of(model, inputs, at=at, until=until, memory=memory)
     generator = torch.Generator().manual_seed(seed)
     reason = ""
-    if method == "auto" and (found := kinks(subject)):
-        reason = f"the model is not smooth ({', '.join(found)})"
+    if method == "auto" and (kinked := kinks(subject.function, subject.points[:1])):
+        reason = f"the model is not smooth ({', '.join(kinked)})"
     if method == "differences" or reason:
         return _by_differences(subject, samples, generator, reason, progress)
     try:
-        return _by_derivatives(subject, samples, generator, progress)
+        found = _by_derivatives(subject, samples, generator, progress)
     except (RuntimeError, NotImplementedError) as error:
         if method == "derivatives":
             raise InputError(
@@ -119,32 +124,66 @@ def interaction(
                 "method='differences'."
             ) from error
         return _by_differences(subject, samples, generator, "a layer has no second derivative", progress)
+    if not found.interacts and _halves_interact(subject, generator):
+        reason = "second derivatives vanish, but finite differences do not"
+        if method == "derivatives":
+            return replace(found, reason=reason)
+        return _by_differences(subject, samples, generator, reason, progress)
+    return found
 
 
 def _by_derivatives(
     subject: Subject, samples: int, generator: torch.Generator, progress: Progress | None
 ) -> Interaction:
+    """Rows: a step from each token of each example, for one combination of the outputs per sample."""
     examples, length, width = subject.points.shape
     device = subject.points.device
     squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
-    rows, slope = samples * examples * length, 0.0
-    for part in chunks(
-        rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=progress
-    ):
-        row = torch.arange(part.start, part.stop, device=device)
-        sample, example, token = row // (examples * length), row // length % examples, row % length
-        cotangents = normal((len(row), *subject.output), generator, device)
-        tangents = torch.zeros(len(row), length, width, dtype=torch.float64, device=device)
-        tangents[torch.arange(len(row), device=device), token] = normal((len(row), width), generator, device)
-        first, second = pull_back_twice(subject, subject.points[example], cotangents, tangents)
-        slope = max(slope, float(first.square().sum(dim=2).max()) ** 0.5)
-        squares.index_put_((sample, token), second.square().sum(dim=2) / examples, accumulate=True)
-    squares = (squares + squares.transpose(1, 2)) / 2
+    rows, slope = examples * length, 0.0
+    for sample in range(samples):
+        cotangent = normal((1, *subject.output), generator, device)
+        steps = normal((rows, width), generator, device)
+
+        def heard(done: int, _: int, sample: int = sample) -> None:
+            if progress is not None:
+                progress(sample * rows + done, samples * rows)
+
+        for part in chunks(
+            rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=heard
+        ):
+            row = torch.arange(part.start, part.stop, device=device)
+            example, token = row // length, row % length
+            tangents = torch.zeros(len(row), length, width, dtype=torch.float64, device=device)
+            tangents[torch.arange(len(row), device=device), token] = steps[row]
+            cotangents = cotangent.expand(len(row), -1, -1)
+            first, second = pull_back_twice(subject, subject.points[example], cotangents, tangents)
+            slope = max(slope, float(first.square().sum(dim=2).max()) ** 0.5)
+            squares[sample].index_add_(0, token, second.square().sum(dim=2) / examples)
     # Beside the curvature of a token by itself, and beside the slope: what is so small may be cancellation.
-    curvature = float(squares.mean(dim=0).max().sqrt())
+    curvature = float(squares.mean(dim=0).max()) ** 0.5
     size = float(subject.points.square().mean().sqrt()) or 1.0
-    noise = max(1e-10 * curvature, 1e-12 * slope / size)
+    digits = subject.digit / torch.finfo(torch.float64).eps
+    noise = digits * max(1e-10 * curvature, 1e-12 * slope / size)
     return _interaction(squares, "derivatives", "", noise, subject)
+
+
+def _halves_interact(subject: Subject, generator: torch.Generator) -> bool:
+    """Whether the joint effect of two random halves of the tokens is not the sum of their effects.
+
+    If no two tokens interact, it is, whatever the halves.
+    """
+    length = subject.points.shape[1]
+    half = (torch.randperm(length, generator=generator) < length // 2)[:, None].to(subject.points.device)
+    for x, stranger in zip(
+        subject.points, strangers(subject.points, len(subject.points), generator), strict=True
+    ):
+        corners = torch.stack([x, torch.where(half, stranger, x), torch.where(half, x, stranger), stranger])
+        with torch.no_grad():
+            neither, one, other, both = (subject.function(corner[None]) for corner in corners)
+        difference = float((both - one - other + neither).abs().max())
+        if difference > SAFETY * rounding(subject, lambda output: output, corners, generator):
+            return True
+    return False
 
 
 def _by_differences(
@@ -175,27 +214,27 @@ def _by_differences(
             # A few random combinations of the outputs: pairs are many, and all their outputs would not fit.
             mix = normal((subject.output.numel(), 8), generator, device) / 8**0.5
 
-            def read(_: range, output: Tensor, mix: Tensor = mix) -> Tensor:
+            def read(output: Tensor, mix: Tensor = mix) -> Tensor:
                 return output.flatten(1) @ mix
 
-            found = values(subject, len(replaced), points, read, progress=heard)
+            found = values(subject, len(replaced), points, lambda _, output: read(output), progress=heard)
             nothing, singles, pairs = found[0], found[1 : 1 + length], found[1 + length :]
             square = (pairs - singles[one] - singles[other] + nothing).square().sum(dim=1) / examples
             squares[sample, one, other] += square
             squares[sample, other, one] += square
-            seen = rounding(
-                subject, lambda output, mix=mix: output.flatten(1) @ mix, torch.stack([x, stranger]), generator
-            )
+            near = torch.stack([x, stranger])
+            seen = rounding(subject, read, near, generator)
             noise, done = max(noise, seen), done + len(replaced)
     return _interaction(squares, "differences", reason, SAFETY * noise, subject)
 
 
-def _interaction(
-    squares: Tensor, method: Method, reason: str, noise: float, subject: Subject
-) -> Interaction:
+def _interaction(squares: Tensor, method: Method, reason: str, noise: float, subject: Subject) -> Interaction:
     samples = len(squares)
     totals = squares.sum(dim=(1, 2)) - squares.diagonal(dim1=1, dim2=2).sum(dim=1)
     mean = float(totals.mean())
-    spread = float(totals.std()) / samples**0.5 / mean if samples > 1 and mean else 0.0
-    strength = squares.mean(dim=0).sqrt().cpu()
+    spread = (
+        float(totals.std()) / samples**0.5 / mean if mean and samples > 1 else 0.0 if not mean else math.nan
+    )
+    mean_square = squares.mean(dim=0)
+    strength = ((mean_square + mean_square.T) / 2).sqrt().cpu()
     return Interaction(strength, method, reason, noise, spread, samples, subject.notes)

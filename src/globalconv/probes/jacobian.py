@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-10
-"""Of the largest strength: what is smaller may be rounding, which in float64 is about 1e-15 of it."""
+"""In float64, where rounding is about 1e-15 of the largest strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class TokenJacobian:
     strength: Tensor
     directions: int
     channels: int
+    negligible: float = NEGLIGIBLE
+    """Of the largest strength: what is smaller may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,14 +51,18 @@ class TokenJacobian:
 
     @property
     def support(self) -> Tensor:
-        """Where there is an influence, (L_out, L) bool: above 1e-10 of the largest."""
-        return self.strength > NEGLIGIBLE * self.strength.max()
+        """Where there is an influence, (L_out, L) bool: more than may be rounding."""
+        return self.strength > self.negligible * self.strength.max()
 
     @property
     def line(self) -> str:
         """What was found, in words."""
         share = float(self.support.double().mean())
-        sure = "exact" if self.exact else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
+        sure = (
+            "exact"
+            if self.exact
+            else f"strengths to {self.relative_error:.0%}, from {self.directions} directions"
+        )
         return f"{share:.0%} of all pairs of an input and an output token are connected ({sure})."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
@@ -122,4 +128,7 @@ def jacobian_of(
         cotangents[torch.arange(len(row), device=device), token] = frame[direction]
         gradients = pull_back(subject, subject.points[example], cotangents)
         squares.index_add_(0, token, gradients.square().sum(dim=2))
-    return TokenJacobian((squares / examples).sqrt().cpu(), followed, channels, subject.notes)
+    negligible = NEGLIGIBLE * subject.digit / torch.finfo(torch.float64).eps
+    return TokenJacobian(
+        (squares / examples).sqrt().cpu(), followed, channels, min(negligible, 0.1), subject.notes
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.probes.derivatives import normal, rounding, strangers, values
 from globalconv.probes.memory import MEMORY, Progress
-from globalconv.probes.picture import axes_for
+from globalconv.probes.picture import axes_for, powers
 from globalconv.probes.subject import subject_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ LARGEST_LIMIT = 16
 COMBINATIONS = 8
 """Random combinations of the outputs that are looked at; a difference that vanishes in all of them vanishes."""
 CLIFF = 1e3
-"""The last order that does not vanish must stand so far above the rounding of the next for the order to be called
-exact: smooth functions' differences shrink with the order until rounding hides them, which proves nothing."""
+"""The last order that does not vanish must stand so far above the rounding of the next for the order to be exact."""
+IN_SIGHT = 10.0
+"""And the next one, if it shrank as much again as the last did, must stand so far above it: smooth functions'
+differences shrink with the order until rounding hides them, which proves nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,9 @@ class InteractionOrder:
     def line(self) -> str:
         """What was found, in words."""
         if self.order == 0:
-            return "The output depends on no token."
+            return (
+                "Rounding hides what the tokens do." if self.at_least else "The output depends on no token."
+            )
         joint = f"{self.order} token{'s' * (self.order != 1)} act{'s' * (self.order == 1)} jointly"
         if self.at_least:
             why = (
@@ -64,7 +68,7 @@ class InteractionOrder:
         if self.order == self.length:
             return f"All {joint}."
         alone = "no two tokens interact" if self.order == 1 else f"no {self.order + 1} do"
-        return f"Exactly {joint}: in each of {self.draws} draws {alone}, to {float(self.missed):.0e} of one token's effect."
+        return f"Exactly {joint}: in each of {self.draws} draws {alone}, to {self.missed:.0e} of one token's effect."
 
     @property
     def missed(self) -> float:
@@ -78,7 +82,7 @@ class InteractionOrder:
         axes.plot(orders, self.rounding[1:].numpy(), linestyle=":", color="grey", linewidth=1)
         shown = torch.where(self.sizes > self.rounding, self.sizes, torch.nan)
         axes.plot(orders, shown[1:].numpy(), "o-", markersize=4)
-        axes.set_yscale("log")
+        powers(axes)
         axes.set_xlabel("tokens together")
         axes.set_ylabel("joint effect / effect of one")
         return axes
@@ -124,6 +128,7 @@ def interaction_order(
     members = chosen.sum(dim=1)
     sizes, noise = torch.zeros(tokens + 1), torch.zeros(tokens + 1)
     sizes, noise = sizes.double(), noise.double()
+    seen: list[int] = []
 
     for draw in range(draws):
         x = subject.points[draw % examples]
@@ -134,7 +139,9 @@ def interaction_order(
         def read(output: Tensor, mix: Tensor = mix) -> Tensor:
             return output.flatten(1) @ mix
 
-        def points(part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places) -> Tensor:
+        def points(
+            part: range, x: Tensor = x, stranger: Tensor = stranger, places: Tensor = places
+        ) -> Tensor:
             replaced = torch.zeros(len(part), length, dtype=torch.bool, device=device)
             replaced[:, places] = chosen[part.start : part.stop]
             return torch.where(replaced[..., None], stranger, x)
@@ -143,28 +150,39 @@ def interaction_order(
             if progress is not None:
                 progress(draw * rows + done, draws * rows)
 
-        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)  # noqa: B023
+        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)
+        if not effects.isfinite().all():
+            raise InputError(
+                "with some tokens replaced the model gives NaN or infinity, and nothing can be said about them: probe "
+                "it at smaller inputs, or fewer layers of it."
+            )
         near = torch.stack([x, stranger])
-        error = max(
-            rounding(subject, read, near, generator),
-            torch.finfo(torch.float64).eps * float(effects.abs().max()),
-        )
+        error = max(rounding(subject, read, near, generator), subject.digit * float(effects.abs().max()))
         for bit in range(tokens):  # f of subsets -> mixed differences of sets, one token at a time
             pairs = effects.view(-1, 2, 2**bit, COMBINATIONS)
             effects = torch.stack([pairs[:, 0], pairs[:, 1] - pairs[:, 0]], dim=1).flatten(0, 2)
         found = effects.abs().amax(dim=1)
         largest = torch.stack([found[members == k].max() for k in range(tokens + 1)]).cpu()
         unit = float(largest[1]) or 1.0
-        sizes = torch.maximum(sizes, largest / unit)
-        noise = torch.maximum(noise, 2.0 ** torch.arange(tokens + 1) * 2 * error / unit)
+        draw_sizes, draw_noise = largest / unit, 2.0 ** torch.arange(tokens + 1) * 2 * error / unit
+        # Judged draw by draw: one whose outputs are huge, and round coarsely, must not hide what others show.
+        seen += [k for k in range(1, tokens + 1) if draw_sizes[k] > draw_noise[k]]
+        sizes, noise = torch.maximum(sizes, draw_sizes), torch.maximum(noise, draw_noise)
 
-    seen = [k for k in range(1, tokens + 1) if sizes[k] > noise[k]]
     order = max(seen, default=0)
     cut_off = order == tokens < length
-    hidden = order < tokens and order > 0 and bool(sizes[order] < CLIFF * noise[order + 1])
-    return InteractionOrder(
-        order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes
-    )
+    if order:
+        hidden = order < tokens and _hidden(sizes[: order + 1].tolist(), float(noise[order + 1]))
+    else:
+        hidden = bool(sizes[1:].any())
+    return InteractionOrder(order, cut_off or hidden, tokens, length, draws, sizes, noise, subject.notes)
+
+
+def _hidden(sizes: list[float], noise: float) -> bool:
+    """Whether a difference of one order more than the last of ``sizes`` might lie below ``noise``."""
+    *_, before, last = sizes
+    following = last * min(1.0, last / before) if len(sizes) > 2 and before else last
+    return last < CLIFF * noise or following < IN_SIGHT * noise
 
 
 def _places(length: int, tokens: int, generator: torch.Generator, *, scattered: bool) -> Tensor:

@@ -28,3 +28,11 @@ def draw_map(ax: "Axes", strength: Tensor, *, x: str, y: str, largest: float | N
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return image
+
+
+def powers(ax: "Axes") -> None:
+    """A logarithmic y axis whose labels are plain text, 1e-06: a house style may switch mathematics off."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))

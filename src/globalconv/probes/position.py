@@ -58,7 +58,9 @@ class PositionAwareness:
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """How often each place was taken for each."""
         axes = axes_for(ax)
-        axes.imshow(self.confusion.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.imshow(
+            self.confusion.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
         axes.set_xlabel("place named")
         axes.set_ylabel("place of the marker")
         return axes
@@ -101,7 +103,8 @@ def position_awareness(
     label = torch.arange(rows, device=device) % number
 
     def points(part: range) -> Tensor:
-        background = strangers(subject.points, len(part), generator)
+        # One at a time: the numbers drawn must not depend on how many rows fit.
+        background = torch.cat([strangers(subject.points, 1, generator) for _ in part])
         background[torch.arange(len(part), device=device), where[label[part.start : part.stop]]] = marker
         return background
 
@@ -110,7 +113,9 @@ def position_awareness(
     split = number * fitted
     named = _read_out(features[:split], label[:split], features[split:], number)
     confusion = torch.zeros(number, number, dtype=torch.float64)
-    confusion.index_put_((label[split:], named), torch.tensor(1 / tried, dtype=torch.float64), accumulate=True)
+    confusion.index_put_(
+        (label[split:], named), torch.tensor(1 / tried, dtype=torch.float64), accumulate=True
+    )
     accuracy = float(confusion.diagonal().mean())
     low, high = _wilson(accuracy, number * tried)
     return PositionAwareness(accuracy, low, high, where.cpu(), confusion, tried, subject.notes)

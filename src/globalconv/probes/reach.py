@@ -48,7 +48,9 @@ class Reach:
     def line(self) -> str:
         """What was found, in words."""
         span = self.layers[-1].so_far
-        whole = next((n for n, layer in enumerate(self.layers, 1) if max(_ends(layer.so_far)) >= self.length - 1), None)
+        whole = next(
+            (n for n, layer in enumerate(self.layers, 1) if max(_ends(layer.so_far)) >= self.length - 1), None
+        )
         words = f"An output looks up to {span.back} tokens back and {span.ahead} ahead, of {self.length}"
         if whole is not None:
             words += f"; as far as can be from layer {whole} of {len(self.layers)} on"
@@ -58,7 +60,10 @@ class Reach:
         """How far back and ahead the layers look, from the input (filled) and each by itself (hollow)."""
         axes = axes_for(ax)
         depth = range(1, len(self.layers) + 1)
-        for spans, fill in (([x.so_far for x in self.layers], "full"), ([x.own for x in self.layers], "none")):
+        for spans, fill in (
+            ([x.so_far for x in self.layers], "full"),
+            ([x.own for x in self.layers], "none"),
+        ):
             for sign, ends in ((-1, [x.back for x in spans]), (1, [x.ahead for x in spans])):
                 axes.plot(depth, [sign * end for end in ends], "o-", fillstyle=fill, color="C0", linewidth=1)
         axes.axhline(0, color="grey", linewidth=0.7)
@@ -102,7 +107,9 @@ def span_of(jacobian: TokenJacobian) -> Span:
     """How far the outputs of ``jacobian`` look. Raises InputError unless it has one for every input token."""
     outputs, length = jacobian.strength.shape
     if outputs != length:
-        raise InputError("reach needs an output per token, and this one gives one per sequence: name its layers.")
+        raise InputError(
+            "reach needs an output per token, and this one gives one per sequence: name its layers."
+        )
     lag = torch.arange(length)[:, None] - torch.arange(length)
     there = lag[jacobian.support] if bool(jacobian.strength.any()) else torch.zeros(1, dtype=torch.long)
     weight = jacobian.strength.square()

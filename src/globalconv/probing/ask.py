@@ -35,7 +35,8 @@ MAPS_AFTER = (1, 2)
 class Result(Protocol):
     """What every probe returns."""
 
-    notes: tuple[str, ...]
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     @property
     def line(self) -> str: ...
@@ -63,7 +64,7 @@ Question = tuple[str, Callable[[Findings], None]]
 
 def questions(target: Target, request: ProbeRequest) -> list[Question]:
     """Everything that is to be asked, in order, by name. Raises InputError if the target cannot be probed."""
-    subject = subject_of(target.model, target.inputs, memory=request.memory)
+    subject = subject_of(target.model, target.inputs, at=request.at, memory=request.memory)
     rows = len(subject.points) * subject.output.numel()
     asked = list(_of_target(target, request, directions=None if rows <= EXACT_ROWS else 2))
     if is_mixer(request.subject):
@@ -75,23 +76,24 @@ def questions(target: Target, request: ProbeRequest) -> list[Question]:
 
 
 def _of_target(target: Target, request: ProbeRequest, *, directions: int | None) -> Iterator[Question]:
-    common = {"seed": request.seed, "memory": request.memory}
+    common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
+    there = {"at": request.at, **common}
     probes: dict[str, Callable[..., Result]] = {
-        "influence": partial(token_jacobian, directions=directions),
-        "reach": partial(reach, layers=target.layers or None),
-        "causality": causality,
-        "interaction": interaction,
-        "interaction order": partial(interaction_order, limit=request.limit),
-        "content dependence": content_dependence,
-        "shifts": partial(equivariance, move="shift"),
-        "permutations": partial(equivariance, move="permutation"),
-        "positions": position_awareness,
+        "influence": partial(token_jacobian, directions=directions, **there),
+        "reach": partial(reach, layers=target.layers or None, **common),
+        "causality": partial(causality, **there),
+        "interaction": partial(interaction, **there),
+        "interaction order": partial(interaction_order, limit=request.limit, **there),
+        "content dependence": partial(content_dependence, **there),
+        "shifts": partial(equivariance, move="shift", **there),
+        "permutations": partial(equivariance, move="permutation", **there),
+        "positions": partial(position_awareness, **there),
     }
     for name, probe in probes.items():
 
         def ask(findings: Findings, name: str = name, probe: Callable[..., Result] = probe) -> None:
             try:
-                findings.results[name] = probe(target.model, target.inputs, **common)
+                findings.results[name] = probe(target.model, target.inputs)
             except InputError as error:  # a probe may not fit a model that others do
                 findings.not_asked[name] = str(error)
 
@@ -99,8 +101,8 @@ def _of_target(target: Target, request: ProbeRequest, *, directions: int | None)
 
 
 def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
-    inputs, common = drawn_inputs(request), {"seed": request.seed, "memory": request.memory}
-    inputs = inputs.to(request.device)
+    inputs = drawn_inputs(request).to(request.device)
+    common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
 
     def bare(layers: int, nonlinearity: Callable[..., Any]) -> BareStack:
         mixers = [mixer.to(request.device) for mixer in mixers_for(name, layers, request)]
@@ -127,23 +129,27 @@ def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
 
 def _of_layers(target: Target, request: ProbeRequest) -> Iterator[Question]:
     model, inputs = target.model, target.inputs
-    common = {"seed": request.seed, "memory": request.memory}
+    common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
+    if request.at is not None:  # that part alone, as one layer
+        stretches: list[dict[str, Any]] = [{"at": request.at}]
+    else:
+        stretches = [{"until": layer} for layer in target.layers or (None,)]
 
-    def order(findings: Findings, depth: int, until: str | None) -> None:
-        found = interaction_order(model, inputs, until=until, limit=request.limit, **common)
+    def order(findings: Findings, depth: int) -> None:
+        found = interaction_order(model, inputs, **stretches[depth - 1], limit=request.limit, **common)
         findings.orders.setdefault(target.name, {})[depth] = found
 
-    def map_after(findings: Findings, layers: int, until: str | None) -> None:
-        found = interaction(model, inputs, until=until, **common)
+    def map_after(findings: Findings, layers: int) -> None:
+        found = interaction(model, inputs, **stretches[layers - 1], **common)
         findings.maps.setdefault(target.name, {})[layers] = found
 
     def content(findings: Findings, at: str | None) -> None:
         found = content_dependence(model, inputs, at=at, **common)
         findings.contents.setdefault(target.name, []).append(found)
 
-    for depth, layer in enumerate(target.layers or (None,), start=1):
-        yield f"order after layer {depth}", partial(order, depth=depth, until=layer)
+    for depth in range(1, len(stretches) + 1):
+        yield f"order after layer {depth}", partial(order, depth=depth)
         if depth in MAPS_AFTER:
-            yield f"interactions after layer {depth}", partial(map_after, layers=depth, until=layer)
+            yield f"interactions after layer {depth}", partial(map_after, layers=depth)
     for mixer in target.mixers or (None,):
         yield f"content dependence of {mixer or 'the model'}", partial(content, at=mixer)

@@ -1,9 +1,11 @@
 """What was found, as pictures: the question's three claims, and every probe of the model itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
@@ -15,7 +17,7 @@ from globalconv.study.report.sheet import Frame, Panel, sheet
 from globalconv.study.report.svg import house_style, to_png
 
 WIDE = Frame(4.4, 2.8, left=0.8)
-SQUARE = Frame(2.3, 2.3, left=0.62, bottom=0.6)
+SQUARE = Frame(2.4, 2.4, left=0.75, bottom=0.6)
 USUAL = ("attention", "global_conv", "gated_conv", "token_mlp")
 """In this order mixers have the looks that they have in a study's report."""
 PLOTTED = {
@@ -51,7 +53,9 @@ def plot_orders(
         axes.plot(depths, heights, color=color, linewidth=1.6, zorder=3)
         for depth, height, order in zip(depths, heights, found, strict=True):
             ground = "white" if order.at_least else color
-            axes.plot(depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4)
+            axes.plot(
+                depth, height, marker=marker, color=color, markerfacecolor=ground, markersize=7, zorder=4
+            )
     limit = max(order.limit for by_depth in orders.values() for order in by_depth.values())
     axes.axhline(limit, color=light("muted"), linewidth=1, linestyle=":")
     axes.set_ylim(0.8, 1.4 * limit)
@@ -70,7 +74,8 @@ def plot_contents(
     dress(axes)
     single = all(len(found) == 1 for found in contents.values())
     for place, (name, found) in enumerate(contents.items()):
-        shares, errors = [c.share for c in found], [c.uncertainty for c in found]
+        shares = [c.share for c in found]
+        errors = [0.0 if math.isnan(c.uncertainty) else c.uncertainty for c in found]
         if single:
             axes.bar(place, shares, 0.6, yerr=errors, color=looks[name].color, ecolor=light("ink"))
             axes.annotate(
@@ -101,7 +106,7 @@ def plot_map(axes: Axes, found: Interaction, *, largest: float) -> None:
     found.plot(axes, largest=largest)
 
 
-def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> object:
+def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Figure:
     stack = "Mixers with a square between them, and nothing else" if bare else "From the input to each layer"
     note = (
         f"{stack}. Up to how many tokens act jointly: the order beyond which all mixed differences vanish. Hollow: at "
@@ -113,28 +118,30 @@ def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> obj
     return sheet(WIDE, [panel], title=title, note=note, legend=dict(looks))
 
 
-def _maps(findings: Findings, *, bare: bool) -> object:
+def _maps(findings: Findings, *, bare: bool) -> Figure:
     panels = []
     for name, maps in findings.maps.items():
         # One scale for a contestant's maps, so that none can be mistaken for strong.
         largest = max(found.largest for found in maps.values()) or 1.0
         for layers, found in maps.items():
             title = f"{name.replace('_', ' ')}, {layers} layer{'s' * (layers > 1)}"
-            word = ("", "ink") if found.interacts else ("none", "muted")
-            panels.append(Panel(title, partial(plot_map, found=found, largest=largest), "", title, word))
+            title += "" if found.interacts else ": none"
+            panels.append(Panel(title, partial(plot_map, found=found, largest=largest), "", title))
     stack = "Mixers with a GELU between two, and nothing else" if bare else "From the input to the layer"
     note = f"{stack}. Dark: a pair of tokens whose effects do not add up (mixed second derivatives between them)."
     return sheet(SQUARE, panels, title="Which pairs of tokens interact", note=note, columns=2)
 
 
-def _contents(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> object:
+def _contents(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Figure:
     stack = "One mixer alone" if bare else "Each layer's own Jacobian, in place"
     note = f"{stack}: the share of its token Jacobian that varies from input to input. 0: one mixing for all inputs."
     plot = partial(plot_contents, contents=findings.contents, looks=looks)
-    return sheet(WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note)
+    return sheet(
+        WIDE, [Panel("content", plot, "", "")], title="Does the mixing depend on the input?", note=note
+    )
 
 
-def _probes(target: Target, findings: Findings) -> object:
+def _probes(target: Target, findings: Findings) -> Figure:
     panels = []
     for name, title in PLOTTED.items():
         if name in findings.results:

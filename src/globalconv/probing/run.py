@@ -28,7 +28,9 @@ def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings
     target = replace(target, model=target.model.to(request.device), inputs=target.inputs.to(request.device))
     asked = questions(target, request)
     make_directory(out)
-    console.print(f"{target.what[0].upper()}{target.what[1:]}.", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{target.what[0].upper()}{target.what[1:]}.", highlight=False, markup=False, soft_wrap=True
+    )
     findings = Findings()
     with Progress(console).phase("Probing", runs=len(asked), seconds=SECONDS, unit="probes") as phase:
         for _, ask in asked:

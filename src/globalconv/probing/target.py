@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -23,6 +22,8 @@ from globalconv.training import load_best
 from globalconv.training.checkpoint import BrokenCheckpoint
 
 EXAMPLES = 4
+FIRST_TOKENS = 64
+"""Of a causal run's examples: what follows cannot change them, and the probes' time grows with the length's square."""
 DEPTH, LENGTH, WIDTH = 4, 16, 16
 """Of a stack that is built for the probes: small, because the answers do not depend on the size."""
 DIRECT_SUM = 64
@@ -39,6 +40,7 @@ class ProbeRequest:
     width: int | None = None
     vocabulary: int | None = None
     causal: bool = False
+    at: str | None = None
     limit: int = 10
     seed: int = 0
     memory: float = 4e9
@@ -63,13 +65,21 @@ class Target:
 def find_target(request: ProbeRequest) -> Target:
     """The model that is asked for: a mixer's name, a run's directory, or module:attribute.
 
-    Raises InputError for what is none of these, for options that it cannot use, and for those that it needs.
+    With ``at`` its layer is that part alone. Raises InputError for what is none of these, for options that it
+    cannot use, and for those that it needs.
     """
+    target = _found(request)
+    if request.at is None:
+        return target
+    return replace(target, name=f"{target.name}, {request.at}", layers=(request.at,), mixers=(request.at,))
+
+
+def _found(request: ProbeRequest) -> Target:
     subject = request.subject
     if is_mixer(subject):
         return _stack(subject, request)
     if Path(subject).exists():
-        _refuse(request, "a run", depth=request.depth, length=request.length, width=request.width)
+        _refuse(request, "a run", depth=request.depth, width=request.width)
         _refuse(request, "a run", vocabulary=request.vocabulary, causal=request.causal or None)
         return _trained(Path(subject), request)
     if ":" in subject:
@@ -108,7 +118,7 @@ def drawn_inputs(request: ProbeRequest) -> Tensor:
 
 
 def _stack(name: str, request: ProbeRequest) -> Target:
-    _refuse(request, "a mixer", vocabulary=request.vocabulary)
+    _refuse(request, "a mixer", vocabulary=request.vocabulary, at=request.at)
     depth = request.depth or DEPTH
     mixers = mixers_for(name, depth, request)
     with torch.random.fork_rng(devices=[]):
@@ -130,7 +140,9 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
     try:
         spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
     except (ValidationError, OSError) as error:
-        raise InputError(f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run.") from error
+        raise InputError(
+            f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
+        ) from error
     task = rebuild_task(spec.task)
     check_sources(spec.model)
     with torch.random.fork_rng(devices=[]):
@@ -139,12 +151,19 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
         load_best(path, model)
     except (BrokenCheckpoint, RuntimeError) as error:
         raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
-    batch = next(islice(task.evaluation_batches("validation", batch_size=EXAMPLES), 1))
+    inputs = next(iter(task.evaluation_batches("validation", batch_size=EXAMPLES))).inputs
     what = (
         f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "
         f"{task.signature.length}, width {spec.model.width}, at examples of its validation split"
     )
-    return _target(f"{spec.arm} on {spec.task.name}", what, model, batch.inputs, "stack.blocks.{}", ".mixer")
+    if task.signature.causal:
+        inputs = inputs[:, : request.length or FIRST_TOKENS]
+        what += f", their first {inputs.shape[1]} tokens"
+    elif request.length is not None:
+        raise InputError(
+            "--length is for runs of causal models, whose first tokens stand alone: leave it out."
+        )
+    return _target(f"{spec.arm} on {spec.task.name}", what, model, inputs, "stack.blocks.{}", ".mixer")
 
 
 def _yours(subject: str, request: ProbeRequest) -> Target:
@@ -156,7 +175,9 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
             f"say what '{subject}' takes: --length and --width for values (batch, length, width), or --length and "
             "--vocabulary for tokens (batch, length)."
         )
-    takes = f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
+    takes = (
+        f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
+    )
     what = f"{type(found).__name__} of {subject}, at random inputs of length {request.length}, {takes}"
     layers = tuple(find_layers(found))
     return Target(subject, what, found, drawn_inputs(request), layers, layers)
@@ -164,7 +185,9 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
 
 def _called(subject: str, found: object) -> nn.Module:
     if not callable(found):
-        raise InputError(f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one.")
+        raise InputError(
+            f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one."
+        )
     build: Callable[[], object] = found
     try:
         made = build()
@@ -195,7 +218,7 @@ def _target(name: str, what: str, model: nn.Module, inputs: Tensor, block: str, 
     stack = model if isinstance(model, Stack) else model.get_submodule("stack")
     assert isinstance(stack, Stack)
     layers = tuple(block.format(number) for number in range(len(stack.blocks)))
-    return Target(name, what, model, inputs, layers, tuple(layer + mixer for layer in layers))
+    return Target(name, what, model.eval(), inputs, layers, tuple(layer + mixer for layer in layers))
 
 
 def _exact_options(name: str, length: int) -> dict[str, str]:
@@ -207,7 +230,8 @@ def _exact_options(name: str, length: int) -> dict[str, str]:
 
 def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
     options = {
-        name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)} for name in set(spec.mixers)
+        name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)}
+        for name in set(spec.mixers)
     }
     return spec.model_copy(update={"mixer_options": options})
 
@@ -215,4 +239,6 @@ def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
 def _refuse(request: ProbeRequest, kind: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
-            raise InputError(f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out.")
+            raise InputError(
+                f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out."
+            )

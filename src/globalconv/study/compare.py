@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from globalconv.cost import CostCurve, measure_cost
+from globalconv.cost.crossover import crossover
 from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
@@ -322,15 +323,13 @@ def _crossover(curves: list[CostCurve]) -> str:
         return "attention was not among the arms, so there is no crossover to tell."
     sentences = []
     for mixer, times in seconds.items():
-        if mixer == "attention":
+        found = None if mixer == "attention" else crossover(times, seconds["attention"])
+        if found is None:
             continue
-        common = sorted(times.keys() & seconds["attention"].keys())
-        slower = [length for length in common if times[length] >= seconds["attention"][length]]
-        faster = [length for length in common if not slower or length > max(slower)]
-        if faster:
-            last = common[-1]
-            ratio = seconds["attention"][last] / times[last]
-            sentences.append(f"{mixer} is faster from length {faster[0]} on ({ratio:.1f} times at {last})")
+        if found.after is None:
+            sentences.append(f"{mixer} is not faster up to length {found.longest}")
         else:
-            sentences.append(f"{mixer} is not faster up to length {common[-1]}")
+            ratio = seconds["attention"][found.longest] / times[found.longest]
+            at_last = f"{ratio:.1f} times at {found.longest}"
+            sentences.append(f"{mixer} is faster from length {found.after} on ({at_last})")
     return "Against attention, " + "; ".join(sentences) + "."

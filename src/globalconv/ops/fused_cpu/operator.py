@@ -20,8 +20,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, library
+from torch.utils.flop_counter import register_flop_formula
 
 from globalconv.ops.contract import Extras, Mode
+from globalconv.ops.flops import global_conv_backward_flops, global_conv_flops
 
 X, TAPS, SKIP, GATE_IN, GATE_OUT = range(5)
 """The operands' places."""
@@ -269,3 +271,52 @@ def _filters_as_channels(tensor: Tensor, dim: int | None, many: int) -> Tensor:
     """(G, ...) with a batch of vmap at ``dim``, or without one -> (many G, ...)."""
     tensor = tensor.expand(many, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
     return tensor.flatten(0, 1)
+
+
+# --- what torch.utils.flop_counter counts for the two operations --------------------------------------
+
+
+@register_flop_formula(torch.ops.globalconv.fused_cpu)
+def _(
+    x: Any, taps: Any, skip: Any, gate_in: Any, gate_out: Any, mode: Mode, *others: Any, **more: Any
+) -> float:
+    """The convolution by ``ops.flops``; 2 flops a number for the skip term, and 1 for each gate."""
+    batch, length, width = x
+    around = 2 * (skip is not None) + (gate_in is not None) + (gate_out is not None)
+    once = global_conv_flops(length, _num_taps(taps, mode), width, mode=mode)
+    return batch * (once + around * length * width)
+
+
+@register_flop_formula(torch.ops.globalconv.fused_cpu_backward)
+def _(
+    x: Any, taps: Any, skip: Any, gate_in: Any, gate_out: Any, dy: Any, mode: Mode, wanted: Any, **more: Any
+) -> float:
+    """The gradients by ``ops.flops``, and the products around them."""
+    batch, length, width = x
+    by_x, by_taps, by_skip, by_gate_in, by_gate_out = wanted
+    by_signal, by_filter = by_x or by_gate_in, by_taps or by_skip
+    around = (
+        (gate_out is not None and (by_signal or by_filter))  # dy through the gate
+        + (gate_in is not None and (by_filter or by_gate_out))  # the convolution's input, once more
+        + 2 * (skip is not None and by_signal)
+        + 2 * by_skip
+        + (gate_in is not None and by_x)
+        + by_gate_in
+        + by_gate_out * (1 + 2 * (skip is not None))
+    )
+    once = global_conv_backward_flops(
+        length,
+        _num_taps(taps, mode),
+        width,
+        mode=mode,
+        by_signal=by_signal,
+        by_taps=by_filter,
+        again=by_gate_out,
+    )
+    return batch * (once + around * length * width)
+
+
+def _num_taps(taps: Any, mode: Mode) -> int:
+    """K of the shape (G, K), or of (G, 2K-1) in bidirectional mode."""
+    num_taps: int = taps[1]
+    return (num_taps + 1) // 2 if mode == "bidirectional" else num_taps

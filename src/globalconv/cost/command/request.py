@@ -1,0 +1,195 @@
+"""What was asked for, and refused where it cannot be done, before anything is measured."""
+
+import os
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+
+import torch
+
+from globalconv.bench.machine import memory_bytes
+from globalconv.cost.contenders import (
+    RIVAL,
+    USUAL,
+    Contender,
+    Pass,
+    Theory,
+    find_contender,
+    obstacle,
+    theory,
+)
+from globalconv.cost.decode import DECODERS, decode_theory
+from globalconv.cost.measuring import SHORTEST
+from globalconv.errors import InputError, unknown_name
+from globalconv.mixers import find_mixer
+from globalconv.quantities import duration_option, format_bytes
+
+MixerMode = Literal["circular", "causal"]
+SHARE_OF_MEMORY = 0.5
+"""Of the machine's, where no budget of memory is given."""
+SLOW = 1e9
+"""Flops per second that any machine reaches: to tell a budget that cannot hold even the shortest lengths."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One set of curves over the lengths: a pass, a width, and who takes part."""
+
+    phase: Pass
+    width: int
+    contenders: tuple[Contender, ...]
+
+
+@dataclass(frozen=True)
+class CostRequest:
+    """Which mixers to measure, at which sizes, and for how long; ``sweeps`` refuses what cannot be done.
+
+    ``mixers``: names of CONTENDERS or ``package.module:Class``; None: the usual ones that can run here.
+    ``heads``: of attention; None: one for each 64 channels. ``memory``: bytes that a call may need; None:
+    half of what the device has.
+    """
+
+    lengths: tuple[int, ...]
+    widths: tuple[int, ...] = (64, 256)
+    mixers: tuple[str, ...] | None = None
+    mode: str = "circular"
+    batch: int = 1
+    heads: int | None = None
+    device: str = "cpu"
+    threads: int = 1
+    backward: bool = False
+    decode: bool = False
+    rounds: int = 7
+    budget_seconds: float = 90.0
+    memory: float | None = None
+
+    @property
+    def causal(self) -> bool:
+        """Whether the mixers may not see the future."""
+        return self.mode == "causal"
+
+    def sweeps(self) -> tuple[list[Sweep], dict[str, str]]:
+        """What is measured, one sweep after the other, and who takes no part, with the reason.
+
+        Raises InputError, naming the option and the fix.
+        """
+        self._check_numbers()
+        check_device(self.device)
+        left_out: dict[str, str] = {}
+        contenders = self._contenders(left_out)
+        phases: list[Pass] = ["training" if self.backward else "forward"]
+        sweeps = [Sweep(phase, width, contenders) for phase, width in product(phases, self.widths)]
+        if self.decode:
+            decoding = self._decoding(contenders, left_out)
+            sweeps += [Sweep("decode", width, decoding) for width in self.widths]
+        self._check_budget(sweeps)
+        return sweeps, left_out
+
+    def theory(self, contender: Contender, sweep: Sweep, length: int) -> Theory:
+        """What the formulas say of one call."""
+        if sweep.phase == "decode":
+            causal = contender.outline(sweep.width, length, causal=True, heads=self.heads)
+            return decode_theory(causal, batch=self.batch)
+        outline = contender.outline(sweep.width, length, causal=self.causal, heads=self.heads)
+        return theory(outline, sweep.phase, batch=self.batch)
+
+    def needs(self, contender: Contender, sweep: Sweep, length: int) -> float | None:
+        """About the bytes that a call takes; training holds the gradients as well."""
+        held = self.theory(contender, sweep, length).exceeds()
+        return held if held is None or sweep.phase != "training" else 2 * held
+
+    def memory_limit(self) -> float:
+        """Bytes."""
+        if self.memory is not None:
+            return self.memory
+        if torch.device(self.device).type == "cuda":
+            return SHARE_OF_MEMORY * torch.cuda.get_device_properties(self.device).total_memory
+        return SHARE_OF_MEMORY * memory_bytes()
+
+    def _check_numbers(self) -> None:
+        for option, numbers in (("--lengths", self.lengths), ("--widths", self.widths)):
+            if not numbers or min(numbers) < 1:
+                raise InputError(f"{option} {numbers}: give whole numbers from 1 on.")
+        if self.mode not in get_args(MixerMode):
+            raise unknown_name("--mode", self.mode, get_args(MixerMode))
+        if self.rounds < 2:
+            raise InputError(f"--rounds {self.rounds}: give at least 2, for a spread to be seen.")
+        if self.batch < 1:
+            raise InputError(f"--batch {self.batch}: give at least 1.")
+        cores = os.cpu_count() or 1
+        if not 1 <= self.threads <= cores:
+            raise InputError(f"--threads {self.threads}: give 1 to {cores}, the cores of this machine.")
+        if self.heads is not None and (bad := [w for w in self.widths if self.heads < 1 or w % self.heads]):
+            raise InputError(
+                f"--heads {self.heads} does not divide the width {bad[0]}. Give a divisor of every one of --widths, "
+                "or leave it out for one head per 64 channels."
+            )
+
+    def _contenders(self, left_out: dict[str, str]) -> tuple[Contender, ...]:
+        """Those that can be built and run; InputError for one that was asked for by name and cannot."""
+        kept = []
+        for name in self.mixers or USUAL:
+            contender = find_contender(name)
+            why = obstacle(contender, device=self.device)
+            if why and self.mixers:
+                raise InputError(f"--mixers {name}: {why}.")
+            try:
+                for width in self.widths if not why else ():
+                    contender.outline(width, max(self.lengths), causal=self.causal, heads=self.heads)
+            except InputError as error:
+                if self.mixers or name == RIVAL:  # which is compared with, so it is not dropped in silence
+                    raise InputError(f"{name} cannot be built: {error}") from error
+                why = str(error).partition(";")[0].rstrip(".")
+            if why:
+                left_out[name] = why
+            else:
+                kept.append(contender)
+        return tuple(kept)
+
+    def _decoding(self, contenders: tuple[Contender, ...], left_out: dict[str, str]) -> tuple[Contender, ...]:
+        """Of each mixer that can decode, one: by what backend it convolves whole sequences makes no difference."""
+        kept: dict[str, Contender] = {}
+        for contender in contenders:
+            if find_mixer(contender.mixer) in DECODERS:
+                kept[contender.mixer] = Contender(
+                    contender.mixer, f"{contender.mixer}, decoding", contender.mixer
+                )
+            else:
+                left_out[f"{contender.name}, decoding"] = "it has no decoder"
+        if not kept:
+            raise InputError(
+                "--decode: none of --mixers can decode; add attention, global_conv or gated_conv."
+            )
+        return tuple(kept.values())
+
+    def _check_budget(self, sweeps: list[Sweep]) -> None:
+        """Whether the shortest lengths fit."""
+        first, limit = min(self.lengths), self.memory_limit()
+        needed, expected = [], 0.0
+        for sweep in sweeps:
+            for contender in sweep.contenders:
+                needed.append(self.needs(contender, sweep, first) or 0.0)
+                flops = self.theory(contender, sweep, first).flops or 0.0
+                expected += (self.rounds + 2) * max(SHORTEST, flops / SLOW)
+        if min(needed) > limit:
+            raise InputError(
+                f"--memory {format_bytes(limit)}: nothing fits at length {first}; the least would need about "
+                f"{format_bytes(min(needed))}. Give that much, or smaller --lengths, --widths or --batch."
+            )
+        if expected > self.budget_seconds:
+            raise InputError(
+                f"--budget {self.budget_seconds:g}s: length {first} alone could take {expected:.2g} s. Give "
+                f"--budget {duration_option(2 * expected)}, or fewer --mixers or --widths, or smaller --lengths."
+            )
+
+
+def check_device(device: str) -> None:
+    """Raise InputError unless tensors can be put on ``device``."""
+    try:
+        kind = torch.device(device).type
+        if kind == "meta":
+            raise InputError("--device meta: nothing is computed there; give cpu or cuda.")
+        torch.ones(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {device}: it cannot be used here ({reason}); give cpu.") from error
