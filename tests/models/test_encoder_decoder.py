@@ -217,6 +217,19 @@ def test_every_source_token_is_read(cross: str, generator):
             assert (model(changed, target) - logits).abs().amax(-1).min() > 1e-9
 
 
+def test_rotary_cross_attention_knows_places_and_any_length(generator):
+    cross = CrossAttention(WIDTH, 5, num_heads=HEADS, rotary=True).double()
+    plain = CrossAttention(WIDTH, 5, num_heads=HEADS).double()
+    longer = CrossAttention(WIDTH, 9, num_heads=HEADS, rotary=True).double()
+    plain.load_state_dict(cross.state_dict())
+    longer.load_state_dict(cross.state_dict())
+    x = torch.randn(2, 9, WIDTH, generator=generator, dtype=torch.double)
+    memory = torch.randn(2, 7, WIDTH, generator=generator, dtype=torch.double)
+    torch.testing.assert_close(cross(x, memory), longer(x, memory))
+    torch.testing.assert_close(plain(x, memory.flip(1)), plain(x, memory))
+    assert (cross(x, memory.flip(1)) - cross(x, memory)).abs().max() > 1e-6
+
+
 def test_an_aligned_convolution_is_the_sum_it_says(generator):
     cross = AlignedConv(WIDTH, 9).double()
     x = torch.randn(2, 6, WIDTH, generator=generator, dtype=torch.double)

@@ -145,3 +145,7 @@ def test_what_encoder_decoders_write_is_kept(tmp_path: Path) -> None:
         for example in written:
             assert example["reference"].split() == example["source"].split()[::-1]
             assert len(example["source"].split()) == 4
+    run = next((tmp_path / "out" / "runs").glob("*/best.safetensors")).parent
+    refused = globalconv("probe", run, "--out", tmp_path / "probe")
+    assert refused.code == 2
+    assert "encoder-decoder" in refused.err

@@ -16,7 +16,8 @@ from globalconv.ops.flops import global_conv_flops
 class CrossMixer(nn.Module, ABC):
     """Moves information from the memory (the encoder's output) to the target's tokens.
 
-    ``length`` is nominal, for either side; every shorter one works. What stands in the memory behind a
+    ``length`` is nominal, for either side; every shorter one works, a longer one works or raises InputError.
+    What stands in the memory behind a
     sequence's own length never reaches the result.
     """
 
@@ -44,6 +45,8 @@ class CrossAttention(CrossMixer):
     with theirs in the source, so that a head can follow places as well as content.
     """
 
+    turns: Tensor
+
     def __init__(self, width: int, length: int, *, num_heads: int = 4, rotary: bool = False) -> None:
         super().__init__(width, length)
         if num_heads < 1 or width % num_heads or (rotary and width // num_heads % 2):
@@ -56,14 +59,17 @@ class CrossAttention(CrossMixer):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
+        if rotary:
+            self.register_buffer("turns", rotary_turns(length, width // num_heads), persistent=False)
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
         key, value = self.key_value(memory).chunk(2, dim=-1)
         query, key, value = (self._heads(t) for t in (self.query(x), key, value))
         if self.rotary:
-            longest = max(query.shape[2], key.shape[2])
-            turns = rotary_turns(longest, query.shape[3]).to(x.device)
+            longest, turns = max(query.shape[2], key.shape[2]), self.turns
+            if longest > self.length:
+                turns = rotary_turns(longest, query.shape[3]).to(x.device)
             query, key = (rotate(t, turns[:, : t.shape[2]]) for t in (query, key))
         seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
