@@ -53,9 +53,7 @@ def global_conv(
     given = Extras(skip, gate_in, gate_out)
     _check_tensors(x, taps)
     _check_extras(x, given)
-    own = None if lengths is None else check_lengths(lengths, x)
-    if own is not None and own.are_all(x.shape[1]):
-        own = None
+    lengths = check_lengths(lengths, x)
     dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
     facts = _facts(x, taps, dtype, mode)
     chosen = backend_for(backend, facts)
@@ -63,15 +61,15 @@ def global_conv(
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
     useful = taps[:, first : first + facts.num_taps].to(dtype)
     extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
-    if own is None:
+    if lengths is None:
         return chosen.compute(x.to(dtype), useful, mode, extras).to(x.dtype)
-    inner = clear_padding(x.to(dtype), own.tensor)
-    extras = _clear_gates(extras, own.tensor)
+    inner = clear_padding(x.to(dtype), lengths)
+    extras = _clear_gates(extras, lengths)
     if mode != "circular":  # zeros are outside anyway
         y = chosen.compute(inner, useful, mode, extras)
     else:
-        y = circular(inner, useful, own, extras, _convolution(backend))
-    return clear_padding(y.to(x.dtype), own.tensor)
+        y = circular(inner, useful, lengths, extras, _convolution(backend))
+    return clear_padding(y.to(x.dtype), lengths)
 
 
 def _convolution(backend: str | None) -> Convolve:

@@ -4,26 +4,12 @@ Row b has lengths[b] real tokens, which come first. What stands behind them is p
 NaN included, so it is replaced and never multiplied by zero.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, library
 
 from globalconv.errors import InputError
-
-
-class Lengths(NamedTuple):
-    """The rows' lengths, (B,) int64, and as plain numbers; None where PyTorch does not tell them.
-
-    It tells them in ordinary calls; not under torch.compile, under vmap over the lengths, or on device "meta".
-    """
-
-    tensor: Tensor
-    values: list[int] | None
-
-    def are_all(self, length: int) -> bool:
-        """Whether every row is known to be of ``length``: then there is no padding."""
-        return self.values is not None and all(value == length for value in self.values)
 
 
 def real_tokens(lengths: Tensor, length: int) -> Tensor:
@@ -39,33 +25,36 @@ def clear_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.where(real if x.ndim == 2 else real[..., None], x, 0)
 
 
-def check_lengths(lengths: Tensor, x: Tensor) -> Lengths:
-    """The lengths of the rows of ``x`` (B, L, ...), once they are known to be such.
+def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
+    """The lengths of the rows of ``x`` (B, L, ...); None where there is no padding, as far as is known.
 
-    Reading them makes the host wait for a device that is not the CPU.
-    Raises InputError unless they are (B,) int64 on x's device, each from 1 to L; under torch.compile when the
+    Looking at them makes the host wait for a device that is not the CPU.
+    Raises InputError unless they are (B,) int64 on x's device, each from 1 to L; under torch.compile, when the
     compiled function runs.
     """
+    if lengths is None:
+        return None
     if lengths.shape != x.shape[:1] or lengths.dtype != torch.int64:
         raise InputError(
-            f"lengths must be int64 of the shape ({len(x)},), one number for each row of x, and are "
+            f"lengths must be int64 of the shape ({x.shape[0]},), one number for each row of x, and are "
             f"{lengths.dtype} of the shape {tuple(lengths.shape)}: torch.tensor([...]) of Python's int makes them."
         )
     if lengths.device != x.device:
         raise InputError(f"x is on {x.device} and lengths on {lengths.device}: lengths.to(x.device).")
-    values = _values(lengths)
+    values = known_values(lengths)
     if values is None:
-        return Lengths(_checked(lengths, x.shape[1]), None)
+        return _checked(lengths, x.shape[1])
     _check_values(values, x.shape[1])
-    return Lengths(lengths, values)
+    return None if all(value == x.shape[1] for value in values) else lengths
 
 
-def _values(lengths: Tensor) -> list[int] | None:
+def known_values(lengths: Tensor) -> list[int] | None:
+    """``lengths`` as plain numbers; None under torch.compile, under vmap over them, and on device "meta"."""
     if torch.compiler.is_compiling():
         return None
     try:
         return lengths.tolist()
-    except RuntimeError:  # vmap over the lengths, or a tensor without storage
+    except RuntimeError:  # as PyTorch says that there is nothing to read
         return None
 
 

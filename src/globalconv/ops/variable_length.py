@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Extras, Mode, with_extras
-from globalconv.ops.lengths import Lengths
+from globalconv.ops.lengths import known_values
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 """A convolution of rows of one length, as ``Backend.convolve``."""
@@ -31,7 +31,7 @@ FEWEST_PER_LENGTH = 4
 """Rows of equal length, on average, from which on a call for each length beats a filter for each row."""
 
 
-def circular(x: Tensor, taps: Tensor, lengths: Lengths, extras: Extras, convolve: Convolve) -> Tensor:
+def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve: Convolve) -> Tensor:
     """y[t] = sum of h[s] x[(t-s) mod n] over s < min(K, n), n the row's length, and ``extras`` around it.
 
     Padding must be zeros in ``x`` and the gates; what the result holds there is undefined.
@@ -39,16 +39,16 @@ def circular(x: Tensor, taps: Tensor, lengths: Lengths, extras: Extras, convolve
     return with_extras(lambda u: _circular(u, taps, lengths, convolve), x, extras)
 
 
-def _circular(x: Tensor, taps: Tensor, lengths: Lengths, convolve: Convolve) -> Tensor:
-    num_taps, values = taps.shape[1], lengths.values
+def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    num_taps, values = taps.shape[1], known_values(lengths)
     if num_taps <= FEW_TAPS * x.shape[1]:
-        y = _end_before_start(x, taps, lengths.tensor, convolve)
+        y = _end_before_start(x, taps, lengths, convolve)
         if num_taps == 1 or (values is not None and min(values) >= num_taps):
             return y
-        return _redo_shorter_rows(y, x, taps, lengths.tensor, convolve)
+        return _redo_shorter_rows(y, x, taps, lengths, convolve)
     if values is not None and FEWEST_PER_LENGTH * len(set(values)) <= len(values):
         return _equal_lengths_together(x, taps, values, convolve)
-    return _a_filter_for_each_row(x, taps, lengths.tensor, convolve)
+    return _a_filter_for_each_row(x, taps, lengths, convolve)
 
 
 def _end_before_start(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
