@@ -188,6 +188,15 @@ def test_impossible_options_are_refused(options, told, pairs: Path):
         Translation(str(pairs), **options)
 
 
+def test_the_vocabulary_is_what_the_text_can_train(pairs: Path):
+    asked = Translation(str(pairs), 24, 300).signature
+    most = Translation(str(pairs), 24, max_vocabulary=310).signature
+    free = Translation(str(pairs), 24).signature
+    assert (asked.vocabulary, most.vocabulary) == (300, 310)
+    assert 310 < free.vocabulary < 4000
+    assert free.num_outputs == free.vocabulary
+
+
 def test_long_pairs_are_counted(pairs: Path):
     whole, part = Translation(str(pairs), 60, 300), Translation(str(pairs), 15, 300)
     assert not any("longer" in notice for notice in whole.notices)

@@ -151,7 +151,7 @@ SERIOUS: dict[str, Preset] = QUICK | {
         steps=8000,
         options={
             "length": 48,
-            "vocabulary": 4000,
+            "max_vocabulary": 4000,
             "max_pairs": 60_000,
             "num_validation": 300,
             "num_test": 1000,

@@ -16,32 +16,28 @@ SPECIAL = ("<padding>", "<start>", "<end>")
 class Subwords:
     """Byte-pair encoding over bytes (arXiv 1508.07909; by the tokenizers library): any text, there and back.
 
-    ``vocabulary`` counts the three tokens that no text has, the 256 bytes, and what is merged from them.
-    Raises InputError where ``texts`` do not have so many pairs to merge.
+    ``size`` counts the three tokens that no text has, the 256 bytes, and what is merged from them: at most
+    ``largest``, and fewer where ``texts`` do not have so many pairs to merge. Raises InputError where ``largest``
+    does not hold the bytes.
     """
 
-    def __init__(self, texts: Iterable[str], vocabulary: int) -> None:
+    def __init__(self, texts: Iterable[str], largest: int) -> None:
         smallest = FIRST_SYMBOL + NUM_BYTES
-        if vocabulary < smallest:
-            raise InputError(f"vocabulary={vocabulary}: bytes alone need {smallest}.")
+        if largest < smallest:
+            raise InputError(f"a vocabulary of {largest} is too small: bytes alone need {smallest}.")
         library = translation_library("tokenizers")
         byte_level = library.pre_tokenizers.ByteLevel
         self._encoding: Any = library.Tokenizer(library.models.BPE())
         self._encoding.pre_tokenizer = byte_level(add_prefix_space=False)
         self._encoding.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
-            vocab_size=vocabulary,
+            vocab_size=largest,
             special_tokens=list(SPECIAL),
             initial_alphabet=sorted(byte_level.alphabet()),
             show_progress=False,
         )
         self._encoding.train_from_iterator(texts, trainer)
-        learned = self._encoding.get_vocab_size()
-        if learned < vocabulary:
-            raise InputError(
-                f"a vocabulary of {vocabulary} is more than this text can train: it has {learned} different subwords. "
-                f"Use at most {learned}, or more text."
-            )
+        self.size: int = self._encoding.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, without START and END."""

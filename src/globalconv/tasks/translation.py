@@ -28,8 +28,9 @@ class Translation(SequenceToSequence):
     ``data``: a .tsv (source, tab, target), "SOURCE,TARGET", two files with as many lines, or a .po, .mo or a
     folder of them; None: the gettext catalogues of one language on this machine, messages of its
     programs (``globalconv.tasks.gettext_catalogues``). Both sides share ``vocabulary`` subwords, learned on the
-    training pairs. Pairs of which either side is longer than ``length`` tokens, its end among them, are left out
-    and counted; at most ``max_pairs`` are used. The split is by a hash of the source.
+    training pairs; None: as many as these train, at most ``max_vocabulary``. Pairs of which either side is
+    longer than ``length`` tokens, its end among them, are left out and counted; at most ``max_pairs`` are
+    used. The split is by a hash of the source.
 
     Batches hold pairs of about one length: the pairs of 16 batches are sorted and cut. Metric: BLEU of
     what the model writes, greedily on validation and with ``beams`` on the test split. Raises InputError for
@@ -43,8 +44,9 @@ class Translation(SequenceToSequence):
         self,
         data: str | None = None,
         length: int = 48,
-        vocabulary: int = 4000,
+        vocabulary: int | None = None,
         *,
+        max_vocabulary: int = 4000,
         beams: int = 4,
         max_pairs: int = 60_000,
         num_validation: int = 500,
@@ -69,12 +71,12 @@ class Translation(SequenceToSequence):
             "data": ",".join(map(str, paths)),
             "length": length,
             "vocabulary": vocabulary,
+            "max_vocabulary": max_vocabulary,
             "beams": beams,
             "max_pairs": max_pairs,
             "num_validation": num_validation,
             "num_test": num_test,
         }
-        self.signature = Signature("sequence_to_sequence", True, length, vocabulary, vocabulary=vocabulary)
         share = len(pairs) // HELD_OUT
         first, second = min(num_test, share), min(num_test, share) + min(num_validation, share)
         parts: dict[str, Pairs] = {
@@ -82,7 +84,15 @@ class Translation(SequenceToSequence):
             "validation": pairs[first:second],
             "train": pairs[second:],
         }
-        self._subwords = Subwords((side for pair in parts["train"] for side in pair), vocabulary)
+        texts = (side for pair in parts["train"] for side in pair)
+        self._subwords = Subwords(texts, max_vocabulary if vocabulary is None else vocabulary)
+        size = self._subwords.size
+        if vocabulary is not None and size < vocabulary:
+            raise InputError(
+                f"a vocabulary of {vocabulary} is more than this text can train: it has {size} different subwords. "
+                f"Use at most {size}, or more text."
+            )
+        self.signature = Signature("sequence_to_sequence", True, length, size, vocabulary=size)
         encoded = {name: self._encode(part) for name, part in parts.items()}
         if not all(encoded.values()):
             raise InputError(f"no pair of {text.where} is within {length} tokens; use a larger length.")
@@ -102,7 +112,7 @@ class Translation(SequenceToSequence):
         source = "Messages of the programs on this machine, " if data is None else "Parallel text, "
         self.description = (
             f"{source}{text.where}: {counts['train']} training, {counts['validation']} validation, {counts['test']} "
-            f"test pairs of at most {length} subwords, out of {vocabulary} for both languages; answers are written "
+            f"test pairs of at most {length} subwords, out of {size} for both languages; answers are written "
             f"with {beams} beam{'s' * (beams > 1)} on the test split."
         )
         self.notices = text.notices + (
