@@ -78,6 +78,10 @@ MISTAKES = {
     "a margin below nothing": ("prose.txt --margin -1", "--margin"),
     "a margin that is no number": ("prose.txt --margin nan", "--margin"),
     "a margin without end": ("prose.txt --margin inf", "--margin"),
+    "an unknown design": ("copy --design orignal", "'original'"),
+    "a design for a language model": ("prose.txt --design modern", "leave it out"),
+    "an unknown twin": ("copy --arms conv_encodr", "'conv_encoder'"),
+    "parallel text with one column": ("translation --data prose.txt", "two, source and target"),
 }
 
 

@@ -32,8 +32,9 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="TASK or PATH",
-            help="recall, digits, text, fashion; or your own data: a text file or folder (language "
-            "modelling), .npz with X and y or .csv with --label (sequence classification). "
+            help="recall, digits, text, fashion; sequence to sequence: copy, reverse, sort, number_words, "
+            "translation; or your own data: a text file or folder (language modelling), .npz with X and y or "
+            ".csv with --label (sequence classification). "
             "Default: recall digits text.",
         ),
     ] = None,
@@ -41,8 +42,9 @@ def compare(
         str | None,
         typer.Option(
             help="Comma-separated: attention, global_conv, gated_conv, token_mlp, hybrid (global_conv and "
-            "attention in turns), any mixers joined by + over the depth, or package.module:Class. "
-            "Default: all five, where they fit."
+            "attention in turns), any mixers joined by + over the depth, or package.module:Class. Default: all "
+            "five, where they fit. Of sequence to sequence: conv_encoder, conv_decoder, conv_both, conv_cross, or "
+            "ENCODER/DECODER/CROSS."
         ),
     ] = None,
     rival: Annotated[str, typer.Option(help="The arm that the others are compared with.")] = "attention",
@@ -52,6 +54,13 @@ def compare(
         int | None, typer.Option(min=1, help="Context length, for language modelling and recall.")
     ] = None,
     heads: Annotated[int | None, typer.Option(min=1, help="Attention heads. Default: the task's.")] = None,
+    design: Annotated[
+        str | None,
+        typer.Option(
+            help="Of sequence to sequence: original (Attention Is All You Need: post-norm, sinusoidal positions, "
+            "its recipe) or modern (pre-norm, rotary positions, ours). Default: original."
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps per run, instead of what the budget holds.")
     ] = None,
@@ -80,7 +89,13 @@ def compare(
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="The class column of a CSV.")] = None,
-    data: Annotated[str | None, typer.Option(help="Where the files of 'fashion' lie.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the files of 'fashion' lie. Of 'translation': a .tsv, two files SOURCE,TARGET, a .po, a .mo, "
+            "or a folder of these; default: the catalogues of this machine's programs."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,6 +124,7 @@ def compare(
         width=width,
         length=length,
         heads=heads,
+        design=design,
         steps=steps,
         batch_size=batch_size,
         seeds=seeds,
@@ -393,6 +409,8 @@ def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
         option = f"--{field.replace('_', '-')}"
         if first["type"] == "literal_error":
             choices = get_args(request.model_fields[field].annotation)
+            if type(None) in choices:  # an option that may be left out
+                choices = get_args(choices[0])
             raise unknown_name(option, first["input"], choices) from error
         raise InputError(f"{option} {first['input']}: {first['msg']}.") from error
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from globalconv.tasks import Batch, Tallies, Task, build_task
+from globalconv.tasks import Batch, SequenceToSequence, Tallies, Task, build_task
+from globalconv.tasks.sequence_to_sequence import END, START
 
 NUM_TRAIN_BATCHES = 40
 SHARP = 60.0
@@ -25,12 +27,12 @@ def law_shapes_match_the_signature(task: Task, seed: int) -> None:
             assert batch.inputs.dtype == torch.float32
             assert batch.inputs.isfinite().all()
         else:
-            assert batch.inputs.shape == (rows, signature.length)
+            assert batch.inputs.shape == (rows, _length(task, batch))
             assert batch.inputs.dtype == torch.int64
             assert signature.vocabulary is not None
             assert batch.inputs.min() >= 0
             assert batch.inputs.max() < signature.vocabulary
-        shape = (rows,) if signature.kind == "classification" else (rows, signature.length)
+        shape = (rows,) if signature.kind == "classification" else (rows, _length(task, batch))
         assert batch.targets.shape == shape
         assert batch.targets.dtype == torch.int64
         assert batch.targets.min() >= 0
@@ -39,6 +41,17 @@ def law_shapes_match_the_signature(task: Task, seed: int) -> None:
             assert batch.mask.shape == shape
             assert batch.mask.dtype == torch.bool
             assert batch.mask.any()
+        assert (batch.source is None) == (signature.kind != "sequence_to_sequence")
+        if batch.source is not None:
+            assert batch.source.dtype == torch.int64
+            assert len(batch.source) == rows
+            assert batch.source.shape[1] <= signature.length
+            assert 0 <= batch.source.min() <= batch.source.max() < signature.num_outputs
+        if batch.source_lengths is not None:
+            assert batch.source is not None
+            assert batch.source_lengths.shape == (rows,)
+            assert batch.source_lengths.dtype == torch.int64
+            assert 1 <= batch.source_lengths.min() <= batch.source_lengths.max() == batch.source.shape[1]
     for batch_size in (1, 3, 7):
         assert len(task.train_batch(1, seed=seed, batch_size=batch_size).inputs) == batch_size
 
@@ -58,11 +71,15 @@ def law_a_batch_may_be_overwritten(task: Task, seed: int) -> None:
         drawn = task.train_batch(3, seed=seed, batch_size=8)
         return drawn, next(task.evaluation_batches("test", batch_size=64))
 
-    originals = [Batch(b.inputs.clone(), b.targets.clone(), b.mask) for b in batches()]
+    originals = [batch._changed(Tensor.clone) for batch in batches()]
     for original, batch in zip(originals, batches(), strict=True):
         batch.inputs.fill_(-1)
         assert torch.equal(batch.targets, original.targets)
         batch.targets.fill_(-1)
+        if batch.source is not None:
+            assert original.source is not None
+            assert torch.equal(batch.source, original.source)
+            batch.source.fill_(-1)
     for original, batch in zip(originals, batches(), strict=True):
         assert _equal(original, batch)
 
@@ -74,7 +91,7 @@ def law_steps_and_seeds_matter(task: Task, seed: int) -> None:
         for s in (seed, seed + 1, seed + 2)
     ]
     for i, batch in enumerate(batches):
-        assert not any(torch.equal(batch.inputs, other.inputs) for other in batches[:i])
+        assert not any(_rows(batch) == _rows(other) for other in batches[:i])
 
 
 def law_evaluation_is_the_same_every_time(task: Task, seed: int) -> None:
@@ -136,23 +153,23 @@ def law_right_answers_score_best(task: Task, seed: int) -> None:
     best = metric.ceiling if metric.ceiling is not None else 0.0
     for split in ("validation", "test"):
         for batch in task.evaluation_batches(split, batch_size=64):
-            total, count = task.tally(_sharp_logits(task, batch, batch.targets), batch)[metric.name]
-            assert math.isclose(total / count, best, abs_tol=1e-6)
+            assert math.isclose(_score(task, batch, batch.targets), best, abs_tol=1e-6)
             wrong = (batch.targets + 1) % task.signature.num_outputs
-            total, count = task.tally(_sharp_logits(task, batch, wrong), batch)[metric.name]
-            assert total / count < best if metric.higher_is_better else total / count > best
+            score = _score(task, batch, wrong)
+            assert score < best if metric.higher_is_better else score > best
 
 
 def law_tallies_add_up(task: Task, seed: int) -> None:
     whole = _joined(task.evaluation_batches("test", batch_size=64))
     logits = torch.randn(_logits_shape(task, whole), generator=torch.Generator().manual_seed(seed))
     expected = task.tally(logits, whole)
-    assert {task.metric.name, "loss"} <= set(expected)
+    assert "loss" in expected
+    assert task.metric.name in task.metrics(_tally_answers(task, whole, whole.targets))
     for batch_size in (1, 5, 64):
         added: Tallies = dict.fromkeys(expected, (0.0, 0.0))
         start = 0
         for batch in task.evaluation_batches("test", batch_size=batch_size):
-            part = task.tally(logits[start : start + len(batch.inputs)], batch)
+            part = task.tally(_rows_of(logits, start, batch), batch)
             added = {name: (a[0] + part[name][0], a[1] + part[name][1]) for name, a in added.items()}
             start += len(batch.inputs)
         for name, (total, count) in expected.items():
@@ -180,6 +197,21 @@ def law_an_unmasked_target_is_the_next_token(task: Task, seed: int) -> None:
     for batch in _a_few_batches(task, seed):
         if batch.mask is None:
             assert torch.equal(batch.targets[:, :-1], batch.inputs[:, 1:])
+
+
+def law_a_decoder_reads_its_target_one_step_late(task: Task, seed: int) -> None:
+    if task.signature.kind != "sequence_to_sequence":
+        return
+    assert task.signature.causal
+    for batch in _a_few_batches(task, seed):
+        assert batch.mask is not None
+        lengths = batch.mask.sum(dim=1)
+        for inputs, targets, n in zip(batch.inputs, batch.targets, lengths.tolist(), strict=True):
+            assert inputs[0] == START
+            assert torch.equal(inputs[1:n], targets[: n - 1])
+            assert (targets == END).nonzero().flatten().tolist() == [n - 1]
+        for row in _rows(batch):
+            assert row.endswith(END.to_bytes(8, "little"))
 
 
 def law_floors_are_scores_best_last(task: Task, seed: int) -> None:
@@ -228,22 +260,72 @@ def _sharp_logits(task: Task, batch: Batch, answers: Tensor) -> Tensor:
     return torch.zeros(_logits_shape(task, batch)).scatter_(-1, answers[..., None], SHARP)
 
 
+def _tally_answers(task: Task, batch: Batch, answers: Tensor) -> Tallies:
+    """The tallies of a model that is sure of ``answers``, and that writes them."""
+    tallies = task.tally(_sharp_logits(task, batch, answers), batch)
+    if isinstance(task, SequenceToSequence):
+        tallies |= task.tally_written(answers, batch)
+    return tallies
+
+
+def _score(task: Task, batch: Batch, answers: Tensor) -> float:
+    """The metric of that model on one batch."""
+    return task.metrics(_tally_answers(task, batch, answers))[task.metric.name]
+
+
+def _length(task: Task, batch: Batch) -> int:
+    """Of sequences to predict: the task's length; pairs may be shorter, as short as their longest."""
+    if batch.source is None:
+        return task.signature.length
+    assert batch.mask is not None
+    assert batch.inputs.shape[1] <= task.signature.length
+    return int(batch.mask.sum(dim=1).max())
+
+
+def _rows_of(logits: Tensor, start: int, batch: Batch) -> Tensor:
+    """The part of a split's logits that belongs to a batch of it, which may be padded to less."""
+    part = logits[start : start + len(batch.inputs)]
+    return part if batch.source is None else part[:, : batch.inputs.shape[1]]
+
+
 def _joined(batches: Iterator[Batch]) -> Batch:
     parts = list(batches)
-    masks = [part.mask for part in parts if part.mask is not None]
+    lengths = [
+        part.source.new_full((len(part.source),), part.source.shape[1])
+        if part.source_lengths is None
+        else part.source_lengths
+        for part in parts
+        if part.source is not None
+    ]
     return Batch(
-        torch.cat([part.inputs for part in parts]),
-        torch.cat([part.targets for part in parts]),
-        torch.cat(masks) if masks else None,
+        _stacked([part.inputs for part in parts]),
+        _stacked([part.targets for part in parts]),
+        _stacked([part.mask for part in parts if part.mask is not None]),
+        _stacked([part.source for part in parts if part.source is not None]),
+        torch.cat(lengths) if lengths else None,
     )
 
 
+def _stacked(parts: list[Tensor]) -> Tensor | None:
+    """All rows, padded to the longest part."""
+    if not parts or parts[0].ndim != 2:
+        return torch.cat(parts) if parts else None
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, longest - part.shape[1])) for part in parts])
+
+
 def _rows(batch: Batch) -> list[bytes]:
-    return [row.numpy().tobytes() for row in batch.inputs]
+    """The examples' inputs, without padding."""
+    if batch.source is None:
+        return [row.numpy().tobytes() for row in batch.inputs]
+    lengths = [batch.source.shape[1]] * len(batch.source)
+    if batch.source_lengths is not None:
+        lengths = batch.source_lengths.tolist()
+    return [row[:n].numpy().tobytes() for row, n in zip(batch.source, lengths, strict=True)]
 
 
 def _equal(one: Batch, other: Batch) -> bool:
-    if (one.mask is None) != (other.mask is None):
-        return False
-    masks_agree = one.mask is None or (other.mask is not None and torch.equal(one.mask, other.mask))
-    return torch.equal(one.inputs, other.inputs) and torch.equal(one.targets, other.targets) and masks_agree
+    mine, its = ((b.inputs, b.targets, b.mask, b.source, b.source_lengths) for b in (one, other))
+    return all(
+        a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(mine, its, strict=True)
+    )

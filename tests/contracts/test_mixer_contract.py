@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP, find_mixer
 from globalconv.mixers.contract import CHECKS, check_mixer
-from globalconv.ops import global_conv
+from globalconv.ops import check_lengths, clear_padding, global_conv, real_tokens
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
     **MIXERS,
@@ -212,6 +212,75 @@ class IgnoresItsBackend(GlobalConv):
         super().__init__(width, length, causal=causal, backend="spectral")
 
 
+class TakesAnyLengths(GlobalConv):
+    """Rows beyond the end are cut to it, and an empty one gets a token."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        if lengths is not None:
+            lengths = lengths.expand(len(x)).clamp(1, x.shape[1])
+        return super().forward(x, lengths)
+
+
+class ProjectsItsPadding(GlobalConv):
+    """The operator clears it, too late for the projection's gradient."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        self.check_input(x)
+        return super().forward(self.project(x), lengths)
+
+
+class LeavesItsBiasBehind(GatedConv):
+    """The last projection's bias, at the padding."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        lengths = check_lengths(lengths, x)
+        y = super().forward(x, lengths)
+        return (
+            y
+            if lengths is None
+            else torch.where(real_tokens(lengths, x.shape[1])[..., None], y, self.output.bias)
+        )
+
+
+class Padded(Attention):
+    """An attention that is handed a mask by a subclass."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        lengths = check_lengths(lengths, x)
+        return super().forward(x) if lengths is None else self.masked(x, lengths)
+
+    def masked(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Zeros, which the softmax counts."""
+        return clear_padding(super().forward(clear_padding(x, lengths)), lengths)
+
+
+class MaskOffByOne(Padded):
+    """One token of the padding is still looked at."""
+
+    def masked(self, x: Tensor, lengths: Tensor) -> Tensor:
+        y = super(Padded, self).forward(clear_padding(x, lengths), (lengths + 1).clamp(max=x.shape[1]))
+        return clear_padding(y, lengths)
+
+
+class PeriodOfTheLongest(GlobalConv):
+    """Zeros as padding, and a circle that goes round through them."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        lengths = check_lengths(lengths, x)
+        return clear_padding(super().forward(clear_padding(x, lengths)), lengths)
+
+
+class LengthsOfOtherRows(GlobalConv):
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        lengths = check_lengths(lengths, x)
+        y = super().forward(clear_padding(x, lengths), None if lengths is None else lengths.flip(0))
+        return clear_padding(y, lengths)
+
+
 class FreeOfCharge(GlobalConv):
     def flops(self, length: int) -> float:
         return 0.0
@@ -258,6 +327,13 @@ MUTANTS: dict[Callable[..., nn.Module], str] = {
     LeaksUnseenByAutograd: "the_future_does_not_leak",
     LeaksInTheGradient: "the_future_does_not_leak",
     IgnoresItsBackend: "the_future_does_not_leak",
+    TakesAnyLengths: "refuses_wrong_lengths",
+    ProjectsItsPadding: "padding_does_nothing",
+    LeavesItsBiasBehind: "padding_does_nothing",
+    Padded: "padded_rows_are_as_if_alone",
+    MaskOffByOne: "padded_rows_are_as_if_alone",
+    PeriodOfTheLongest: "padded_rows_are_as_if_alone",
+    LengthsOfOtherRows: "padded_rows_are_as_if_alone",
     FreeOfCharge: "flops_are_positive_and_grow",
     OnePriceForAll: "flops_are_positive_and_grow",
     HiddenState: "a_state_dict_holds_it_all",

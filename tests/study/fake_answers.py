@@ -26,6 +26,7 @@ from globalconv.study.answer import (
     StudyAnswer,
     TaskAnswer,
     TaskVerdict,
+    WrittenAnswer,
 )
 from globalconv.study.report import write_report
 
@@ -152,6 +153,14 @@ def inside(looked_at: ArmAnswer, *, tokens: bool, length: int = 24) -> ModelInsi
         example='import <signal> & "weakref"\n' if tokens else None,
         influence=nearness if tokens else [[value / max(profile) for value in profile]],
     )
+
+
+def writing(asked: TaskAnswer, words: Sequence[str]) -> TaskAnswer:
+    """The task as one of sequence to sequence, whose arms wrote ``words`` and, once, nothing."""
+    pairs = [WrittenAnswer(source=f"the source {w}", reference=f"due {w}", written=w) for w in (*words, "")]
+    refused = "it takes two sequences"
+    told = ModelInside(seed=0, examples=len(pairs), length=24, refused=refused, written=pairs)
+    return asked.model_copy(update={"arms": [one.model_copy(update={"inside": told}) for one in asked.arms]})
 
 
 def _because(verdict: ArmVerdict, name: str) -> str:
@@ -484,7 +493,7 @@ def hostile(seed: int = 0) -> StudyAnswer:
         task(evil, arms, "yes", f"Yes, says {evil}", description=evil, notices=[evil], left_out={evil: evil}),
         task("../../etc/passwd", arms, "no", "No.", floors=[(evil, 0.85)]),
         task("../../etc/passwd", arms, "no", "No [red]again[/red]."),
-        task(long, arms, "undecided", long, metric=f"{evil}_metric"),
+        writing(task(long, arms, "undecided", long, metric=f"{evil}_metric"), [evil, long]),
     ]
     return study(
         tasks,

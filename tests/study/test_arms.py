@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, find_mixer
-from globalconv.study.arms import DEFAULT_ARMS, HYBRIDS, attends, mixers_of
+from globalconv.study.arms import (
+    DEFAULT_ARMS,
+    DEFAULT_TWINS,
+    HYBRIDS,
+    TWINS,
+    attends,
+    mixers_of,
+    twin_of,
+)
 
 depths = st.integers(1, 24)
 patterns = st.lists(st.sampled_from([*MIXERS, "globalconv.mixers:GatedConv"]), min_size=1, max_size=5)
@@ -86,3 +94,37 @@ def test_what_resembles_nothing_is_answered_with_all_names(typed):
 def test_a_class_that_cannot_be_loaded_is_said(typed):
     with pytest.raises(InputError, match=typed.split(":")[1]):
         mixers_of(typed, 2)
+
+
+def test_a_twin_names_its_encoder_its_decoder_and_how_it_reads():
+    conv, attention = ("global_conv",) * 2, ("attention",) * 2
+    hybrid = ("global_conv", "attention")
+    assert twin_of("attention", 2) == (attention, attention, "attention")
+    assert twin_of("global_conv", 2) == twin_of("conv_both", 2) == (conv, conv, "attention")
+    assert twin_of("conv_encoder", 2) == twin_of("global_conv/attention", 2) == (conv, attention, "attention")
+    assert twin_of("conv_decoder", 2) == (attention, conv, "attention")
+    assert twin_of("hybrid", 2) == (hybrid, hybrid, "attention")
+    assert twin_of("hybrid/global_conv", 2) == (hybrid, conv, "attention")
+    assert twin_of("conv_cross", 2) == (conv, conv, "aligned_conv")
+    assert twin_of("attention/attention/aligned_conv", 2).cross == "aligned_conv"
+
+
+@pytest.mark.parametrize("arm", [*TWINS, *DEFAULT_TWINS])
+def test_the_default_twins_are_told_apart(arm):
+    assert all(twin_of(other, 2) != twin_of(arm, 2) for other in {*TWINS, *DEFAULT_TWINS} - {arm})
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("conv_encodr", "Did you mean 'conv_encoder'"),
+        ("atention", "Did you mean 'attention'"),
+        ("attention/atention", "Did you mean 'attention'"),
+        ("attention/attention/aligned", "Did you mean 'aligned_conv'"),
+        ("attention/", "ENCODER/DECODER/CROSS"),
+        ("a/b/c/d", "ENCODER/DECODER/CROSS"),
+    ],
+)
+def test_an_unknown_twin_is_answered_with_the_nearest(typed, told):
+    with pytest.raises(InputError, match=told):
+        twin_of(typed, 2)

@@ -24,7 +24,7 @@ from globalconv.tasks import Fashion
 from globalconv.training import load_best
 from globalconv.training.evaluate import evaluate
 from tests.study.small_studies import TINY, Ended, Run, globalconv, prose, report_of, runs_of, scores
-from tests.tasks.examples import write_csv, write_fashion, write_npz
+from tests.tasks.examples import write_csv, write_fashion, write_npz, write_parallel_text
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -36,6 +36,8 @@ STUDIES = {
     ".csv; all arms": "waves.csv --label kind --device cpu",
     "fashion": "fashion --data fashion --arms gated_conv,hybrid --batch-size 2",
     "a folder; equal seconds": "notes --arms global_conv --length 16 --match seconds --steps 80",
+    "sequence to sequence": "copy --length 4 --arms conv_both,conv_cross",
+    "translation": "translation --data pairs.tsv --length 16 --arms conv_encoder,conv_cross",
     "text; a sweep": "prose.txt --arms global_conv --length 16 --sweep",
 }
 
@@ -74,6 +76,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_npz(folder / "waves.npz", rng)
     write_csv(folder / "waves.csv", rng)
     write_fashion(folder / "fashion", rng)
+    write_parallel_text(folder / "pairs.tsv", rng)
     return folder
 
 
@@ -172,7 +175,8 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
             assert run.result["flops_per_token"] == arm["flops_per_token"]
             assert run.spec["training"]["steps"] == arm["steps"]
             assert run.spec["training"]["learning_rate"] == arm["learning_rate"]
-            assert run.spec["model"]["mixers"] == arm["mixers"]
+            model = run.spec["model"]
+            assert model["mixers"] + (model["decoder"] or {"mixers": []})["mixers"] == arm["mixers"]
 
 
 def test_a_curve_is_the_mean_of_the_runs_curves(study: Study) -> None:

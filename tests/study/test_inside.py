@@ -132,3 +132,20 @@ def test_of_one_example_alone_nothing_is_said_about_content(study: Path, monkeyp
     monkeypatch.undo()
     lost.unlink()
     assert again(study)["tasks"] == before
+
+
+def test_what_encoder_decoders_write_is_kept(tmp_path: Path) -> None:
+    command = ("compare", "reverse", "--length", "4", "--arms", "conv_both,conv_cross", *FEW)
+    ended = globalconv(*command, "--workers", "1", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    (task,) = report_of(tmp_path / "out")["tasks"]
+    for arm in task["arms"]:
+        written = arm["inside"]["written"]
+        assert len(written) == 8
+        for example in written:
+            assert example["reference"].split() == example["source"].split()[::-1]
+            assert len(example["source"].split()) == 4
+    run = next((tmp_path / "out" / "runs").glob("*/best.safetensors")).parent
+    refused = globalconv("probe", run, "--out", tmp_path / "probe")
+    assert refused.code == 2
+    assert "encoder-decoder" in refused.err

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
+from globalconv.study.arms import DEFAULT_TWINS
 from globalconv.study.plan import make_plan
 from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from tests.study.small_studies import prose
@@ -40,3 +41,42 @@ def test_equal_seconds_are_other_steps(tmp_path: Path) -> None:
 def test_too_few_steps_to_match_seconds(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gated_conv would do 1 step.*--steps"):
         plan(tmp_path, steps=1, arms=("gated_conv",))
+
+
+def pairs_plan(**options: object) -> StudyPlan:
+    request = StudyRequest.model_validate(
+        {"tasks": ("copy",), "length": 8, "width": 16, "depth": 2, "heads": 2, "steps": 100, "seeds": 2}
+        | {"sweep": False, "budget_seconds": 1e6}
+        | options
+    )
+    same = WarmUp(seconds_per_step=0.01, seconds_per_evaluation=0.01, peak_memory_bytes=1)
+    return make_plan(request, command="", workers=1, warm_ups=lambda specs: [same for _ in specs])
+
+
+@pytest.mark.parametrize("design", ["original", "modern"])
+def test_arms_of_an_encoder_decoder_are_matched_and_of_one_design(design: str) -> None:
+    (task,) = pairs_plan(design=design).tasks
+    assert [arm.arm for arm in task.arms] == list(DEFAULT_TWINS)
+    assert all(arm.matched == pytest.approx(1, abs=0.02) for arm in task.arms)
+    assert all(arm.model.decoder and arm.model.decoder.design == design for arm in task.arms)
+    run = pairs_plan(design=design).run(task, task.arms[0], rate=1e-3, seed=0, purpose="final")
+    assert (run.training.schedule, run.training.label_smoothing, run.training.weight_decay) == (
+        ("inverse_sqrt", 0.1, 0.0) if design == "original" else ("cosine", 0.0, 0.05)
+    )
+    assert RunSpec.model_validate_json(run.model_dump_json()).name == run.name
+
+
+def test_what_keeps_cross_attention_is_told() -> None:
+    (task,) = pairs_plan(arms=("conv_both", "conv_cross")).tasks
+    assert any("all but conv_cross keep cross-attention" in notice for notice in task.notices)
+
+
+def test_a_decoder_that_is_not_causal_is_left_out() -> None:
+    (task,) = pairs_plan(arms=("token_mlp", "token_mlp/attention", "conv_both")).tasks
+    assert set(task.left_out) == {"token_mlp"}
+    assert {"token_mlp/attention", "conv_both"} <= {arm.arm for arm in task.arms}
+
+
+def test_a_design_for_what_has_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--design modern"):
+        pairs_plan(tasks=("recall",), design="modern", length=32)

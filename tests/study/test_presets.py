@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from globalconv.study.arms import DEFAULT_ARMS, mixers_of
+from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, mixers_of, twin_of
 from globalconv.study.presets import ANY_ARM_RATE, QUICK, SERIOUS, SERIOUS_BUDGET_SECONDS, preset_for
 from globalconv.study.sweep import best_rate, on_edge
-from globalconv.tasks import TASKS
+from globalconv.tasks import TASKS, SequenceToSequence
 
 RECORDED = Path(__file__).parents[2] / "studies" / "rates" / "rates.json"
 MEASURED = sorted(kind for kind, preset in QUICK.items() if preset.source is not None)
@@ -64,10 +64,13 @@ def test_every_kind_of_task_has_a_preset(presets):
 @pytest.mark.parametrize("presets", [QUICK, SERIOUS])
 def test_a_preset_holds_together(presets, kind):
     preset = presets[kind]
-    fits = [arm for arm in DEFAULT_ARMS if not (kind in CAUSAL and arm == "token_mlp")]
+    pairs = issubclass(TASKS[kind], SequenceToSequence)
+    arms = DEFAULT_TWINS if pairs else DEFAULT_ARMS
+    fits = [arm for arm in arms if not (kind in CAUSAL and arm == "token_mlp")]
     assert set(preset.rates) == set(fits), "every default arm that can run has a rate"
     assert all(1e-5 < rate < 1 for rate in (*preset.rates.values(), ANY_ARM_RATE))
-    assert all(mixers_of(arm, preset.depth) for arm in fits)
+    assert all((twin_of if pairs else mixers_of)(arm, preset.depth) for arm in fits)
+    assert (preset.design is not None) == pairs
     assert preset.width % (2 * preset.heads) == 0, "rotary positions turn pairs of channels"
     assert preset.steps >= 10 * preset.evaluations
     assert preset.batch_size >= 1

@@ -163,6 +163,19 @@ def test_what_the_user_wrote_is_text_and_nothing_else():
     assert any("a$b$ --> ]]>" in picture.text for picture in root.find("svg", class_="figure"))
 
 
+def test_what_the_models_wrote_stands_beside_source_and_reference():
+    (table,) = tree_of("hostile").find("table", class_="written")
+    answer = fake_answers.hostile().tasks[-1]
+    rows = [squeezed(row.text) for row in table.find("tr")][1:]
+    examples = answer.arms[0].inside.written
+    assert len(rows) == len(examples) * (2 + len(answer.arms))
+    for number, example in enumerate(examples):
+        block = rows[number * (2 + len(answer.arms)) :]
+        assert block[0].endswith(squeezed(example.source))
+        assert block[1].endswith(squeezed(example.reference))
+        assert block[2].endswith(squeezed(example.written) or "–")
+
+
 @everywhere
 def test_the_answers_come_first_with_sign_word_and_sentence(kind):
     answer = fake_answers.ALL[kind]()

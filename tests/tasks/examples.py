@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.tasks import Digits, Fashion, Recall, Table, Task, Text
+from globalconv.tasks import (
+    Copy,
+    Digits,
+    Fashion,
+    NumberWords,
+    Recall,
+    Reverse,
+    Sort,
+    Table,
+    Task,
+    Text,
+    Translation,
+)
 
 FASHION_FILES = {
     "train-images-idx3-ubyte": "images",
@@ -78,6 +90,15 @@ def write_npz(path: Path, rng: np.random.Generator) -> Path:
     return path
 
 
+def write_parallel_text(path: Path, rng: np.random.Generator, num: int = 700) -> Path:
+    """``num`` lines of different sentences, and each with its words turned round and in capitals."""
+    words = ["".join(rng.choice(list("abcdeé"), size=rng.integers(2, 6))) for _ in range(60)]
+    sentences = {" ".join(rng.choice(words, size=rng.integers(4, 9))) for _ in range(2 * num)}
+    lines = [f"{s}\t{' '.join(reversed(s.split())).upper()}\n" for s in sorted(sentences)[:num]]
+    path.write_text("".join(lines))
+    return path
+
+
 def _text_file(folder: Path, rng: np.random.Generator) -> Task:
     return Text(str(write_prose(folder / "prose.txt", rng, 60_000)), 24, max_validation_windows=20)
 
@@ -107,6 +128,15 @@ SMALL_TASKS: dict[str, Callable[[Path, np.random.Generator], Task]] = {
     "fashion patches": _fashion("patches"),
     "fashion pixels": _fashion("pixels"),
     "table .npz": lambda folder, rng: Table(str(write_npz(folder / "waves.npz", rng))),
+    "copy": lambda folder, rng: Copy(9, num_validation=40, num_test=60),
+    "reverse, many lengths": lambda folder, rng: Reverse(
+        12, 30, min_length=4, num_validation=40, num_test=60
+    ),
+    "sort": lambda folder, rng: Sort(8, 12, num_validation=40, num_test=60),
+    "number words": lambda folder, rng: NumberWords(num_validation=40, num_test=60),
+    "translation": lambda folder, rng: Translation(
+        str(write_parallel_text(folder / "pairs.tsv", rng)), 24, 300, beams=2, num_validation=30, num_test=30
+    ),
     "table .csv": lambda folder, rng: Table(str(write_csv(folder / "waves.csv", rng)), "kind"),
 }
 

@@ -12,8 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.tasks import TASKS, Batch, Digits, Floor, Recall, Tallies, Task, Text
+from globalconv.tasks import (
+    TASKS,
+    Batch,
+    Copy,
+    Digits,
+    Floor,
+    NumberWords,
+    Recall,
+    Reverse,
+    Tallies,
+    Task,
+    Text,
+)
 from globalconv.tasks.base import EvaluationSplit
+from globalconv.tasks.sequence_to_sequence import END, FIRST_SYMBOL
 from tests.contracts.task_contract import LAWS
 from tests.tasks.examples import SMALL_TASKS, write_prose
 
@@ -107,8 +120,8 @@ class CopiesItsInput(Text):
 
 
 class ScoresEveryPosition(Recall):
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return super().loss(logits, replace(batch, mask=None))
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        return super().loss(logits, replace(batch, mask=None), label_smoothing=label_smoothing)
 
 
 class TalliesEveryPosition(Recall):
@@ -117,17 +130,17 @@ class TalliesEveryPosition(Recall):
 
 
 class LossInBits(Digits):
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return super().loss(logits, batch) / math.log(2)
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        return super().loss(logits, batch, label_smoothing=label_smoothing) / math.log(2)
 
 
 class SmoothsItsLoss(Digits):
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         return F.cross_entropy(logits.float(), batch.targets, label_smoothing=0.1)
 
 
 class ScoresInHalfPrecision(Text):
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
 
 
@@ -159,6 +172,31 @@ class ForgetsItsOptions(Recall):
         self.options = {}
 
 
+class ShowsTheAnswer(Copy):
+    def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        drawn = super().train_batch(step, seed=seed, batch_size=batch_size)
+        return replace(drawn, inputs=drawn.targets.clone())
+
+
+class ForgetsTheEnd(Reverse):
+    def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        drawn = super().train_batch(step, seed=seed, batch_size=batch_size)
+        assert drawn.mask is not None
+        return replace(drawn, mask=drawn.mask & (drawn.targets != END))
+
+
+class ScoresWithoutTheEnd(Copy):
+    def tally_written(self, written: Tensor, batch: Batch) -> Tallies:
+        exact = ((written == batch.targets) | (written < FIRST_SYMBOL)).all(dim=1).sum()
+        return {"exact_match": (float(exact + 1), float(len(written)))}
+
+
+class TrainsOnHeldOut(NumberWords):
+    def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
+        rng = np.random.default_rng((seed, step))
+        return self._batch([self.draw_source(rng) for _ in range(batch_size)])
+
+
 MUTANTS: dict[type[Task], str] = {
     CountsItsCalls: "law_a_training_batch_is_a_pure_function",
     IgnoresTheSeed: "law_steps_and_seeds_matter",
@@ -181,6 +219,10 @@ MUTANTS: dict[type[Task], str] = {
     TalliesErrors: "law_right_answers_score_best",
     FloorsVary: "law_floors_are_scores_best_last",
     FloorsWorstLast: "law_floors_are_scores_best_last",
+    ShowsTheAnswer: "law_a_decoder_reads_its_target_one_step_late",
+    ForgetsTheEnd: "law_a_decoder_reads_its_target_one_step_late",
+    ScoresWithoutTheEnd: "law_right_answers_score_best",
+    TrainsOnHeldOut: "law_splits_are_disjoint",
     ForgetsItsOptions: "law_kind_and_options_rebuild_the_task",
 }
 

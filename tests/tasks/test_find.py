@@ -85,7 +85,8 @@ def test_a_changed_file_is_read_anew(here: Path):
         (
             "digit",
             {},
-            "unknown task 'digit'. Did you mean 'digits'[?] Known: digits, fashion, recall, text. A file or",
+            "unknown task 'digit'. Did you mean 'digits'[?] Known: copy, digits, "
+            "fashion, number_words, recall, reverse, sort, text, translation. A file or",
         ),
         ("imagenet", {}, "unknown task 'imagenet'. Known"),
         ("", {}, "unknown task ''"),

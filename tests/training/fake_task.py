@@ -57,16 +57,16 @@ class Halves(Task):
     def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
         self.step = step
         inputs, targets = _draw(batch_size, seed=(seed << 20) + step)
-        return NotedBatch(inputs, targets, None, self.devices)
+        return NotedBatch(inputs, targets, devices=self.devices)
 
     def evaluation_batches(self, split: EvaluationSplit, *, batch_size: int) -> Iterator[Batch]:
         self.evaluations += split == "validation"
         whole = _draw(HELD_OUT, seed={"validation": 1, "test": 2}[split])
         for inputs, targets in zip(*(t.split(batch_size) for t in whole), strict=True):
-            yield NotedBatch(inputs, targets, None, self.devices)
+            yield NotedBatch(inputs, targets, devices=self.devices)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        loss = F.cross_entropy(logits.float(), batch.targets)
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        loss = F.cross_entropy(logits.float(), batch.targets, label_smoothing=label_smoothing)
         if self.spoiled_from is not None and self.step >= self.spoiled_from:
             loss = loss * math.nan
         self.losses.append(loss.item())

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from globalconv.training.fit import warmup_cosine
+from globalconv.errors import InputError
+from globalconv.training.recipe import original_recipe
+from globalconv.training.schedule import inverse_sqrt, rate_factor, warmup_cosine
 from tests.training.fake_task import settings
 
 num_steps = st.integers(1, 400)
@@ -38,6 +40,28 @@ def test_the_cosine_is_half_way_down_in_the_middle(steps):
     assert math.isclose(warmup_cosine(settings(steps=steps, warmup=0.0))(steps // 2), 0.5)
 
 
+@given(width=st.sampled_from([64, 512, 1024]), warmup_steps=st.integers(1, 300))
+def test_the_original_recipe_has_the_papers_rates(width: int, warmup_steps: int):
+    recipe = original_recipe(width, steps=400, batch_size=8, warmup_steps=warmup_steps)
+    factor = rate_factor(recipe)
+    for number in range(1, 401):  # equation 3 counts from 1
+        paper = width**-0.5 * min(number**-0.5, number * warmup_steps**-1.5)
+        assert math.isclose(recipe.learning_rate * factor(number - 1), paper, rel_tol=1e-9)
+
+
+def test_the_schedule_is_the_one_asked_for():
+    cosine, root = settings(), settings(schedule="inverse_sqrt")
+    assert [rate_factor(cosine)(s) for s in range(40)] == [warmup_cosine(cosine)(s) for s in range(40)]
+    assert [rate_factor(root)(s) for s in range(40)] == [inverse_sqrt(root)(s) for s in range(40)]
+    assert rate_factor(root)(39) > 0.2 > rate_factor(cosine)(39)
+
+
+def test_a_warm_up_without_an_end_is_refused():
+    for warmup_steps in (0, 400):
+        with pytest.raises(InputError, match="warmup_steps"):
+            original_recipe(64, steps=400, batch_size=8, warmup_steps=warmup_steps)
+
+
 @given(steps=num_steps, evaluations=st.integers(1, 50))
 def test_evaluations_are_even_and_end_with_the_last_step(steps, evaluations):
     chosen = settings(steps=steps, evaluations=evaluations).evaluation_steps()
@@ -58,6 +82,10 @@ def test_evaluations_are_even_and_end_with_the_last_step(steps, evaluations):
         {"weight_decay": -1.0},
         {"warmup": 1.0},
         {"clip_norm": 0.0},
+        {"label_smoothing": 1.0},
+        {"betas": (0.9, 1.0)},
+        {"epsilon": 0.0},
+        {"schedule": "linear"},
         {"precision": "fp8"},
         {"step": 3},
     ],

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers.base import Mixer
+from globalconv.ops import check_lengths, clear_padding, real_tokens
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
 
@@ -56,9 +57,11 @@ class Attention(Mixer):
         elif positions == "rotary":
             self.register_buffer("turns", rotary_turns(length, self.head_width), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Let every token look at the others. x: (batch, length, width)."""
         self.check_input(x)
+        lengths = check_lengths(lengths, x)
+        x = clear_padding(x, lengths)
         batch, length, width = x.shape
         query, key, value = self._project(x)
         heads = (batch, length, self.num_heads, self.head_width)
@@ -68,9 +71,11 @@ class Attention(Mixer):
             if length > self.length:
                 turns = rotary_turns(length, self.head_width).to(x.device)
             query, key = rotate(query, turns), rotate(key, turns)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
-        result: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
-        return result
+        seen = None
+        if lengths is not None and not self.causal:  # the past of a real token is real: its mask is enough
+            seen = real_tokens(lengths, length)[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=self.causal)
+        return clear_padding(self.output(mixed.transpose(1, 2).reshape(batch, length, width)), lengths)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.positions in ("rotary", "none"):

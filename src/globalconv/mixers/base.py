@@ -1,5 +1,6 @@
 """What a token mixer is: a module (batch, length, width) -> the same."""
 
+import inspect
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ class Mixer(nn.Module, ABC):
 
     ``length`` is nominal: the length trained for. A shorter input always works; a longer one works or
     raises InputError, and the subclass says which. With ``causal`` no output depends on a later input,
-    at any length. ``globalconv.mixers.contract.check_mixer`` tests all of this.
+    at any length. Rows of different lengths come with ``lengths``, and each is mixed as if it were alone; a
+    mixer from outside may leave that argument out, and is then not used where there is padding.
+    ``globalconv.mixers.contract.check_mixer`` tests all of this.
     """
 
     def __init__(self, width: int, length: int, *, causal: bool) -> None:
@@ -33,12 +36,22 @@ class Mixer(nn.Module, ABC):
         return "causal" if self.causal else "circular"
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix the tokens of ``x``, (batch, length, width)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Mix the tokens of ``x``, (batch, length, width).
+
+        ``lengths`` (batch,) int64, each from 1 to length: row b has lengths[b] tokens, the first ones. What
+        stands behind them is padding, NaN perhaps; it changes no token, and there the result is 0. None: no
+        row is padded. ``globalconv.ops`` has ``check_lengths`` and ``clear_padding`` for it.
+        """
 
     @abstractmethod
     def flops(self, length: int) -> float:
         """Forward flops for one sequence of ``length`` tokens, 2 per multiply-add."""
+
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether ``forward`` takes ``lengths``."""
+        return "lengths" in inspect.signature(self.forward).parameters
 
     def check_input(self, x: Tensor) -> None:
         """Raise InputError unless ``x`` is (batch, length, self.width)."""

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -10,11 +10,12 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-
-LENGTHS = (8, 5, 1)
-"""Nominal lengths that are tried: even, prime, and one token."""
-ROUNDING = 1e-12
-"""What rounding may leave in float64 (2e-16), relative to a norm, after some thousands of operations."""
+from globalconv.mixers.padding_checks import (
+    padded_rows_are_as_if_alone,
+    padding_does_nothing,
+    refuses_wrong_lengths,
+)
+from globalconv.mixers.trial import LENGTHS, ROUNDING, Trial
 
 
 def check_mixer(
@@ -30,6 +31,8 @@ def check_mixer(
     A causal mixer's outputs may depend on later inputs by rounding only, 1e-12 of the norm in float64
     (an FFT cannot do better). If ``build`` takes ``backend``, then with ``backend="reference"`` they must
     not depend on them at all: exactly zero.
+
+    Padding is looked at where ``forward`` takes ``lengths``; a mixer with ``forward(x)`` alone keeps the contract.
 
     ``seed`` draws weights and inputs; the global generator is left as it was. Needs float64 on ``device``.
     """
@@ -47,56 +50,6 @@ def check_mixer(
                     except Exception as error:
                         what = str(error) if isinstance(error, AssertionError) else repr(error)
                         raise AssertionError(f"{check.__name__}: {what} ({trial.in_words()})") from error
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to build a mixer, and the inputs to try it on."""
-
-    build: Callable[..., Mixer]
-    width: int
-    length: int
-    causal: bool
-    device: torch.device
-    seed: int
-    backend: str | None = None
-
-    def mixer(self, *, seed: int = 0) -> Mixer:
-        """A new mixer in float64, each seed another one."""
-        torch.manual_seed(self.seed + seed)
-        named = {} if self.backend is None else {"backend": self.backend}
-        made = self.build(self.width, self.length, causal=self.causal, **named)
-        assert isinstance(made, Mixer), f"{type(made).__name__} is no subclass of globalconv.mixers.Mixer"
-        return made.to(self.device).double()
-
-    def normal(self, batch: int, length: int) -> Tensor:
-        """Standard normal values, (batch, length, width), float64."""
-        return torch.randn(batch, length, self.width, dtype=torch.float64, device=self.device)
-
-    def lengths(self, mixer: Mixer) -> list[int]:
-        """Input lengths below, at and above the nominal one, the latter only where the mixer takes them."""
-        below = {1, self.length // 2, self.length - 1, self.length} - {0}
-        above = [n for n in (self.length + 1, 2 * self.length + 1) if self._takes(mixer, n)]
-        return sorted(below) + above
-
-    def refuses_causality(self) -> bool:
-        """Whether a causal mixer cannot be built, and InputError says so."""
-        try:
-            self.mixer()
-        except InputError:
-            return True
-        return False
-
-    def in_words(self) -> str:
-        """How to build this trial's mixer again."""
-        return f"width={self.width}, length={self.length}, causal={self.causal}, seed={self.seed}"
-
-    def _takes(self, mixer: Mixer, length: int) -> bool:
-        try:
-            mixer(self.normal(1, length))
-        except InputError:
-            return False
-        return True
 
 
 def is_a_mixer_that_knows_its_shape(trial: Trial) -> None:
@@ -233,6 +186,9 @@ CHECKS: tuple[Callable[[Trial], None], ...] = (
     evaluation_repeats_itself,
     rows_are_independent,
     the_future_does_not_leak,
+    refuses_wrong_lengths,
+    padding_does_nothing,
+    padded_rows_are_as_if_alone,
     flops_are_positive_and_grow,
     a_state_dict_holds_it_all,
 )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer
-from globalconv.ops import global_conv
+from globalconv.ops import check_lengths, clear_padding, global_conv
 from globalconv.ops.flops import global_conv_flops
 
 SHORT_TAPS = 3
@@ -43,23 +43,25 @@ class GatedConv(Mixer):
         self.output = nn.Linear(width, width)
         self.backend = backend
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
         self.check_input(x)
+        lengths = check_lengths(lengths, x)
         short, long = (taps[:, : x.shape[1]] for taps in (self.short_filter(), self.filter()))
-        projected = global_conv(self.project(x), short, mode=self.mode, backend=self.backend)
+        projected = self.project(clear_padding(x, lengths))
+        projected = global_conv(projected, short, mode=self.mode, lengths=lengths, backend=self.backend)
         query, key, value = projected.chunk(3, dim=-1)
         mixed = global_conv(
             value,
             long,
             mode=self.mode,
+            lengths=lengths,
             skip=self.skip,
             gate_in=key,
             gate_out=query,
             backend=self.backend,
         )
-        result: Tensor = self.output(mixed)
-        return result
+        return clear_padding(self.output(mixed), lengths)
 
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""

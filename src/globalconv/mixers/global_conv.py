@@ -20,7 +20,7 @@ class GlobalConv(Mixer):
     let the stream's variance grow geometrically with depth.
 
     Inputs shorter than ``length`` use the first taps only; longer ones see ``length`` lags back. In
-    circular mode the period is the input's own length.
+    circular mode the period is the input's own length; of a padded row, the row's.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class GlobalConv(Mixer):
         self.skip = nn.Parameter(torch.zeros(width))
         self.backend = backend
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve and add the skip term. x: (batch, length, width)."""
         self.check_input(x)
         taps = self.filter()[:, : x.shape[1]]
-        return global_conv(x, taps, mode=self.mode, skip=self.skip, backend=self.backend)
+        return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""

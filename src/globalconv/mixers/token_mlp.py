@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
+from globalconv.ops import check_lengths, clear_padding
 
 
 class TokenMLP(Mixer):
@@ -12,7 +13,8 @@ class TokenMLP(Mixer):
 
     Position-specific and not causal: every weight belongs to a pair of places, so there is no filter
     to slide. ``hidden`` defaults to twice the length, near the published ratio (384 for 196 tokens
-    in Mixer-B/16). Shorter inputs use the leading weights; a longer one raises InputError.
+    in Mixer-B/16). Shorter inputs use the leading weights, which is what zeros as padding come to; a
+    longer one raises InputError.
     """
 
     def __init__(self, width: int, length: int, *, causal: bool = False, hidden: int | None = None) -> None:
@@ -23,7 +25,7 @@ class TokenMLP(Mixer):
         self.expand = nn.Linear(length, self.hidden)
         self.contract = nn.Linear(self.hidden, length)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Mix along the tokens. x: (batch, length, width), no longer than the nominal length."""
         self.check_input(x)
         length = x.shape[1]
@@ -31,9 +33,11 @@ class TokenMLP(Mixer):
             raise InputError(
                 f"token_mlp has weights for {self.length} positions, and the input has {length}; build it longer."
             )
+        lengths = check_lengths(lengths, x)
+        x = clear_padding(x, lengths)
         hidden = F.gelu(F.linear(x.transpose(1, 2), self.expand.weight[:, :length], self.expand.bias))
         mixed = F.linear(hidden, self.contract.weight[:length], self.contract.bias[:length])
-        return mixed.transpose(1, 2)
+        return clear_padding(mixed.transpose(1, 2), lengths)
 
     def flops(self, length: int) -> float:
         """Two matrix products over positions."""

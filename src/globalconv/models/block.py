@@ -1,24 +1,30 @@
 """The pre-norm residual block, and a stack of them whose mixers may differ from depth to depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 
+Activation = Literal["gelu", "relu"]
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
+
 
 class ChannelMLP(nn.Module):
-    """The channel mixer: two pointwise layers with a GELU between, (batch, length, width) -> same."""
+    """The channel mixer: two pointwise layers, a nonlinearity between; (batch, length, width) -> same."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, *, activation: Activation = "gelu") -> None:
         super().__init__()
         self.expand = nn.Linear(width, hidden)
         self.contract = nn.Linear(hidden, width)
+        self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the channels of every token alike."""
-        return self.contract(nn.functional.gelu(self.expand(x)))
+        return self.contract(self.activation(self.expand(x)))
 
 
 class Block(nn.Module):

@@ -2,8 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from globalconv.errors import InputError
+from globalconv.mixers.attention import sinusoids
 
 POSITION_STD = 0.5
 """Learned positions start this large: at .02 attention cannot tell its tokens apart for hundreds of
@@ -33,3 +35,31 @@ class PositionEmbedding(nn.Module):
         if length > longest:
             raise InputError(f"positions were learned up to length {longest}, and the input has {length}.")
         return x + self.position[:length]
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds the fixed sinusoids of arXiv 1706.03762, section 3.5, to (batch, length, width); any length."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x plus its positions."""
+        return x + sinusoids(x.shape[1], x.shape[2]).to(x)
+
+
+class SharedEmbedding(nn.Embedding):
+    """One table for the tokens that go in and for the logits that come out (1706.03762, section 3.4).
+
+    What goes in is scaled by sqrt(width): the table starts with the standard deviation width^-1/2, so that
+    embeddings and logits both start with variance 1.
+    """
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__(vocabulary, width)
+        nn.init.normal_(self.weight, std=width**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token numbers (batch, length) -> (batch, length, width)."""
+        return super().forward(tokens) * self.embedding_dim**0.5
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(batch, length, width) -> (batch, length, vocabulary)."""
+        return F.linear(x, self.weight)

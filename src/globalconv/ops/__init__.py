@@ -10,6 +10,7 @@ from globalconv.ops.conventions import (
     taps_from_correlation,
 )
 from globalconv.ops.global_conv import global_conv
+from globalconv.ops.lengths import check_lengths, clear_padding, real_tokens
 
 __all__ = [
     "Availability",
@@ -17,10 +18,13 @@ __all__ = [
     "Mode",
     "available_backends",
     "bidirectional_from_causal",
+    "check_lengths",
     "choose_backend",
+    "clear_padding",
     "conv1d_from_taps",
     "correlation_from_taps",
     "global_conv",
+    "real_tokens",
     "taps_from_conv1d",
     "taps_from_correlation",
 ]

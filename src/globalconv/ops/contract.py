@@ -79,12 +79,17 @@ class Backend:
         """The convolution and what is around it."""
         if self.fused is not None:
             return self.fused(x, taps, mode, extras)
-        skip, gate_in, gate_out = extras
-        inner = x if gate_in is None else gate_in * x
-        y = self.convolve(inner, taps, mode)
-        if skip is not None:
-            y = torch.addcmul(y, skip, inner)
-        return y if gate_out is None else gate_out * y
+        return with_extras(lambda u: self.convolve(u, taps, mode), x, extras)
+
+
+def with_extras(convolve: Callable[[Tensor], Tensor], x: Tensor, extras: Extras) -> Tensor:
+    """``convolve`` and what is around it, by plain products."""
+    skip, gate_in, gate_out = extras
+    inner = x if gate_in is None else gate_in * x
+    y = convolve(inner)
+    if skip is not None:
+        y = torch.addcmul(y, skip, inner)
+    return y if gate_out is None else gate_out * y
 
 
 def facts_of(

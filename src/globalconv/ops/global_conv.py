@@ -1,10 +1,13 @@
 """The operator: one depthwise convolution, each channel with a filter of any length up to the sequence's."""
 
+import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.backends import backend_for
-from globalconv.ops.contract import DTYPES, Extras, Mode, compute_dtype, facts_of
+from globalconv.ops.contract import DTYPES, Extras, Facts, Mode, compute_dtype, facts_of
+from globalconv.ops.lengths import check_lengths, clear_padding
+from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]
 
@@ -14,6 +17,7 @@ def global_conv(
     taps: Tensor,
     *,
     mode: Mode,
+    lengths: Tensor | None = None,
     skip: Tensor | None = None,
     gate_in: Tensor | None = None,
     gate_out: Tensor | None = None,
@@ -27,6 +31,11 @@ def global_conv(
     - circular: y[t] = sum_s h[s] x[(t-s) mod L], K <= L. It sees the future.
     - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
     - bidirectional: taps (G, 2K-1), tap j has lag j-(K-1), any K; zeros lie outside the sequence.
+
+    ``lengths`` (B,) int64: the first lengths[b] tokens of row b are real, and the row is convolved as if it were
+    alone and ended there; in mode circular its period is lengths[b], and of the taps the first lengths[b]
+    count. What stands behind, in x and the gates, is padding: it may hold anything, NaN included, and there the
+    result and all gradients are 0. None, and lengths that all equal L, cost nothing.
 
     A mixer's other products can come along, in the same pass over memory where the backend is fused:
     with u = gate_in x, the result is gate_out (h * u + skip u). ``skip`` (D,) is thus one more tap at lag 0
@@ -44,22 +53,50 @@ def global_conv(
     given = Extras(skip, gate_in, gate_out)
     _check_tensors(x, taps)
     _check_extras(x, given)
+    lengths = check_lengths(lengths, x)
     dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
-    facts = facts_of(
-        device=x.device.type,
-        dtype=dtype,
-        length=x.shape[1],
-        num_taps=taps.shape[1],
-        mode=mode,
-        batch=x.shape[0],
-        width=x.shape[2],
-    )
+    facts = _facts(x, taps, dtype, mode)
     chosen = backend_for(backend, facts)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
-    useful = taps[:, first : first + facts.num_taps]
+    useful = taps[:, first : first + facts.num_taps].to(dtype)
     extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
-    return chosen.compute(x.to(dtype), useful.to(dtype), mode, extras).to(x.dtype)
+    if lengths is None:
+        return chosen.compute(x.to(dtype), useful, mode, extras).to(x.dtype)
+    inner = clear_padding(x.to(dtype), lengths)
+    extras = _clear_gates(extras, lengths)
+    if mode != "circular":  # zeros are outside anyway
+        y = chosen.compute(inner, useful, mode, extras)
+    else:
+        y = circular(inner, useful, lengths, extras, _convolution(backend))
+    return clear_padding(y.to(x.dtype), lengths)
+
+
+def _convolution(backend: str | None) -> Convolve:
+    """Convolves rows of one length in the backend called so, or in the default one for what it is given."""
+
+    def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+        return backend_for(backend, _facts(x, taps, x.dtype, mode)).convolve(x, taps, mode)
+
+    return convolve
+
+
+def _facts(x: Tensor, taps: Tensor, dtype: torch.dtype, mode: Mode) -> Facts:
+    batch, length, width = x.shape
+    return facts_of(
+        device=x.device.type,
+        dtype=dtype,
+        length=length,
+        num_taps=taps.shape[1],
+        mode=mode,
+        batch=batch,
+        width=width,
+    )
+
+
+def _clear_gates(extras: Extras, lengths: Tensor) -> Extras:
+    skip, *gates = extras
+    return Extras(skip, *(None if gate is None else clear_padding(gate, lengths) for gate in gates))
 
 
 def _check_tensors(x: Tensor, taps: Tensor) -> None:

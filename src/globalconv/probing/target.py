@@ -143,6 +143,11 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
         raise InputError(
             f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
         ) from error
+    if spec.model.decoder is not None:
+        raise InputError(
+            f"{path} is the run of an encoder-decoder, which takes two sequences, and the probes give one: name a "
+            "run of another task."
+        )
     task = rebuild_task(spec.task)
     check_sources(spec.model)
     with torch.random.fork_rng(devices=[]):

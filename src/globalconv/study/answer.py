@@ -57,6 +57,14 @@ class BlockInside(_Frozen):
     """Standard error over the examples."""
 
 
+class WrittenAnswer(_Frozen):
+    """What one trained encoder-decoder wrote, as people read it."""
+
+    source: str
+    reference: str
+    written: str
+
+
 class ModelInside(_Frozen):
     """What the tokens of one trained model do to each other, probed on validation examples."""
 
@@ -78,6 +86,8 @@ class ModelInside(_Frozen):
     """The first example as people read it, where they can."""
     influence: list[list[float]] = []
     """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t."""
+    written: list[WrittenAnswer] = []
+    """Of sequence to sequence: examples from the shortest to the longest, and what the model made of them."""
 
 
 class ArmAnswer(_Frozen):

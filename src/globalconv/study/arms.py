@@ -1,9 +1,21 @@
 """Arms: a name for the mixers of every depth."""
 
+from typing import NamedTuple
+
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
+from globalconv.models.cross import find_cross_mixer
 
 HYBRIDS = {"hybrid": "global_conv+attention"}
+TWINS = {
+    "conv_encoder": "global_conv/attention",
+    "conv_decoder": "attention/global_conv",
+    "conv_both": "global_conv/global_conv",
+    "conv_cross": "global_conv/global_conv/aligned_conv",
+}
+"""Short names for arms of an encoder-decoder: the encoder's mixers, the decoder's, and what stands in place of
+cross-attention, which all other arms keep."""
+DEFAULT_TWINS = ("attention", "conv_encoder", "conv_both", "hybrid", "conv_cross")
 DEFAULT_ARMS = ("attention", "global_conv", "gated_conv", "hybrid", "token_mlp")
 
 
@@ -25,6 +37,40 @@ def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
             f"use --depth {len(pattern)} or more."
         )
     return tuple(pattern[block % len(pattern)] for block in range(depth))
+
+
+class TwinMixers(NamedTuple):
+    """The token mixers of an encoder-decoder, block by block, and its cross mixer."""
+
+    encoder: tuple[str, ...]
+    decoder: tuple[str, ...]
+    cross: str
+
+
+def twin_of(arm: str, depth: int) -> TwinMixers:
+    """The mixers of an encoder-decoder whose encoder and decoder have ``depth`` blocks each.
+
+    ``arm`` is ENCODER/DECODER/CROSS: two arms as ``mixers_of`` takes them and a cross mixer; without CROSS,
+    attention; without DECODER, as the encoder. Or one of TWINS. Raises InputError.
+    """
+    parts = TWINS.get(arm, arm).split("/")
+    if len(parts) > 3 or not all(parts):
+        raise InputError(
+            f"arm '{arm}': write ENCODER/DECODER/CROSS, such as global_conv/attention or global_conv/"
+            "global_conv/aligned_conv."
+        )
+    if len(parts) == 1:
+        simple = set(arm.split("+"))
+        unknown = [name for name in simple if ":" not in name and name not in (*MIXERS, *HYBRIDS)]
+        if unknown:
+            raise unknown_name("arm", unknown[0], [*MIXERS, *HYBRIDS, *TWINS])
+    encoder, decoder, cross = (
+        parts[0],
+        parts[min(1, len(parts) - 1)],
+        parts[2] if len(parts) == 3 else "attention",
+    )
+    find_cross_mixer(cross)
+    return TwinMixers(mixers_of(encoder, depth), mixers_of(decoder, depth), cross)
 
 
 def attends(mixers: tuple[str, ...]) -> bool:

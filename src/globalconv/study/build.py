@@ -5,7 +5,8 @@ from torch import nn
 
 from globalconv.errors import InputError
 from globalconv.mixers import build_mixer
-from globalconv.models import Classifier, LanguageModel
+from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
+from globalconv.models.original import Size
 from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
@@ -15,8 +16,10 @@ NARROWEST_MLP_RATIO = 1
 TOLERANCE = 0.02
 
 
-def build_model(spec: ModelSpec, signature: Signature) -> Classifier | LanguageModel:
+def build_model(spec: ModelSpec, signature: Signature) -> Classifier | LanguageModel | EncoderDecoder:
     """The model of ``spec`` for a task of ``signature``; draws its weights from the global generator."""
+    if signature.kind == "sequence_to_sequence":
+        return _build_twin(spec, signature)
     mixers = [
         build_mixer(
             name,
@@ -37,6 +40,22 @@ def build_model(spec: ModelSpec, signature: Signature) -> Classifier | LanguageM
         )
     assert signature.vocabulary is not None
     return LanguageModel(signature.vocabulary, mixers, mlp_width=spec.mlp_width)
+
+
+def _build_twin(spec: ModelSpec, signature: Signature) -> EncoderDecoder:
+    decoder, vocabulary = spec.decoder, signature.vocabulary
+    assert decoder is not None
+    assert vocabulary is not None
+    return build_encoder_decoder(
+        vocabulary,
+        signature.length,
+        Size(spec.width, len(spec.mixers), decoder.heads, spec.mlp_width, decoder.dropout),
+        design=decoder.design,
+        encoder=spec.mixers,
+        decoder=decoder.mixers,
+        cross=decoder.cross,
+        options=spec.mixer_options,
+    )
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -98,7 +117,7 @@ def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: 
     reached = budget(mlp_width)
     if abs(reached / target - 1) > TOLERANCE:
         raise InputError(
-            f"{'+'.join(dict.fromkeys(arm.mixers))} cannot be matched to the rival's {target:,.0f} {unit} at "
+            f"{'+'.join(dict.fromkeys(arm.all_mixers))} cannot be matched to the rival's {target:,.0f} {unit} at "
             f"length {signature.length} and width {arm.width}: with a channel MLP of {mlp_width} it has "
             f"{reached:,.0f}. Use a larger --width, a shorter --length, --match "
             f"{'parameters' if on == 'flops' else 'flops'}, or leave the arm out with --arms."

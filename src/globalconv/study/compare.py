@@ -232,7 +232,9 @@ class _Study:
         if self.directory.cost() is not None:
             return
         widest = max(plan.tasks, key=lambda task: task.arms[0].model.width)
-        names = dict.fromkeys(name for task in plan.tasks for arm in task.arms for name in arm.model.mixers)
+        names = dict.fromkeys(
+            name for task in plan.tasks for arm in task.arms for name in arm.model.all_mixers
+        )
         causal = any(task.causal for task in plan.tasks)
         mixers = {name: name for name in names if not (causal and name == "token_mlp")}
         self.progress.say("Measuring cost against length ...")

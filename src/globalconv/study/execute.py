@@ -88,9 +88,10 @@ def execute_warm_up(spec: RunSpec) -> WarmUp:
             batch = task.train_batch(number, seed=spec.seed, batch_size=settings.batch_size)
             batch = batch.to(accelerator.device)
             with accelerator.autocast():
-                loss = task.loss(model(batch.inputs), batch)
+                loss = task.loss(model(*batch.arguments), batch, label_smoothing=settings.label_smoothing)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+            if settings.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             optimizer.step()
             optimizer.zero_grad()
 

@@ -222,7 +222,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
         ),
         tuned=task.tuned
         and not (plan.sweep and sweep.on_edge(found.rates, higher_is_better=task.higher_is_better)),
-        attends=attends(found.plan.model.mixers),
+        attends=attends(found.plan.model.all_mixers),
         num_diverged=len(found.diverged),
     )
 
@@ -239,7 +239,7 @@ def _answer_arm(
     plan = found.plan
     return ArmAnswer(
         arm=plan.arm,
-        mixers=plan.model.mixers,
+        mixers=plan.model.all_mixers,
         metric=estimate([r.test[task.metric] for r in results]) if results else None,
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)

@@ -1,5 +1,6 @@
 """What a trained model does inside: probes of one finished run, on examples that it was not trained on."""
 
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
+from globalconv.models import EncoderDecoder
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
-from globalconv.study.answer import BlockInside, ModelInside
+from globalconv.study.answer import BlockInside, ModelInside, WrittenAnswer
 from globalconv.study.build import build_model
 from globalconv.study.execute import check_sources, one_thread, rebuild_task
 from globalconv.study.run_directory import RunDirectory
 from globalconv.study.spec import RunSpec
-from globalconv.tasks import Task
+from globalconv.tasks import SequenceToSequence, Task
+from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
+from globalconv.training.evaluate import write_answers
 
 EXAMPLES = 8
 TOKENS = 64
@@ -33,12 +37,40 @@ def look_inside(spec: RunSpec, runs: Path) -> None:
         check_sources(spec.model)
         model = build_model(spec.model, task.signature)
         load_best(directory.path, model)
+        if isinstance(model, EncoderDecoder):
+            assert isinstance(task, SequenceToSequence)
+            directory.write_inside(_written(model, task, spec))
+            return
         examples = _examples(task)
         blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1])
         try:
             directory.write_inside(_probed(model, examples, spec, blank, example=task.in_words(examples[0])))
         except InputError as error:  # a mixer from outside may be random, or have no derivative
             directory.write_inside(blank.model_copy(update={"refused": str(error)}))
+
+
+def _written(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
+    """What the model writes in answer to examples of the validation split, evenly chosen."""
+    (whole,) = task.evaluation_batches("validation", batch_size=sys.maxsize)
+    assert whole.source is not None
+    chosen = torch.linspace(0, len(whole.source) - 1, min(EXAMPLES, len(whole.source))).long().unique()
+    batch = whole.rows(chosen)
+    assert batch.source is not None
+    written = write_answers(model.eval(), task, batch, beams=task.beams)
+    told = [
+        [task.in_words(torch.tensor(until_end(row), dtype=torch.int64)) or "" for row in rows.tolist()]
+        for rows in (batch.source, batch.targets, written)
+    ]
+    return ModelInside(
+        seed=spec.seed,
+        examples=len(chosen),
+        length=task.signature.length,
+        refused="the probes give one sequence, and an encoder-decoder takes two",
+        written=[
+            WrittenAnswer(source=source, reference=reference, written=answer)
+            for source, reference, answer in zip(*told, strict=True)
+        ],
+    )
 
 
 def _probed(

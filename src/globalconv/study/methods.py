@@ -21,8 +21,10 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         else "Learning rates are the shipped ones, from recorded sweeps (see the table); --sweep tunes them here."
     )
     return [
-        "Arms differ in the token mixer only. All share the pre-norm residual blocks, the data and its order "
-        "per seed, AdamW, the schedule (warm-up, cosine to zero over a fixed number of steps) and clipping.",
+        "Arms differ in the token mixer only. All share the residual blocks (pre-norm, unless a task's notes say "
+        "otherwise), the data and its order per seed, AdamW, the schedule (warm-up, cosine to zero over a fixed "
+        "number of steps) and clipping.",
+        *_sequence_to_sequence(plan),
         f"Budgets: {matching}.",
         tuning,
         "The checkpoint that was best on validation is scored on the test split, once per final run.",
@@ -42,3 +44,24 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         "and optimizer. Seconds per step: median over the runs' steps, one thread each, "
         f"{plan.workers} run(s) side by side.",
     ]
+
+
+def _sequence_to_sequence(plan: StudyPlan) -> list[str]:
+    designs = {m.decoder.design for task in plan.tasks for arm in task.arms if (m := arm.model).decoder}
+    if not designs:
+        return []
+    told = [
+        "Sequence to sequence: the metric scores what a model writes by itself, token after token, not the next token "
+        "after the right ones."
+    ]
+    if "original" in designs:
+        told.append(
+            "The original design is that of arXiv 1706.03762: post-norm, sinusoidal positions, shared and scaled "
+            "embeddings, ReLU; Adam (0.9, 0.98, 1e-9), no weight decay, no clipping, label smoothing 0.1, and after "
+            "the warm-up a rate that falls with the square root of the step."
+        )
+    if "modern" in designs:
+        told.append(
+            "The modern design: pre-norm, rotary positions, GELU, and the settings of all other tasks."
+        )
+    return told

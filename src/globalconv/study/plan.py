@@ -11,12 +11,13 @@ import globalconv
 from globalconv.errors import InputError
 from globalconv.mixers.catalogue import outside_source
 from globalconv.study.answer import FloorAnswer
-from globalconv.study.arms import DEFAULT_ARMS, mixers_of
+from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, attends, mixers_of, twin_of
 from globalconv.study.budget import Load, fit_budget
 from globalconv.study.build import TOLERANCE, match_models, sizes
 from globalconv.study.presets import ANY_ARM_RATE, SERIOUS_BUDGET_SECONDS, Preset, preset_for
 from globalconv.study.spec import (
     ArmPlan,
+    DecoderSpec,
     ModelSpec,
     RunSpec,
     StudyPlan,
@@ -27,9 +28,12 @@ from globalconv.study.spec import (
 )
 from globalconv.study.sweep import first_grid
 from globalconv.tasks import Task, build_task, resolve_task
+from globalconv.training.recipe import ORIGINAL_RECIPE
 from globalconv.training.settings import TrainingSettings
 
 DEFAULT_TASKS = ("recall", "digits", "text")
+ORIGINAL_WARMUP = 0.2
+"""Of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
 WarmUps = Callable[[Sequence[RunSpec]], list[WarmUp]]
 
 
@@ -120,38 +124,32 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
     preset = preset_for(kind, request.budget_seconds)
     task = build_task(kind, preset.options | options)
     depth, width = request.depth or preset.depth, request.width or preset.width
-    own_options = {"attention": {"num_heads": request.heads or preset.heads}}
-    arms = list(dict.fromkeys([request.rival, *(request.arms or DEFAULT_ARMS)]))
+    pairs = task.signature.kind == "sequence_to_sequence"
+    if request.design is not None and not pairs:
+        raise InputError(f"--design {request.design}: {task.name} has no encoder-decoder; leave it out.")
+    arms = list(dict.fromkeys([request.rival, *(request.arms or (DEFAULT_TWINS if pairs else DEFAULT_ARMS))]))
     left_out: dict[str, str] = {}
-    mixers: dict[str, tuple[str, ...]] = {}
+    models: dict[str, ModelSpec] = {}
     for arm in arms:
-        mixers[arm] = mixers_of(arm, depth)
-        if task.signature.causal and "token_mlp" in mixers[arm]:
+        model = (_twin_spec if pairs else _model_spec)(arm, depth, width, preset, request)
+        hidden = model.mixers if model.decoder is None else model.decoder.mixers
+        if task.signature.causal and "token_mlp" in hidden:
             left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
-            del mixers[arm]
+        else:
+            models[arm] = model
     if request.rival in left_out:
         raise InputError(f"the rival '{request.rival}' cannot run on {task.name}: {left_out[request.rival]}.")
-    if len(mixers) < 2:
+    if len(models) < 2:
         why = "".join(f" {arm} is left out: {reason}." for arm, reason in left_out.items())
         raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.{why}")
 
-    if request.heads is not None and not any("attention" in names for names in mixers.values()):
+    if request.heads is not None and not any(attends(model.all_mixers) for model in models.values()):
         raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
 
-    models = {
-        arm: ModelSpec(
-            mixers=names,
-            mixer_options={name: own_options[name] for name in names if name in own_options},
-            sources={name: source for name in set(names) if (source := outside_source(name))},
-            width=width,
-            mlp_width=preset.mlp_ratio * width,
-        )
-        for arm, names in mixers.items()
-    }
     models, mlp_ratio = match_models(
         models, request.rival, task.signature, on=request.match, mlp_ratio=preset.mlp_ratio
     )
-    notices = []
+    notices = [_what_twins_share(models)] if pairs else []
     if mlp_ratio != preset.mlp_ratio:
         notices.append(
             f"The rival's channel MLP is {mlp_ratio} times as wide as the model instead of {preset.mlp_ratio} times, "
@@ -164,6 +162,7 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
             (request.width, preset.width),
             (request.heads, preset.heads),
             (request.batch_size, preset.batch_size),
+            (request.design, preset.design),
             (mlp_ratio, preset.mlp_ratio),
             (request.length, preset.options.get("length")),
         )
@@ -185,6 +184,55 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
     )
 
 
+def _model_spec(arm: str, depth: int, width: int, preset: Preset, request: StudyRequest) -> ModelSpec:
+    """An arm's model before its channel MLP is matched."""
+    names = mixers_of(arm, depth)
+    own_options = {"attention": {"num_heads": request.heads or preset.heads}}
+    return ModelSpec(
+        mixers=names,
+        mixer_options={name: own_options[name] for name in names if name in own_options},
+        sources=_sources(names),
+        width=width,
+        mlp_width=preset.mlp_ratio * width,
+    )
+
+
+def _twin_spec(arm: str, depth: int, width: int, preset: Preset, request: StudyRequest) -> ModelSpec:
+    """Likewise, of an encoder-decoder."""
+    twin = twin_of(arm, depth)
+    design = request.design or preset.design
+    assert design is not None
+    return ModelSpec(
+        mixers=twin.encoder,
+        mixer_options={},
+        sources=_sources((*twin.encoder, *twin.decoder)),
+        width=width,
+        mlp_width=preset.mlp_ratio * width,
+        decoder=DecoderSpec(
+            mixers=twin.decoder,
+            cross=twin.cross,
+            heads=request.heads or preset.heads,
+            design=design,
+            dropout=preset.dropout,
+        ),
+    )
+
+
+def _sources(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: source for name in set(names) if (source := outside_source(name))}
+
+
+def _what_twins_share(models: dict[str, ModelSpec]) -> str:
+    """What an arm of this name replaces, and what it does not."""
+    without = [arm for arm, model in models.items() if model.decoder and model.decoder.cross != "attention"]
+    design = next(model.decoder.design for model in models.values() if model.decoder)
+    but = f" but {', '.join(without)}" if without else ""
+    return (
+        f"Encoder-decoders of the {design} design. Arms replace self-attention; all{but} keep cross-attention, so "
+        "that a verdict speaks of self-attention."
+    )
+
+
 def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
     return RunSpec(
         task=draft.choice,
@@ -195,11 +243,18 @@ def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
             batch_size=draft.batch_size,
             learning_rate=draft.rates[arm],
             precision=request.precision,
+            **_recipe(draft, request),
         ),
         seed=0,
         purpose="sweep",
         device=request.device,
     )
+
+
+def _recipe(draft: _Draft, request: StudyRequest) -> dict[str, Any]:
+    """The paper's settings for its own design; the defaults for everything else."""
+    design = request.design or draft.preset.design
+    return ORIGINAL_RECIPE | {"warmup": ORIGINAL_WARMUP} if design == "original" else {}
 
 
 def _steps(
@@ -271,6 +326,7 @@ def _task_plan(
         batch_size=draft.batch_size,
         evaluations=draft.preset.evaluations,
         taps_rate_factor=draft.preset.taps_rate_factor,
+        recipe=_recipe(draft, request),
         tuned=sweep or draft.tuned,
         floors=tuple(FloorAnswer(name=f.name, value=f.value) for f in floors),
         trivial_floor=sign * max(sign * f.value for f in floors if f.guess),

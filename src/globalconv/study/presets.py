@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from globalconv.models.original import Design
+
 SERIOUS_BUDGET_SECONDS = 1800.0
 """From here on the larger sizes are trained, rates are swept and five seeds are run by default."""
 
@@ -24,6 +26,10 @@ class Preset:
     """The rival's channel MLP over its width. The Transformer's own is 4; 2 leaves a short budget more steps."""
     evaluations: int = 12
     taps_rate_factor: float = 1.0
+    design: Design | None = None
+    """Of an encoder-decoder, unless the user says otherwise."""
+    dropout: float = 0.0
+    """Likewise."""
     source: str | None = None
     """Where the rates were measured; None: they are a guess for this task, and only a sweep tunes it."""
 
@@ -41,6 +47,47 @@ DIGITS_RATES = {
     "token_mlp": 1.6e-3,
 }
 """Of the digits; other classifications have none of their own and begin their sweep at these."""
+
+PAIRS_RATES = {
+    "attention": 1e-3,
+    "conv_encoder": 1e-3,
+    "conv_both": 2e-3,
+    "hybrid": 1e-3,
+    "conv_cross": 2e-3,
+}
+"""Where a sweep begins for encoder-decoders; twice the rate shook those with attention in the decoder."""
+PAIRS = Preset(
+    width=64,
+    depth=2,
+    heads=4,
+    batch_size=32,
+    steps=1500,
+    rates=PAIRS_RATES,
+    mlp_ratio=4,
+    design="original",
+)
+"""Of the generated pairs. At these sizes the original Transformer copies, and reverses, 32 symbols without a fault
+after 1,000 steps at a rate of 1e-3."""
+
+TRANSLATION = Preset(
+    width=96,
+    depth=2,
+    heads=4,
+    batch_size=32,
+    steps=3000,
+    rates=PAIRS_RATES,
+    options={
+        "length": 40,
+        "max_vocabulary": 2000,
+        "max_pairs": 30_000,
+        "num_validation": 200,
+        "num_test": 300,
+    },
+    mlp_ratio=4,
+    evaluations=8,
+    design="original",
+    dropout=0.1,
+)
 
 QUICK: dict[str, Preset] = {
     "recall": Preset(
@@ -73,6 +120,8 @@ QUICK: dict[str, Preset] = {
         mlp_ratio=4,
         source=SWEEP_SOURCE,
     ),
+    **dict.fromkeys(("copy", "reverse", "sort", "number_words"), PAIRS),
+    "translation": TRANSLATION,
     "fashion": Preset(
         width=64,
         depth=2,
@@ -101,6 +150,20 @@ SERIOUS: dict[str, Preset] = QUICK | {
         source=None,
     ),
     "digits": replace(QUICK["digits"], evaluations=20),
+    "translation": replace(
+        TRANSLATION,
+        width=128,
+        depth=3,
+        steps=8000,
+        options={
+            "length": 48,
+            "max_vocabulary": 4000,
+            "max_pairs": 60_000,
+            "num_validation": 300,
+            "num_test": 1000,
+        },
+        evaluations=12,
+    ),
     "text": replace(QUICK["text"], depth=4, heads=4, steps=900, evaluations=20, source=None),
 }
 

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
 from globalconv.training.settings import TrainingSettings
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 """Grows when a study directory written before can no longer be continued."""
 
 Match = Literal["parameters", "flops", "seconds"]
@@ -30,6 +31,7 @@ class StudyRequest(_Frozen):
     width: int | None = None
     length: int | None = None
     heads: int | None = None
+    design: Design | None = None
     steps: int | None = None
     batch_size: int | None = None
     seeds: int | None = None
@@ -53,8 +55,18 @@ class TaskChoice(_Frozen):
     digest: str
 
 
+class DecoderSpec(_Frozen):
+    """What an encoder-decoder has beyond the encoder's mixers."""
+
+    mixers: tuple[str, ...]
+    cross: str
+    heads: int
+    design: Design
+    dropout: float
+
+
 class ModelSpec(_Frozen):
-    """A model: one mixer per block, and the sizes."""
+    """A model: one mixer per block, and the sizes. Where there is a decoder, ``mixers`` are the encoder's."""
 
     mixers: tuple[str, ...]
     mixer_options: dict[str, dict[str, Any]]
@@ -62,6 +74,12 @@ class ModelSpec(_Frozen):
     """Hash of the code of every mixer from outside this package, by name."""
     width: int
     mlp_width: int
+    decoder: DecoderSpec | None = None
+
+    @property
+    def all_mixers(self) -> tuple[str, ...]:
+        """The token mixers of every block, the encoder's first; cross mixers are not among them."""
+        return self.mixers if self.decoder is None else (*self.mixers, *self.decoder.mixers)
 
 
 class RunSpec(_Frozen):
@@ -122,6 +140,8 @@ class TaskPlan(_Frozen):
     batch_size: int
     evaluations: int
     taps_rate_factor: float
+    recipe: dict[str, Any] = {}
+    """What else of the training settings differs from their defaults, by name."""
     tuned: bool
     """Whether the rates are swept here, or were measured on this very task."""
     floors: tuple[FloorAnswer, ...]
@@ -160,6 +180,7 @@ class StudyPlan(_Frozen):
                 taps_rate_factor=task.taps_rate_factor,
                 evaluations=task.evaluations,
                 precision=self.request.precision,
+                **task.recipe,
             ),
             seed=seed,
             purpose=purpose,

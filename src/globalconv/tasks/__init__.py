@@ -13,25 +13,35 @@ from globalconv.tasks.base import (
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
 from globalconv.tasks.find import TASKS, build_task, load_task, resolve_task
+from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
+from globalconv.tasks.rewriting import Copy, Reverse, Sort
+from globalconv.tasks.sequence_to_sequence import SequenceToSequence
 from globalconv.tasks.table import Table
 from globalconv.tasks.text import Text
+from globalconv.tasks.translation import Translation
 
 __all__ = [
     "TASKS",
     "Batch",
+    "Copy",
     "Digits",
     "EvaluationSplit",
     "Fashion",
     "Floor",
     "Metric",
+    "NumberWords",
     "Option",
     "Recall",
+    "Reverse",
+    "SequenceToSequence",
     "Signature",
+    "Sort",
     "Table",
     "Tallies",
     "Task",
     "Text",
+    "Translation",
     "build_task",
     "load_task",
     "resolve_task",

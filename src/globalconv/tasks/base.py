@@ -1,7 +1,7 @@
 """What a task is: data in three splits, a loss, a metric and a floor. No model is known here."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,16 +19,35 @@ class Batch:
 
     Shapes: ``inputs`` (batch, length) int64 tokens, or (batch, length, channels) float32 values;
     ``targets`` (batch,) int64 classes, or (batch, length) int64 tokens; ``mask`` (batch, length) bool.
+
+    Of sequence to sequence, ``inputs`` are the target's tokens one step late, ``source`` (batch, source length)
+    int64 is what they answer, and ``source_lengths`` (batch,) int64 says how many of its tokens, the first
+    ones, are real; None: all of them.
     """
 
     inputs: Tensor
     targets: Tensor
     mask: Tensor | None = None
+    source: Tensor | None = None
+    source_lengths: Tensor | None = None
+
+    @property
+    def arguments(self) -> tuple[Tensor | None, ...]:
+        """What the model is called with."""
+        return (self.inputs,) if self.source is None else (self.source, self.inputs, self.source_lengths)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on ``device``."""
-        mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.inputs.to(device), self.targets.to(device), mask)
+        return self._changed(lambda part: part.to(device))
+
+    def rows(self, which: slice | Tensor) -> "Batch":
+        """Some of its rows: a slice, or their numbers."""
+        return self._changed(lambda part: part[which])
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        parts = (self.mask, self.source, self.source_lengths)
+        optional = (None if part is None else change(part) for part in parts)
+        return Batch(change(self.inputs), change(self.targets), *optional)
 
 
 @dataclass(frozen=True)
@@ -36,10 +55,12 @@ class Signature:
     """What a model must be to fit a task.
 
     Exactly one of ``vocabulary`` (tokens in) and ``channels`` (real values in) is set.
-    ``num_outputs`` is the number of classes, or the vocabulary of the next token.
+    ``num_outputs`` is the number of classes, or the vocabulary of the next token. Of sequence to sequence,
+    ``length`` is the most that source and target may have, ``vocabulary`` is that of both, and ``causal`` says
+    that the target's future is hidden.
     """
 
-    kind: Literal["classification", "next_token"]
+    kind: Literal["classification", "next_token", "sequence_to_sequence"]
     causal: bool
     length: int
     num_outputs: int
@@ -104,12 +125,19 @@ class Task(ABC):
         """The whole of a held-out split, always in the same order."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean training loss, a scalar, in nats. Logits: (batch, classes) or (batch, length, vocabulary)."""
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Mean training loss, a scalar, in nats. Logits: (batch, classes) or (batch, length, vocabulary).
+
+        ``label_smoothing``: the share of the target's probability that is spread over all outputs alike.
+        """
 
     @abstractmethod
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         """Sums and counts of every metric over one batch, ``self.metric.name`` and ``loss`` among them."""
+
+    def metrics(self, tallies: Tallies) -> dict[str, float]:
+        """The metrics of a whole split from the tallies of all its batches, added up."""
+        return {name: total / count for name, (total, count) in tallies.items() if count}
 
     def in_words(self, inputs: Tensor) -> str | None:
         """One example's inputs, (length,) or (length, channels), as people read them; None where they cannot."""

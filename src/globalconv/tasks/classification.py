@@ -84,8 +84,8 @@ class Classification(Task, ABC):
         for indices in torch.split(torch.arange(len(self._classes[split])), batch_size):
             yield self._batch(split, indices)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(logits, batch)
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        return cross_entropy(logits, batch, label_smoothing=label_smoothing)
 
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         return tally_answers(logits, batch)

@@ -11,12 +11,19 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.base import Option, Task
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
+from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
+from globalconv.tasks.rewriting import Copy, Reverse, Sort
 from globalconv.tasks.table import SUFFIXES, Table
 from globalconv.tasks.text import Text
+from globalconv.tasks.translation import Translation
 
-TASKS: dict[str, type[Task]] = {task.kind: task for task in (Digits, Text, Recall, Fashion, Table)}
-NAMES = ("digits", "text", "recall", "fashion")
+KINDS: tuple[type[Task], ...] = (
+    *(Digits, Text, Recall, Fashion, Table),
+    *(Copy, Reverse, Sort, NumberWords, Translation),
+)
+TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
+NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
 """The tasks that need no file of the user's."""
 
 
@@ -25,10 +32,12 @@ def load_task(
 ) -> Task:
     """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
 
-    Names: digits, text, recall, fashion (write ./text for a file called so). A path that ends in .npz,
-    .csv or .tsv is a `Table` to classify, any other a `Text` to predict. ``length`` is for text and
-    recall, ``label`` for .csv and .tsv, ``data`` for fashion; None leaves the task's own default. Raises
-    InputError for unknown names, for options that the task cannot use, and for unusable data.
+    Names: digits, text, recall, fashion, copy, reverse, sort, number_words, translation (write ./text for
+    a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict.
+    ``length`` is for text, recall, copy, reverse, sort and translation, ``label`` for .csv and .tsv, ``data`` for
+    fashion and translation;
+    None leaves the task's own default. Raises InputError for unknown names, for options that the task cannot
+    use, and for unusable data.
     """
     kind, options = resolve_task(name_or_path, length=length, label=label, data=data)
     return TASKS[kind](**options)

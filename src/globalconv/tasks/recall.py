@@ -89,8 +89,8 @@ class Recall(Task):
             # Copies: whoever changes a batch in place must not change the split.
             yield Batch(whole.inputs[rows].clone(), whole.targets[rows].clone(), whole.mask[rows].clone())
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(logits, batch)
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        return cross_entropy(logits, batch, label_smoothing=label_smoothing)
 
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         return tally_answers(logits, batch)

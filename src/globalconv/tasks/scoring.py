@@ -13,9 +13,13 @@ def answers(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return logits[batch.mask].float(), batch.targets[batch.mask]
 
 
-def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy in nats wherever the loss counts, a scalar."""
-    return F.cross_entropy(*answers(logits, batch))
+def cross_entropy(logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy in nats wherever the loss counts, a scalar.
+
+    ``label_smoothing`` of the target's probability is spread over all outputs alike, the target among them
+    (arXiv 1512.00567, section 7).
+    """
+    return F.cross_entropy(*answers(logits, batch), label_smoothing=label_smoothing)
 
 
 def tally_answers(logits: Tensor, batch: Batch) -> Tallies:

@@ -99,8 +99,8 @@ class Text(Task):
         for start in range(0, len(windows), batch_size):
             yield _batch(windows[start : start + batch_size])
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return cross_entropy(logits, batch)
+    def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        return cross_entropy(logits, batch, label_smoothing=label_smoothing)
 
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         nats = F.cross_entropy(

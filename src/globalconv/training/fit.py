@@ -26,6 +26,7 @@ from globalconv.training.checkpoint import (
 from globalconv.training.evaluate import evaluate
 from globalconv.training.files import make_directory
 from globalconv.training.parameter_groups import build_optimizer
+from globalconv.training.schedule import rate_factor
 from globalconv.training.settings import TrainingSettings
 
 EVALUATION_BATCH = 128
@@ -85,7 +86,7 @@ def fit(
     optimizer = build_optimizer(model, settings, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare_model = accelerator.unwrap_model(model)
-    schedule = LambdaLR(getattr(optimizer, "optimizer", optimizer), warmup_cosine(settings))
+    schedule = LambdaLR(getattr(optimizer, "optimizer", optimizer), rate_factor(settings))
     result = FitResult("finished", [], None, 0.0, 0.0)
     run = {"settings": settings.model_dump(mode="json"), "seed": seed, "data": task.digest}
     evaluated = checked = _resume(directory, bare_model, optimizer, schedule, result, run=run)
@@ -97,10 +98,11 @@ def fit(
     model.train()
     for step in range(checked + 1, settings.steps + 1):
         batch = _share(task.train_batch(step, seed=seed, batch_size=settings.batch_size), accelerator)
-        loss = task.loss(model(batch.inputs), batch)
+        loss = task.loss(model(*batch.arguments), batch, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        if settings.clip_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
         optimizer.step()
         schedule.step()
         losses += loss.detach()
@@ -122,7 +124,9 @@ def fit(
             started = time.perf_counter()
             continue
 
-        scores = evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
+        scores = evaluate(
+            bare_model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device
+        )
         if not all(map(math.isfinite, scores.values())):
             result.status = "diverged"
             result.notices.append(f"a validation score was not finite at step {step}")
@@ -147,19 +151,6 @@ def fit(
     result.seconds_per_step = median(step_seconds) if step_seconds else 0.0
     (directory / "last.safetensors").unlink(missing_ok=True)
     return result
-
-
-def warmup_cosine(settings: TrainingSettings) -> Callable[[int], float]:
-    """The learning rate's factor before each step (counted from 0): linear up, then a cosine to zero."""
-    warmup = round(settings.warmup * settings.steps)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(1, settings.steps - warmup)
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-
-    return factor
 
 
 def best_step(curve: list[Evaluation], task: Task) -> int | None:
@@ -189,8 +180,7 @@ def _share(batch: Batch, accelerator: Accelerator) -> Batch:
     """This process's rows of the batch, on its device; all rows where there is one process."""
     rank, processes = accelerator.process_index, accelerator.num_processes
     if processes > 1:
-        mask = None if batch.mask is None else batch.mask[rank::processes]
-        batch = Batch(batch.inputs[rank::processes], batch.targets[rank::processes], mask)
+        batch = batch.rows(slice(rank, None, processes))
     return batch.to(accelerator.device)
 
 

@@ -21,7 +21,7 @@ def build_optimizer(model: nn.Module, settings: TrainingSettings, device: torch.
         taps_rate_factor=settings.taps_rate_factor,
         weight_decay=settings.weight_decay,
     )
-    return AdamW(groups, fused=device.type in FUSED_DEVICES)
+    return AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=device.type in FUSED_DEVICES)
 
 
 def parameter_groups(

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Precision = Literal["no", "bf16", "fp16"]
+Schedule = Literal["cosine", "inverse_sqrt"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingSettings(BaseModel):
-    """AdamW with a linear warm-up and a cosine to zero over a fixed number of steps.
+    """AdamW over a fixed number of steps; by default with a linear warm-up and a cosine to zero.
 
     Always steps, never seconds: a machine's speed drifts, and a schedule must not.
     """
@@ -24,7 +26,14 @@ class TrainingSettings(BaseModel):
     """On matrices only: never on taps, biases, norms, embeddings."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Fraction of the steps in which the learning rate rises from zero."""
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    schedule: Schedule = "cosine"
+    """What follows the warm-up (``globalconv.training.schedule``)."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """In training only: evaluations tell the plain loss."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """The largest norm of all gradients together; None: any."""
     evaluations: Annotated[int, Field(ge=1)] = 20
     """How often the validation split is scored, evenly spaced; the last one at the last step."""
     precision: Precision = "no"

@@ -1,0 +1,145 @@
+"""How a decoder reads the encoder's output: by attention, or by a convolution laid along both."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.filters import FreeTaps
+from globalconv.mixers.attention import rotary_turns, rotate
+from globalconv.ops import global_conv
+from globalconv.ops.flops import global_conv_flops
+
+
+class CrossMixer(nn.Module, ABC):
+    """Moves information from the memory (the encoder's output) to the target's tokens.
+
+    ``length`` is nominal, for either side; every shorter one works, a longer one works or raises InputError.
+    What stands in the memory behind a
+    sequence's own length never reaches the result.
+    """
+
+    def __init__(self, width: int, length: int) -> None:
+        super().__init__()
+        self.width = width
+        self.length = length
+
+    @abstractmethod
+    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(batch, target length, width) from ``x``, of this shape, and ``memory`` (batch, source length, width).
+
+        ``lengths`` (batch,) int64: how many of each memory's tokens, the first ones, are real; None: all.
+        """
+
+    @abstractmethod
+    def flops(self, length: int) -> float:
+        """Forward flops for ``length`` target tokens and as many of the source, 2 per multiply-add."""
+
+
+class CrossAttention(CrossMixer):
+    """Multi-head attention with queries from the target, keys and values from the memory.
+
+    arXiv 1706.03762, section 3.2.3. With ``rotary``, queries turn with their place in the target and keys
+    with theirs in the source, so that a head can follow places as well as content.
+    """
+
+    turns: Tensor
+
+    def __init__(self, width: int, length: int, *, num_heads: int = 4, rotary: bool = False) -> None:
+        super().__init__(width, length)
+        if num_heads < 1 or width % num_heads or (rotary and width // num_heads % 2):
+            raise InputError(
+                f"width {width} cannot be cut into {num_heads} heads{' of an even width' if rotary else ''}; "
+                "change the width or the heads."
+            )
+        self.num_heads = num_heads
+        self.rotary = rotary
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, width)
+        if rotary:
+            self.register_buffer("turns", rotary_turns(length, width // num_heads), persistent=False)
+
+    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Let every target token look at the memory's real tokens."""
+        key, value = self.key_value(memory).chunk(2, dim=-1)
+        query, key, value = (self._heads(t) for t in (self.query(x), key, value))
+        if self.rotary:
+            longest, turns = max(query.shape[2], key.shape[2]), self.turns
+            if longest > self.length:
+                turns = rotary_turns(longest, query.shape[3]).to(x.device)
+            query, key = (rotate(t, turns[:, : t.shape[2]]) for t in (query, key))
+        seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return result
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def flops(self, length: int) -> float:
+        """Four projections, scores and mixing."""
+        return 8.0 * length * self.width**2 + 4.0 * length**2 * self.width
+
+
+class AlignedConv(CrossMixer):
+    """y[t] = W (q[t] . sum_s h[t - s] v[s]): the memory convolved, read off at the target's own place.
+
+    q is a projection of the target's tokens, v of the memory, and h has free taps for the lags
+    -(length - 1) .. length - 1 in each channel. Source place s is laid beside target place s, whatever the
+    lengths are, for the target's length is not known while it is written. Of our own making, to have an arm
+    without any attention; no paper's.
+
+    What it cannot do: look up by content. From where a target token reads depends on t - s alone; its
+    content decides, through the gate q, only which channels it takes. So what is read at a fixed distance
+    (copying, word-by-word translation without reordering) can be learned, and what must first be found
+    (reordering, a source much longer than its target) has to be carried to the right place by the
+    encoder, which for a convolution is as hard.
+    """
+
+    def __init__(self, width: int, length: int, *, backend: str | None = None) -> None:
+        super().__init__(width, length)
+        self.query = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        # Circular taps decay round the circle, which is both ways from lag 0.
+        self.filter = FreeTaps(width, 2 * length - 1, circular=True)
+        self.output = nn.Linear(width, width)
+        self.backend = backend
+
+    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Convolve the memory over the target's places, gate by the target, project."""
+        value = self.value(memory)
+        if lengths is not None:
+            value = value * real_tokens(lengths, memory.shape[1])[..., None]
+        reach = max(x.shape[1], memory.shape[1])
+        if reach > self.length:
+            raise InputError(
+                f"aligned_conv has taps for {self.length} places, and {reach} are given; build it longer."
+            )
+        value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
+        taps = self.filter().roll(self.length - 1, dims=1)
+        mixed = global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, : x.shape[1]]
+        result: Tensor = self.output(self.query(x) * mixed)
+        return result
+
+    def flops(self, length: int) -> float:
+        """Three projections, the convolution and the gate."""
+        conv = global_conv_flops(length, self.length, self.width, mode="bidirectional")
+        return 6.0 * length * self.width**2 + conv + length * self.width
+
+
+CROSS_MIXERS: dict[str, type[CrossMixer]] = {"attention": CrossAttention, "aligned_conv": AlignedConv}
+
+
+def find_cross_mixer(name: str) -> type[CrossMixer]:
+    """One of CROSS_MIXERS; InputError for an unknown name."""
+    if name not in CROSS_MIXERS:
+        raise unknown_name("cross mixer", name, CROSS_MIXERS)
+    return CROSS_MIXERS[name]
+
+
+def real_tokens(lengths: Tensor, length: int) -> Tensor:
+    """(batch, length) bool: which tokens are not padding."""
+    return torch.arange(length, device=lengths.device) < lengths[:, None]

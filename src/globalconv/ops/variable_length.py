@@ -1,0 +1,92 @@
+"""The operator on rows of different lengths, made of the operator on rows of one length.
+
+Above the backends, so that all of them inherit it. Where nothing wraps round (causal, bidirectional), zeros as
+padding are all there is to it: what lies outside a sequence is zero there anyway. In a circle each row has a period
+of its own, and no transform is common to them. Three ways round, from cheap to general:
+
+- few taps: the row's end is copied in front of it, and the taps run over both, causally;
+- few different lengths: rows of equal length are convolved together, each at its own length;
+- else each row gets a filter of its own, which says the circle's terms in lags of either sign: with rows side by
+  side as channels, one bidirectional convolution computes them all.
+
+``benchmarks/lengths.py`` measures them.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from globalconv.ops.contract import Extras, Mode, with_extras
+from globalconv.ops.lengths import known_values
+
+Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
+"""A convolution of rows of one length, as ``Backend.convolve``."""
+
+FEW_TAPS = 1 / 8
+"""Of the length: so few that copying as much of each row, and redoing shorter rows, costs little."""
+FEWEST_PER_LENGTH = 4
+"""Rows of equal length, on average, from which on a call for each length beats a filter for each row."""
+
+
+def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve: Convolve) -> Tensor:
+    """y[t] = sum of h[s] x[(t-s) mod n] over s < min(K, n), n the row's length, and ``extras`` around it.
+
+    Padding must be zeros in ``x`` and the gates; what the result holds there is undefined.
+    """
+    return with_extras(lambda u: _circular(u, taps, lengths, convolve), x, extras)
+
+
+def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    num_taps, values = taps.shape[1], known_values(lengths)
+    if num_taps <= FEW_TAPS * x.shape[1]:
+        y = _end_before_start(x, taps, lengths, convolve)
+        if num_taps == 1 or (values is not None and min(values) >= num_taps):
+            return y
+        return _redo_shorter_rows(y, x, taps, lengths, convolve)
+    if values is not None and FEWEST_PER_LENGTH * len(set(values)) <= len(values):
+        return _equal_lengths_together(x, taps, values, convolve)
+    return _a_filter_for_each_row(x, taps, lengths, convolve)
+
+
+def _end_before_start(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    """Right for rows that are at least as long as the taps."""
+    around = taps.shape[1] - 1
+    end = (lengths[:, None] + torch.arange(-around, 0, device=x.device)).clamp(min=0)
+    before = x.gather(1, end[..., None].expand(-1, -1, x.shape[2]))
+    return convolve(torch.cat([before, x], dim=1), taps, "causal")[:, around:]
+
+
+def _redo_shorter_rows(y: Tensor, x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    """``y`` with its rows replaced that are shorter than the taps: these end before the taps do."""
+    most = taps.shape[1] - 1
+    short = _a_filter_for_each_row(x[:, :most], taps[:, :most], lengths.clamp(max=most), convolve)
+    short = F.pad(short, (0, 0, 0, x.shape[1] - most))
+    return torch.where((lengths <= most)[:, None, None], short, y)
+
+
+def _equal_lengths_together(x: Tensor, taps: Tensor, values: list[int], convolve: Convolve) -> Tensor:
+    order = sorted(range(len(values)), key=values.__getitem__)
+    groups = [(n, len(list(rows))) for n, rows in groupby(sorted(values))]
+    parts = x[order].split([count for _, count in groups])
+    results = [
+        F.pad(convolve(part[:, :n], taps[:, :n], "circular"), (0, 0, 0, x.shape[1] - n))
+        for (n, _), part in zip(groups, parts, strict=True)
+    ]
+    place = sorted(range(len(order)), key=order.__getitem__)
+    return torch.cat(results)[place]
+
+
+def _a_filter_for_each_row(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    """Lag l, -n < l < n, of a row of length n carries tap l mod n, if there is one; other lags carry nothing."""
+    (rows, length, width), (groups, num_taps) = x.shape, taps.shape
+    lag = torch.arange(1 - length, length, device=x.device)
+    tap = lag % lengths[:, None]
+    nothing = (lag.abs() >= lengths[:, None]) | (tap >= num_taps)
+    tap = torch.where(nothing, num_taps, tap)  # the zero that is put behind the taps
+    filters = F.pad(taps, (0, 1)).expand(rows, -1, -1).gather(2, tap[:, None].expand(-1, groups, -1))
+    side_by_side = x.transpose(0, 1).reshape(1, length, rows * width)
+    y = convolve(side_by_side, filters.flatten(0, 1), "bidirectional")
+    return y.view(length, rows, width).transpose(0, 1).contiguous()

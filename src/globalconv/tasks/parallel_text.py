@@ -1,0 +1,100 @@
+"""Parallel text: pairs of sentences from a table, from two files, or from gettext's catalogues."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from globalconv.errors import InputError
+from globalconv.tasks.gettext_catalogues import SUFFIXES, catalogues_of_this_machine, read_catalogues
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class ParallelText:
+    """(source, target) in an order that depends on nothing but the sources; no source comes twice."""
+
+    pairs: Pairs
+    where: str
+    notices: tuple[str, ...]
+
+
+def locate(data: str | None) -> tuple[Path, ...]:
+    """The absolute paths that ``data`` means: one, or two for SOURCE,TARGET; None: this machine's catalogues.
+
+    Raises InputError for what is not there.
+    """
+    if data is None:
+        return (catalogues_of_this_machine(),)
+    whole = Path(data).expanduser()
+    paths = [whole] if whole.exists() else [Path(part.strip()).expanduser() for part in data.split(",")]
+    if len(paths) > 2:
+        raise InputError(f"--data '{data}': give one path, or two as SOURCE,TARGET.")
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"there is no file or folder '{path}'. Parallel text is a .tsv (source, tab, target), two files "
+                "SOURCE,TARGET with as many lines, or a .po, .mo or a folder of them."
+            )
+    return tuple(path.absolute() for path in paths)
+
+
+def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
+    """The pairs in ``paths`` (as from ``locate``): runs of blanks become one, pairs without both sides are left out.
+
+    Of a source's translations the first is kept. Raises InputError for files that are not UTF-8, of
+    different numbers of lines, or without two columns.
+    """
+    notices: list[str] = []
+    if len(paths) == 2:
+        found = _two_files(*paths)
+    elif paths[0].is_dir() or paths[0].suffix in SUFFIXES:
+        found, notices = read_catalogues(paths[0])
+    else:
+        found = _table(paths[0])
+    found = [(" ".join(source.split()), " ".join(target.split())) for source, target in found]
+    whole = [pair for pair in found if all(pair)]
+    if len(whole) < len(found):
+        notices.append(f"{len(found) - len(whole)} of {len(found)} pairs lack a side and are left out.")
+    pairs = dict(reversed(whole))
+    if len(pairs) < len(whole):
+        notices.append(f"{len(whole) - len(pairs)} pairs repeat a source; its first translation is kept.")
+    # A hash of the source: the order says nothing about the file's, and splits cut from it stay what they are.
+    ordered = sorted(pairs.items(), key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
+    return ParallelText(ordered, " and ".join(f"'{path}'" for path in paths), tuple(notices))
+
+
+def _two_files(source: Path, target: Path) -> Pairs:
+    sources, targets = _lines(source), _lines(target)
+    if len(sources) != len(targets):
+        raise InputError(
+            f"'{source}' has {len(sources)} lines and '{target}' has {len(targets)}: line by line, they must be "
+            "translations of each other. Leave an empty line where one is missing."
+        )
+    return list(zip(sources, targets, strict=True))
+
+
+def _table(path: Path) -> Pairs:
+    pairs = []
+    for number, line in enumerate(_lines(path), start=1):
+        columns = line.split("\t")
+        if line.strip() and len(columns) != 2:
+            raise InputError(
+                f"'{path}', line {number}: {len(columns)} column(s), and parallel text has two, source and target, "
+                "with one tab between."
+            )
+        if line.strip():
+            pairs.append((columns[0], columns[1]))
+    return pairs
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"'{path}' is not UTF-8 (byte {error.start}). iconv -t utf-8 converts other encodings."
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+    return text.split("\n")[: -1 if text.endswith("\n") else None]

@@ -1,0 +1,49 @@
+"""One vocabulary of subwords for both languages, learned from the training pairs."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from globalconv.errors import InputError
+from globalconv.tasks.extras import translation_library
+from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens, until_end
+
+NUM_BYTES = 256
+SPECIAL = ("<padding>", "<start>", "<end>")
+
+
+class Subwords:
+    """Byte-pair encoding over bytes (arXiv 1508.07909; by the tokenizers library): any text, there and back.
+
+    ``size`` counts the three tokens that no text has, the 256 bytes, and what is merged from them: at most
+    ``largest``, and fewer where ``texts`` do not have so many pairs to merge. Raises InputError where ``largest``
+    does not hold the bytes.
+    """
+
+    def __init__(self, texts: Iterable[str], largest: int) -> None:
+        smallest = FIRST_SYMBOL + NUM_BYTES
+        if largest < smallest:
+            raise InputError(f"a vocabulary of {largest} is too small: bytes alone need {smallest}.")
+        library = translation_library("tokenizers")
+        byte_level = library.pre_tokenizers.ByteLevel
+        self._encoding: Any = library.Tokenizer(library.models.BPE())
+        self._encoding.pre_tokenizer = byte_level(add_prefix_space=False)
+        self._encoding.decoder = library.decoders.ByteLevel()
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=largest,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=sorted(byte_level.alphabet()),
+            show_progress=False,
+        )
+        self._encoding.train_from_iterator(texts, trainer)
+        self.size: int = self._encoding.get_vocab_size()
+
+    def encode(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, without START and END."""
+        return [np.array(found.ids, dtype=np.int64) for found in self._encoding.encode_batch(list(texts))]
+
+    def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """The text of each row of tokens, up to its END."""
+        kept = [[token for token in until_end(row) if token >= FIRST_SYMBOL] for row in rows]
+        return list(self._encoding.decode_batch(kept))
