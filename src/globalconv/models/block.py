@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
+from globalconv.ops import Documents, check_lengths, clear_padding
 
 Activation = Literal["gelu", "relu"]
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
@@ -37,10 +38,15 @@ class Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(mixer.width)
         self.mlp = ChannelMLP(mixer.width, mlp_width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, length, width) -> the same."""
-        x = x + self.mixer(self.mixer_norm(x))
+    def forward(self, x: Tensor, lengths: Tensor | None = None, documents: Documents | None = None) -> Tensor:
+        """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed."""
+        x = x + self._mix(self.mixer_norm(x), lengths, documents)
         return x + self.mlp(self.mlp_norm(x))
+
+    def _mix(self, x: Tensor, lengths: Tensor | None, documents: Documents | None) -> Tensor:
+        if documents is not None:
+            return documents.map(self.mixer, x)
+        return self.mixer(x) if lengths is None else self.mixer(x, lengths)
 
 
 class Stack(nn.Module):
@@ -49,6 +55,9 @@ class Stack(nn.Module):
     The channel MLPs' output weights start smaller by sqrt(2 depth), so that at the start they add no
     more to the residual stream together than one alone would (GPT-2's rule). The mixers' do not: each
     starts as its own class says, and a skip weight of 1 adds the normalised stream to itself once more.
+
+    Rows of different lengths come with ``lengths``; then padding changes no token, and the result is 0 there.
+    Packed ``documents`` see nothing of each other; only around the mixers are they padded.
     """
 
     def __init__(self, mixers: Sequence[Mixer], *, mlp_width: int) -> None:
@@ -67,13 +76,25 @@ class Stack(nn.Module):
             block.mlp.contract.weight.data.mul_((2 * len(blocks)) ** -0.5)
         self.blocks = nn.ModuleList(blocks)
         self.mixers = tuple(mixers)
+        self.without_lengths = sorted({type(m).__name__ for m in mixers if not m.takes_lengths})
         self.norm = nn.LayerNorm(self.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, length, width) -> the same."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None, documents: Documents | None = None) -> Tensor:
+        """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed.
+
+        Raises InputError where a mixer does not take the lengths of rows, and there are any.
+        """
+        assert lengths is None or documents is None, "what is packed has no padding"
+        lengths = check_lengths(lengths, x)
+        if self.without_lengths and not (lengths is None and documents is None):
+            raise InputError(
+                f"{', '.join(self.without_lengths)} cannot mix rows of different lengths: give its forward the "
+                "argument lengths (see Mixer.forward), or batch rows of equal length."
+            )
+        x = clear_padding(x, lengths)
         for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
+            x = block(x, lengths, documents)
+        return clear_padding(self.norm(x), lengths)
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""

@@ -8,6 +8,7 @@ from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 from globalconv.models.block import Stack
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
+from globalconv.ops import check_lengths, clear_padding
 
 
 class Classifier(nn.Module):
@@ -45,9 +46,16 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, num_classes)
         self.channels = channels
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits, (batch, num_classes)."""
-        return self.head(self.stack(self.position(self.embed(inputs))).mean(dim=1))
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits, (batch, num_classes).
+
+        ``lengths`` (batch,) int64: how many of each row's inputs are real, the first ones; what stands behind
+        them changes nothing, and the mean is over the real ones. Raises InputError where they do not fit.
+        """
+        lengths = check_lengths(lengths, inputs)
+        mixed = self.stack(self.position(self.embed(clear_padding(inputs, lengths))), lengths)
+        pooled = mixed.mean(dim=1) if lengths is None else mixed.sum(dim=1) / lengths[:, None]
+        return self.head(pooled)
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence, 2 per multiply-add."""

@@ -8,6 +8,7 @@ from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 from globalconv.models.block import Stack
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
+from globalconv.ops import Documents, check_lengths, clear_padding
 
 
 class LanguageModel(nn.Module):
@@ -34,9 +35,37 @@ class LanguageModel(nn.Module):
         )
         self.head = nn.Linear(width, vocabulary)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits of what follows each token, (batch, length, vocabulary)."""
-        return self.head(self.stack(self.position(self.embed(tokens))))
+    def forward(
+        self, tokens: Tensor, lengths: Tensor | None = None, *, offsets: Tensor | None = None
+    ) -> Tensor:
+        """Logits of what follows each token, (batch, length, vocabulary).
+
+        ``lengths`` (batch,) int64: how many tokens of each row are real, the first ones. Padding may be any
+        number, also none of the vocabulary; it changes nothing, and the logits are 0 there.
+
+        ``offsets`` (documents + 1,): ``tokens`` (total,) are documents end to end, and these the places where
+        they begin, 0 first and the total last. Returns (total, vocabulary). None sees another, and positions
+        begin anew with each.
+
+        Raises InputError for lengths or offsets that do not fit, or both.
+        """
+        if offsets is not None:
+            return self._packed(tokens, lengths, offsets)
+        lengths = check_lengths(lengths, tokens)
+        x = self.position(self.embed(clear_padding(tokens, lengths)))
+        return clear_padding(self.head(self.stack(x, lengths)), lengths)
+
+    def _packed(self, tokens: Tensor, lengths: Tensor | None, offsets: Tensor) -> Tensor:
+        if lengths is not None or tokens.ndim != 1:
+            raise InputError(
+                f"offsets are for packed tokens, (total,), which have no lengths, and tokens are "
+                f"{tuple(tokens.shape)}: give offsets and tokens.flatten(), or lengths."
+            )
+        documents = Documents(offsets, tokens)
+        x = self.embed(tokens)
+        if not isinstance(self.position, nn.Identity):
+            x = documents.map(lambda rows, _: self.position(rows), x)
+        return self.head(self.stack(x, documents=documents))
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence, 2 per multiply-add; an embedding is a look-up and costs none."""

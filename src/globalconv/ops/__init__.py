@@ -11,10 +11,12 @@ from globalconv.ops.conventions import (
 )
 from globalconv.ops.global_conv import global_conv
 from globalconv.ops.lengths import check_lengths, clear_padding, real_tokens
+from globalconv.ops.packing import Documents, lengths_of, offsets_of, pack, unpack
 
 __all__ = [
     "Availability",
     "Choice",
+    "Documents",
     "Mode",
     "available_backends",
     "bidirectional_from_causal",
@@ -24,7 +26,11 @@ __all__ = [
     "conv1d_from_taps",
     "correlation_from_taps",
     "global_conv",
+    "lengths_of",
+    "offsets_of",
+    "pack",
     "real_tokens",
     "taps_from_conv1d",
     "taps_from_correlation",
+    "unpack",
 ]
