@@ -3,10 +3,11 @@
 from globalconv.decoding.begin import DecodesItself, begin, recomputes
 from globalconv.decoding.models import LanguageModelState, StackState, next_token
 from globalconv.decoding.online import OnlineConvolution
-from globalconv.decoding.search import beam_search, decode, likeliest, sampler, stream
+from globalconv.decoding.search import Choice, beam_search, decode, likeliest, sampler, stream
 from globalconv.decoding.state import MixerState
 
 __all__ = [
+    "Choice",
     "DecodesItself",
     "LanguageModelState",
     "MixerState",

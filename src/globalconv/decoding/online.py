@@ -2,11 +2,12 @@
 
 `OnlineConvolution` is relaxed multiplication (van der Hoeven, J. Symb. Comput. 34, 2002; for long convolutions Flash
 Inference, arXiv 2410.12982, algorithm 2), with the filter known beforehand. When i tokens are in and U is the largest
-power of two that divides i, the last U inputs are joined to the next U outputs by one tile. Every pair s < t meets in exactly
-one tile: the one at the i in s+1 .. t that is divisible by the highest power of two. Tiles of size U come once in 2U
-tokens and cost U log U, so a token costs log U for each of the log L sizes.
+power of two that divides i, the last U inputs are joined to the next U outputs by one tile. So every pair s < t meets
+exactly once: at that i of s+1 .. t which the highest power of two divides. Tiles of size U come once in 2U tokens and
+cost U log U; a token then costs log U for each of the log L sizes.
 
-Below ``BLOCK`` tokens, products are as fast as tiles: an input adds itself, times the taps, to the outputs in its own block.
+Below ``BLOCK`` tokens, products are as fast as tiles: an input adds itself, times the taps, to the outputs that are
+left in its own block.
 """
 
 import torch
@@ -25,9 +26,9 @@ BLOCK = 64
 class OnlineConvolution(MixerState):
     """y[t] = sum_s h[s] x[t-s] + d x[t], with ``taps`` h (width, K) and ``skip`` d (width,), for any K.
 
-    Keeps two rings of R places for each channel, the last inputs and the sums for the next outputs, where R is the power
-    of two that the filter, or the longest sequence, can use: no tile larger than R is needed, as its lags are all
-    beyond either. ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
+    Keeps two rings of R places for each channel, the last inputs and the sums for the next outputs, where R is about
+    the filter's length or the longest sequence's, whichever is less: what larger tiles would add has lags beyond it.
+    ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
     """
 
     def __init__(

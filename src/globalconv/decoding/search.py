@@ -34,15 +34,15 @@ def likeliest(logits: Tensor) -> Tensor:
     return logits.argmax(-1)
 
 
-def sampler(
-    generator: torch.Generator, *, temperature: float = 1.0, top_k: int | None = None
-) -> Choice:
+def sampler(generator: torch.Generator, *, temperature: float = 1.0, top_k: int | None = None) -> Choice:
     """Draws from softmax(logits / temperature), cut to the ``top_k`` likeliest tokens (None: all of them).
 
     ``generator`` must be on the logits' device. Raises InputError unless temperature > 0 and top_k >= 1.
     """
     if not 0 < temperature < float("inf"):
-        raise InputError(f"temperature {temperature}: give a number above 0; small ones come near the likeliest.")
+        raise InputError(
+            f"temperature {temperature}: give a number above 0; small ones come near the likeliest."
+        )
     if top_k is not None and top_k < 1:
         raise InputError(f"top_k {top_k}: give at least 1, or None for all tokens.")
 
@@ -78,8 +78,8 @@ def decode(
 ) -> Tensor:
     """At most ``limit`` tokens for each sequence, (batch, n): greedy search, or with a `sampler` sampling.
 
-    A row goes on until it wrote ``end``, which stays in it, and is filled with ``padding`` behind it. It is over when all
-    rows have ended. Raises InputError for a limit below 1.
+    A row goes on until it wrote ``end``, which stays in it, and is filled with ``padding`` behind it. It is over when
+    all rows have ended. Raises InputError for a limit below 1.
     """
     _check_limit(limit)
     ended = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
@@ -106,8 +106,8 @@ def beam_search(
 ) -> Tensor:
     """The best sequence that a beam finds for each row, with the shape and the ends of ``decode``.
 
-    Each step keeps a row's ``beams`` likeliest continuations; one that writes ``end`` is complete and leaves the beam. The
-    complete, and at the limit all, are ranked by log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, |Y| counted with
+    Each step keeps a row's ``beams`` likeliest continuations; one that writes ``end`` is complete and leaves the beam.
+    The complete, and at the limit all, are ranked by log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, |Y| counted with
     ``end`` (GNMT, arXiv 1609.08144, equation 14; 4 beams and 0.6 are 1706.03762's, section 6.1). A row is done when
     none that is open could still win. One beam is greedy search; as many beams as there are sequences is
     exhaustive. Raises InputError for fewer than one beam, or a limit below 1.
