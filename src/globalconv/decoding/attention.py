@@ -34,15 +34,27 @@ class AttentionState(MixerState):
 
     def _mixed(self, x: Tensor, *, causal: bool) -> Tensor:
         """The outputs of the next tokens ``x``, (batch, n, width), which go into the caches."""
-        first, end = self.count, self.count + x.shape[1]
-        query, key, value = self._heads(x, first, end)
-        self.keys[:, :, first:end] = key
-        self.values[:, :, first:end] = value
+        query = self._store(x)
+        end = self.count + x.shape[1]
         mixed = F.scaled_dot_product_attention(
             query, self.keys[:, :, :end], self.values[:, :, :end], is_causal=causal
         )
         result: Tensor = self.mixer.output(mixed.transpose(1, 2).reshape(x.shape))
         return result
+
+    def remember(self, x: Tensor) -> None:
+        """Read ``x``, (batch, n, width), without asking what it says: L products, where outputs take L^2."""
+        with torch.no_grad():
+            self._store(x)
+        self.count += x.shape[1]
+
+    def _store(self, x: Tensor) -> Tensor:
+        """Put keys and values of the next tokens into the caches; their queries."""
+        first, end = self.count, self.count + x.shape[1]
+        query, key, value = self._heads(x, first, end)
+        self.keys[:, :, first:end] = key
+        self.values[:, :, first:end] = value
+        return query
 
     def _heads(self, x: Tensor, first: int, end: int) -> tuple[Tensor, ...]:
         """Queries, keys and values, (batch, heads, n, head width) each."""
