@@ -310,6 +310,31 @@ def probe(
 
 
 @app.command()
+def generate(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_DIR", help="A run on text: a directory in a study's runs/."),
+    ],
+    prompt: Annotated[str, typer.Option(help="What is to be continued.")],
+    tokens: Annotated[int, typer.Option(help="Bytes to write.")] = 256,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1, likelier bytes come more often; 0: always the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw from so many of the likeliest bytes only.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the bytes.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+) -> None:
+    """Let a study's language model continue a text, byte by byte, without reading the whole again for each."""
+    from globalconv.generate import GenerateRequest, run_generate
+
+    request = GenerateRequest(
+        run, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed, device=device
+    )
+    if run_generate(request, sys.stdout, notes=Console(stderr=True)).ended == "interrupted":
+        raise typer.Exit(130)
+
+
+@app.command()
 def cost(
     lengths: Annotated[
         str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")

@@ -11,6 +11,7 @@ from globalconv.mixers import Attention, GatedConv, GlobalConv, TokenMLP
 
 BUILDS = {
     "rotary": lambda w, n: Attention(w, n, causal=True, num_heads=2),
+    "learned positions": lambda w, n: Attention(w, n, causal=True, num_heads=2, positions="learned"),
     "no positions": lambda w, n: Attention(w, n, causal=True, num_heads=2, positions="none"),
     "global_conv": lambda w, n: GlobalConv(w, n, causal=True),
     "gated_conv": lambda w, n: GatedConv(w, n, causal=True),

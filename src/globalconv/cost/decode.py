@@ -1,9 +1,10 @@
-"""Decoding: what one more token costs when those before it are cached.
+"""Decoding the plain way: what one more token costs when those before it are cached.
 
 The plainest code that is not wasteful, eager PyTorch: attention keeps keys and values, a convolution keeps its inputs
-and takes their dot product with the taps, for each channel. Both read all that they keep: L numbers for each
-channel, attention twice as many, a convolution its taps besides. Over many tokens a convolution can do
-better (blocks of them by transforms), and one whose filter is a recurrence needs no cache; none of that is here.
+and takes their dot product with the taps, for each channel. Both read all that they keep: L numbers for each channel,
+attention twice as many, a convolution its taps besides. One step stands for any other, which is why this can be
+measured at a length; what `globalconv.decoding` does for a convolution is cheaper over many tokens, and most of its
+steps cost nearly nothing while a few cost much (docs/decoding.md).
 """
 
 from abc import ABC, abstractmethod
@@ -14,9 +15,9 @@ from torch.nn import functional as F
 
 from globalconv.cost.contenders import Theory
 from globalconv.cost.mixers import FLOAT32
+from globalconv.decoding.attention import AttentionState
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
-from globalconv.mixers.attention import rotate
 
 
 class Decoder(ABC):
@@ -42,37 +43,16 @@ def decoder_of(mixer: Mixer, past: Tensor) -> Decoder:
 
 
 class AttentionDecoder(Decoder):
-    """Keys and values in a cache (batch, heads, length, head width); rotary positions, or none."""
+    """The state that attention is decoded with, put back by a token after each."""
 
     def __init__(self, mixer: Attention, past: Tensor) -> None:
-        if mixer.positions not in ("rotary", "none"):
-            raise InputError(f"decoding has rotary positions and none, not {mixer.positions}.")
-        self.mixer = mixer
-        batch, before, _ = past.shape
-        _, keys, values = self._heads(past)
-        size = (batch, mixer.num_heads, before + 1, mixer.head_width)
-        self.keys, self.values = past.new_zeros(size), past.new_zeros(size)
-        self.keys[:, :, :before] = self._turned(keys, 0)
-        self.values[:, :, :before] = values
+        batch, self.before, _ = past.shape
+        self.state = AttentionState(mixer, batch=batch, longest=self.before + 1)
+        self.state.remember(past)
 
     def step(self, x: Tensor) -> Tensor:
-        query, key, value = self._heads(x[:, None])
-        place = self.keys.shape[2] - 1
-        self.keys[:, :, place:] = self._turned(key, place)
-        self.values[:, :, place:] = value
-        mixed = F.scaled_dot_product_attention(self._turned(query, place), self.keys, self.values)
-        result: Tensor = self.mixer.output(mixed.reshape(x.shape))
-        return result
-
-    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values of x (batch, length, width): (batch, heads, length, head width)."""
-        split = (*x.shape[:2], self.mixer.num_heads, self.mixer.head_width)
-        return tuple(part.reshape(split).transpose(1, 2) for part in self.mixer.project(x).chunk(3, dim=-1))
-
-    def _turned(self, x: Tensor, start: int) -> Tensor:
-        if self.mixer.positions == "none":
-            return x
-        return rotate(x, self.mixer.turns[:, start : start + x.shape[2]])
+        self.state.count = self.before
+        return self.state.step(x)
 
 
 class GlobalConvDecoder(Decoder):
@@ -157,4 +137,7 @@ def decode_theory(mixer: Mixer, *, batch: int, itemsize: int = FLOAT32) -> Theor
         flops = 2.0 * cached
     else:
         raise InputError(f"there is no decoder for {type(mixer).__name__}.")
-    return Theory(flops, itemsize * (cached + parameters), itemsize * cached, parameters)
+    read = parameters
+    if isinstance(mixer, Attention) and mixer.positions == "learned":
+        read -= (length - 1) * width  # of the table, the new token's row
+    return Theory(flops, itemsize * (cached + read), itemsize * cached, parameters)

@@ -7,19 +7,15 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
 from globalconv.models import Stack
 from globalconv.probes.reach import find_layers
-from globalconv.study.build import build_model
-from globalconv.study.execute import check_sources, rebuild_task
-from globalconv.study.run_directory import reason
-from globalconv.study.spec import ModelSpec, RunSpec
-from globalconv.training import load_best
-from globalconv.training.checkpoint import BrokenCheckpoint
+from globalconv.study.execute import rebuild_task
+from globalconv.study.spec import ModelSpec
+from globalconv.study.trained import load_model, read_spec
 
 EXAMPLES = 4
 FIRST_TOKENS = 64
@@ -132,30 +128,14 @@ def _stack(name: str, request: ProbeRequest) -> Target:
 
 
 def _trained(path: Path, request: ProbeRequest) -> Target:
-    if not (path / "spec.json").exists() or not (path / "best.safetensors").exists():
-        raise InputError(
-            f"{path} is not the directory of a run with weights (spec.json, best.safetensors). Those of a study are "
-            "in its runs/."
-        )
-    try:
-        spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
-    except (ValidationError, OSError) as error:
-        raise InputError(
-            f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
-        ) from error
+    spec = read_spec(path)
     if spec.model.decoder is not None:
         raise InputError(
             f"{path} is the run of an encoder-decoder, which takes two sequences, and the probes give one: name a "
             "run of another task."
         )
     task = rebuild_task(spec.task)
-    check_sources(spec.model)
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(_exact_model(spec.model, task.signature.length), task.signature)
-    try:
-        load_best(path, model)
-    except (BrokenCheckpoint, RuntimeError) as error:
-        raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
+    model = load_model(path, _exact_model(spec.model, task.signature.length), task.signature)
     inputs = next(iter(task.evaluation_batches("validation", batch_size=EXAMPLES))).inputs
     what = (
         f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "

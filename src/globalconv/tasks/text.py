@@ -67,7 +67,7 @@ class Text(Task):
             "recall_context": recall_context,
             "max_bytes": max_bytes,
         }
-        self.signature = Signature("next_token", True, length, VOCABULARY, vocabulary=VOCABULARY)
+        self.signature = byte_signature(length)
         self._recall_context = recall_context
         self._train = corpus.train
         limits: dict[EvaluationSplit, int] = {"validation": max_validation_windows, "test": max_test_windows}
@@ -135,6 +135,11 @@ class Text(Task):
         names[best] += " (best on validation)"
         floors = [Floor(name, float(test[order]), guess=order == 0) for order, name in names.items()]
         return sorted(floors, key=lambda floor: -floor.value)
+
+
+def byte_signature(length: int) -> Signature:
+    """What a model of bytes must be, whatever the text."""
+    return Signature("next_token", True, length, VOCABULARY, vocabulary=VOCABULARY)
 
 
 def recall_mask(inputs: Tensor, context: int) -> Tensor:

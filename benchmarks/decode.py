@@ -1,0 +1,298 @@
+"""What does a token cost when sequences are written one token at a time, against their length?
+
+    OMP_NUM_THREADS=1 python benchmarks/decode.py            # measure, then draw; 2 to 3 minutes
+    python benchmarks/decode.py --draw                       # from what is recorded
+
+One sequence, 256 channels, one thread, weights as they start, filters as long as the sequence. A sequence of L tokens
+is written from the first to the last; what is given is the mean time of a token. One layer of each mixer: attention
+with its keys and values cached; convolutions "naively", their inputs cached and a dot product with the taps for each
+token; and "by tiles", as globalconv decodes them. Then a stack of two blocks with their channel MLPs.
+
+What costs the same at neighbouring tokens is measured at five places of the sequence, in the middle of its fifths, as
+its cost is linear between; what goes by tiles is run from the first token to the last, because a few of its tokens cost
+more than all others. In turns, in one process. Writes benchmarks/results/decode.json, docs/figures/decode.png, and
+the marked part of docs/decoding.md.
+"""
+
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from common import options, write_record
+from globalconv.cost.crossover import crossover
+from globalconv.cost.decode import decode_theory, decoder_of
+from globalconv.cost.memory import peak_bytes
+from globalconv.decoding import MixerState, StackState, begin
+from globalconv.decoding.attention import AttentionState
+from globalconv.mixers import Mixer, build_mixer
+from globalconv.models import Stack
+from globalconv.quantities import format_bytes
+from globalconv.study.report.face import dress
+from globalconv.study.report.palette import Look, look
+from globalconv.study.report.sheet import Frame, Panel, sheet
+from globalconv.study.report.svg import house_style, to_png
+from globalconv.study.report.wording import round_duration
+from globalconv.turns import in_turns
+
+WIDTH, DEPTH = 256, 2
+LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
+STACK_LENGTHS = (1024, 4096, 32768)
+PLACES = 5
+STEPS = 24
+"""At each place, of what costs the same there."""
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, FIGURE = DOCS / "decoding.md", DOCS / "figures" / "decode.png"
+BEGIN = "<!-- figures: written by benchmarks/decode.py from benchmarks/results/decode.json -->\n"
+END = "<!-- end of figures -->"
+LAYERS = ("attention", "global_conv", "global_conv, naive", "gated_conv", "gated_conv, naive")
+STACKS = ("stack of attention", "stack of gated_conv")
+Row = dict[str, Any]
+
+
+def mixer_of(name: str, length: int) -> Mixer:
+    """A causal mixer; attention has heads of 64 channels."""
+    own = {"num_heads": WIDTH // 64} if name == "attention" else {}
+    return build_mixer(name, WIDTH, length, causal=True, options=own)
+
+
+def module_of(name: str, length: int) -> Mixer | Stack:
+    """A layer, or a stack of them."""
+    kind = name.removeprefix("stack of ")
+    if kind == name:
+        return mixer_of(kind, length)
+    return Stack([mixer_of(kind, length) for _ in range(DEPTH)], mlp_width=4 * WIDTH)
+
+
+def state_of(module: Mixer | Stack, length: int) -> MixerState:
+    """Its state, before the first token."""
+    if isinstance(module, Stack):
+        return StackState(module, batch=1, longest=length)
+    return begin(module, batch=1, longest=length)
+
+
+def places_of(length: int) -> list[int]:
+    """The middles of the fifths."""
+    return [length * (2 * n + 1) // (2 * PLACES) for n in range(PLACES)]
+
+
+def repeated(step: Callable[[], object]) -> float:
+    """Seconds of a step, after one that warms the caches."""
+    step()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return (time.perf_counter() - start) / STEPS
+
+
+def naive(name: str, length: int) -> Callable[[], float]:
+    """The mean time of a token, by the plain decoders of globalconv.cost."""
+    token = torch.randn(1, WIDTH)
+    decoders = [
+        decoder_of(mixer_of(name, place), torch.randn(1, place - 1, WIDTH)) for place in places_of(length)
+    ]
+    return lambda: statistics.fmean(repeated(partial(decoder.step, token)) for decoder in decoders)
+
+
+def cached(name: str, length: int) -> Callable[[], float]:
+    """The same of attention, whose caches are filled before."""
+    state, token = state_of(module_of(name, length), length), torch.randn(1, WIDTH)
+    layers = state.states if isinstance(state, StackState) else [state]
+
+    def at(place: int) -> float:
+        for layer in (state, *layers):
+            layer.count = place
+        return repeated(lambda: state.step(token))
+
+    for layer in layers:
+        assert isinstance(layer, AttentionState)
+        layer.remember(torch.randn(1, length, WIDTH))
+    return lambda: statistics.fmean(at(place - STEPS // 2) for place in places_of(length))
+
+
+def written(name: str, length: int, longest_step: list[float]) -> Callable[[], float]:
+    """The mean time of a token of a whole sequence; the time of its dearest, the one after half, is noted too."""
+    module, token = module_of(name, length), torch.randn(1, WIDTH)
+
+    def run() -> float:
+        state = state_of(module, length)
+        start = time.perf_counter()
+        for _ in range(length // 2):
+            state.step(token)
+        middle = time.perf_counter()
+        state.step(token)
+        longest_step.append(time.perf_counter() - middle)
+        for _ in range(length // 2 - 1):
+            state.step(token)
+        return (time.perf_counter() - start) / length
+
+    return run
+
+
+def measure(names: tuple[str, ...], length: int, *, rounds: int) -> Iterator[Row]:
+    """One row for each of ``names`` at ``length``."""
+    longest: dict[str, list[float]] = {name: [] for name in names}
+    calls: dict[str, Callable[[], float]] = {}
+    for name in names:
+        if name.endswith(", naive"):
+            calls[name] = naive(name.removesuffix(", naive"), length)
+        elif name.endswith("attention"):
+            calls[name] = cached(name, length)
+        else:
+            calls[name] = written(name, length, longest[name])
+    with torch.no_grad():
+        taken = in_turns(calls, rounds=rounds, warm_up=False)
+    for name in names:
+        row: Row = {"way": name, "length": length, "us": round(1e6 * statistics.median(taken[name]), 2)}
+        row |= {"us_least": round(1e6 * min(taken[name]), 2), "us_most": round(1e6 * max(taken[name]), 2)}
+        row["tokens_per_second"] = round(1e6 / row["us"], 1)
+        if longest[name]:
+            row["longest_step_us"] = round(1e6 * statistics.median(longest[name]), 1)
+        yield row | memory_of(name, length)
+
+
+def memory_of(name: str, length: int) -> Row:
+    """Bytes kept for each sequence, and the most that is in use when a state begins, with what is made of the taps."""
+    if name.endswith(", naive"):
+        kept = decode_theory(mixer_of(name.removesuffix(", naive"), length), batch=1).activations
+        return {"kept_bytes": kept}
+    module = module_of(name, length)
+    held: list[MixerState] = []
+    began = peak_bytes(lambda: held.append(state_of(module, length)), device="cpu")
+    return {"kept_bytes": 4 * held[0].numbers(), "beginning_bytes": began}
+
+
+def warm_up() -> None:
+    """Every way once: the fused kernels are compiled, or read from disk, at their first call."""
+    for name in (*LAYERS, *STACKS):
+        if not name.endswith("attention") and not name.endswith("naive"):
+            state = state_of(module_of(name, 4096), 4096)
+            for _ in range(2049):
+                state.step(torch.zeros(1, WIDTH))
+
+
+def draw(record: Row) -> None:
+    """Write the picture, and the page's part about it."""
+    rows = record["results"]
+    looks = {name: look(number) for number, name in enumerate(dict.fromkeys(row["way"] for row in rows))}
+    note = f"{record['machine']['cpu']}, 1 thread, one sequence, width {WIDTH}. Mean over a sequence of that length."
+    panels = [
+        Panel("layer", partial(_plot, [r for r in rows if r["way"] in LAYERS], looks), "", "one layer"),
+        Panel("stack", partial(_plot, [r for r in rows if r["way"] in STACKS], looks), "", f"{DEPTH} blocks"),
+    ]
+    with house_style():
+        title = "Writing a token, against the sequence's length"
+        frame = Frame(4.1, 3.0, left=0.84)
+        figure = sheet(frame, panels, title=title, note=note, legend=looks, columns=2)
+        FIGURE.write_bytes(to_png(figure))
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text(before + BEGIN + figures_block(record) + END + rest.split(END)[1])
+
+
+def _plot(rows: list[Row], looks: dict[str, Look], axes: Axes) -> None:
+    dress(axes)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    for name in dict.fromkeys(row["way"] for row in rows):
+        line = [(row["length"], row["us"] / 1e6) for row in rows if row["way"] == name]
+        axes.plot(
+            *zip(*line, strict=True),
+            color=looks[name].color,
+            marker=looks[name].marker,
+            markersize=6,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            linewidth=1.6,
+        )
+    axes.xaxis.set_major_locator(FixedLocator([1024, 4096, 16384, 32768]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))
+    axes.yaxis.set_major_locator(LogLocator(numticks=10))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
+    axes.set_xlabel("sequence length")
+    axes.set_ylabel("one token")
+
+
+def figures_block(record: Row) -> str:
+    """The page's lines about what is recorded: a table, how much slower long sequences are, and the crossovers."""
+    rows, machine = record["results"], record["machine"]
+    lengths = sorted({row["length"] for row in rows})
+    lines = [
+        "",
+        f"{machine['cpu']} ({machine['vector_instructions']}), 1 thread, torch {machine['torch']}, one sequence, width "
+        f"{WIDTH}, float32; microseconds for a token, the mean over a sequence of the length; median of "
+        f"{record['rounds']} rounds ({record['stack_rounds']} of the stacks).",
+        "",
+        "![Writing a token](figures/decode.png)",
+        "",
+        f"| | {' | '.join(map(str, lengths))} | {lengths[-1]} by {lengths[0]} | below attention |",
+        "|---|" + "---|" * (len(lengths) + 2),
+    ]
+    for name in dict.fromkeys(row["way"] for row in rows):
+        us = _us(rows, name)
+        cells = [f"{us[length]:.0f}" if length in us else "" for length in lengths]
+        rival = "stack of attention" if name in STACKS else "attention"
+        lines.append(
+            f"| {name} | {' | '.join(cells)} | {us[lengths[-1]] / us[lengths[0]]:.1f} | "
+            f"{'' if name == rival else _crossing(us, _us(rows, rival))} |"
+        )
+    lines += ["", "What is kept for a sequence, and the longest single step:", ""]
+    lines += [
+        "| | kept at 1024 | at 32768 | while a state begins | longest step at 32768 |",
+        "|---|---|---|---|---|",
+    ]
+    for name in LAYERS:
+        first, last = (
+            next(r for r in rows if (r["way"], r["length"]) == (name, n)) for n in (lengths[0], lengths[-1])
+        )
+        begun = format_bytes(last["beginning_bytes"]) if "beginning_bytes" in last else ""
+        step = f"{last['longest_step_us'] / 1e3:.0f} ms" if "longest_step_us" in last else ""
+        kept = " | ".join(format_bytes(row["kept_bytes"]) for row in (first, last))
+        lines.append(f"| {name} | {kept} | {begun} | {step} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _us(rows: list[Row], name: str) -> dict[int, float]:
+    return {row["length"]: row["us"] for row in rows if row["way"] == name}
+
+
+def _crossing(us: dict[int, float], rival: dict[int, float]) -> str:
+    found = crossover(us, rival)
+    assert found is not None
+    if found.length is None:
+        return f"> {found.longest}"
+    return f"from {round(found.length)}" if found.before else "always"
+
+
+def main() -> None:
+    """Measure unless told not to, and draw."""
+    parser = options(__doc__, name="decode", rounds=3)
+    parser.add_argument("--draw", action="store_true", help="from what is recorded")
+    arguments = parser.parse_args()
+    if not arguments.draw:
+        torch.set_num_threads(1)
+        torch.manual_seed(arguments.seed)
+        stack_rounds = 2
+        warm_up()
+        rows: list[Row] = []
+        cases = [(LAYERS, length, arguments.rounds) for length in LENGTHS]
+        cases += [(STACKS, length, stack_rounds) for length in STACK_LENGTHS]
+        for row in itertools.chain.from_iterable(measure(n, length, rounds=r) for n, length, r in cases):
+            print(*row.values(), flush=True)
+            rows.append(row)
+        record = {"rounds": arguments.rounds, "stack_rounds": stack_rounds, "width": WIDTH, "results": rows}
+        write_record(arguments.output, __doc__, record)
+    draw(json.loads(arguments.output.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Decoding: a token at a time, exactly what the whole sequence gives, and what is written with it."""
+
+from globalconv.decoding.begin import DecodesItself, begin, recomputes
+from globalconv.decoding.models import LanguageModelState, StackState, next_token
+from globalconv.decoding.online import OnlineConvolution
+from globalconv.decoding.search import Choice, beam_search, decode, likeliest, sampler, stream
+from globalconv.decoding.state import MixerState
+
+__all__ = [
+    "Choice",
+    "DecodesItself",
+    "LanguageModelState",
+    "MixerState",
+    "OnlineConvolution",
+    "StackState",
+    "beam_search",
+    "begin",
+    "decode",
+    "likeliest",
+    "next_token",
+    "recomputes",
+    "sampler",
+    "stream",
+]

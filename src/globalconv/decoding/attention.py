@@ -1,0 +1,99 @@
+"""Attention, one token at a time: keys and values are kept, and a new query meets them all."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from globalconv.decoding.state import MixerState
+from globalconv.errors import InputError
+from globalconv.mixers.attention import Attention, rotary_turns, rotate, sinusoids
+
+
+class AttentionState(MixerState):
+    """Keys, turned to their positions, and values: two caches (batch, heads, longest, head width).
+
+    Raises InputError for more tokens than there are learned positions.
+    """
+
+    def __init__(self, mixer: Attention, *, batch: int, longest: int) -> None:
+        weight = mixer.project.weight
+        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=weight.dtype)
+        self.mixer = mixer
+        self.placed = _positions(mixer, longest)
+        self.turns = None
+        if mixer.positions == "rotary":
+            self.turns = rotary_turns(longest, mixer.head_width).to(weight.device)
+        size = (batch, mixer.num_heads, longest, mixer.head_width)
+        self.keys, self.values = weight.new_empty(size), weight.new_empty(size)
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        return self._mixed(x, causal=True)
+
+    def _step(self, x: Tensor) -> Tensor:
+        return self._mixed(x.unsqueeze(1), causal=False).squeeze(1)
+
+    def _mixed(self, x: Tensor, *, causal: bool) -> Tensor:
+        """The outputs of the next tokens ``x``, (batch, n, width), which go into the caches."""
+        query = self._store(x)
+        end = self.count + x.shape[1]
+        mixed = F.scaled_dot_product_attention(
+            query, self.keys[:, :, :end], self.values[:, :, :end], is_causal=causal
+        )
+        result: Tensor = self.mixer.output(mixed.transpose(1, 2).reshape(x.shape))
+        return result
+
+    def remember(self, x: Tensor) -> None:
+        """Read ``x``, (batch, n, width), without asking what it says: L products, where outputs take L^2."""
+        with torch.no_grad():
+            self._store(x)
+        self.count += x.shape[1]
+
+    def _store(self, x: Tensor) -> Tensor:
+        """Put keys and values of the next tokens into the caches; their queries."""
+        first, end = self.count, self.count + x.shape[1]
+        query, key, value = self._heads(x, first, end)
+        self.keys[:, :, first:end] = key
+        self.values[:, :, first:end] = value
+        return query
+
+    def _heads(self, x: Tensor, first: int, end: int) -> tuple[Tensor, ...]:
+        """Queries, keys and values, (batch, heads, n, head width) each."""
+        mixer, heads = self.mixer, self.mixer.num_heads
+        projected = mixer.project(x)
+        if self.placed is not None:
+            # Positions are added to what queries and keys are made from; the projection is linear.
+            projected = projected + self.placed[first:end]
+        split = projected.unflatten(-1, (3 * heads, mixer.head_width)).transpose(1, 2)
+        placed, value = split[:, : 2 * heads], split[:, 2 * heads :]
+        if self.turns is not None:
+            placed = rotate(placed, self.turns[:, first:end])
+        return placed[:, :heads], placed[:, heads:], value
+
+    def _keep(self, rows: Tensor) -> None:
+        self.keys, self.values = self._selected(self.keys, rows), self._selected(self.values, rows)
+
+    def _selected(self, cache: Tensor, rows: Tensor) -> Tensor:
+        chosen = cache.new_empty(len(rows), *cache.shape[1:])
+        chosen[:, :, : self.count] = cache[rows, :, : self.count]
+        return chosen
+
+    def numbers(self) -> int:
+        return self.keys.numel() + self.values.numel()
+
+
+@torch.no_grad()
+def _positions(mixer: Attention, longest: int) -> Tensor | None:
+    """What the positions add to projected queries and keys, (longest, 3 width), with zeros for the values."""
+    if mixer.positions not in ("learned", "sinusoidal"):
+        return None
+    weight = mixer.project.weight
+    if mixer.positions == "sinusoidal":
+        table = sinusoids(longest, mixer.width).to(weight)
+    elif longest > mixer.length:
+        raise InputError(
+            f"learned positions end at length {mixer.length}, and longest is {longest}; begin with at most "
+            f"{mixer.length} tokens, or train with rotary or sinusoidal positions."
+        )
+    else:
+        table = mixer.position[:longest]
+    return F.pad(F.linear(table, weight[: 2 * mixer.width]), (0, mixer.width))

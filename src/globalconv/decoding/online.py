@@ -1,0 +1,178 @@
+"""Causal convolution of inputs that arrive one at a time, equal to the operator's to rounding.
+
+`OnlineConvolution` is relaxed multiplication (van der Hoeven, J. Symb. Comput. 34, 2002; for long convolutions Flash
+Inference, arXiv 2410.12982, algorithm 2), with the filter known beforehand. When i tokens are in and U is the largest
+power of two that divides i, the last U inputs are joined to the next U outputs by one tile. So every pair s < t meets
+exactly once: at that i of s+1 .. t which the highest power of two divides. Tiles of size U come once in 2U tokens and
+cost U log U; a token then costs log U for each of the log L sizes.
+
+Below ``BLOCK`` tokens, products are as fast as tiles: an input adds itself, times the taps, to the outputs that are
+left in its own block.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from globalconv.decoding.state import MixerState
+from globalconv.decoding.tiles import tile_of
+from globalconv.ops import global_conv
+from globalconv.ops.contract import compute_dtype
+
+BLOCK = 64
+"""Tokens, a power of two: the smallest tile."""
+
+
+class OnlineConvolution(MixerState):
+    """y[t] = sum_s h[s] x[t-s] + d x[t], with ``taps`` h (width, K) and ``skip`` d (width,), for any K.
+
+    Keeps two rings of R places for each channel, the last inputs and the sums for the next outputs, where R is about
+    the filter's length or the longest sequence's, whichever is less: what larger tiles would add has lags beyond it.
+    ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
+    """
+
+    def __init__(
+        self,
+        taps: Tensor,
+        *,
+        batch: int,
+        longest: int,
+        skip: Tensor | None = None,
+        backend: str | None = None,
+    ) -> None:
+        width = taps.shape[0]
+        super().__init__(width=width, batch=batch, longest=longest, dtype=taps.dtype)
+        self.backend = backend
+        self.taps = taps.detach()[:, :longest]
+        self.skip = None if skip is None else skip.detach()
+        exact = self.taps.to(compute_dtype(taps.dtype))
+        self.ring = ring_places(exact.shape[1], longest)
+        sizes = [BLOCK << n for n in range((self.ring // BLOCK).bit_length())] if longest > BLOCK else []
+        self.tiles = {size: tile_of(exact, size, backend=backend) for size in sizes}
+        self.near = F.pad(exact[:, :BLOCK], (0, max(0, BLOCK - exact.shape[1]))).T.contiguous()
+        if self.skip is not None:  # one more tap at lag 0
+            self.near[0] += self.skip
+        self.inputs = exact.new_zeros(batch, self.ring, width)
+        self.sums = exact.new_zeros(batch, self.ring, width)
+        self.block_inputs = exact.new_zeros(batch, BLOCK, width)
+        self.block_sums = exact.new_zeros(batch, BLOCK, width)
+        self._look()
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        y = global_conv(x, self.taps[:, : x.shape[1]], mode="causal", skip=self.skip, backend=self.backend)
+        n = x.shape[1]
+        first = (n - 1) // BLOCK * BLOCK  # of the block that is open: the next token closes it if it is full
+        held = min(first, self.ring)
+        places = torch.arange(first - held, first, device=x.device) % self.ring
+        self.inputs[:, places] = x[:, first - held : first].to(self.inputs.dtype)
+        for size in reversed(self.tiles):
+            # Of all tiles so far, those that reach beyond ``first`` stand where its lower bits are cut off.
+            at = first // size * size
+            if at and self._size(at) == size:
+                self._join(x[:, at - size : at].to(self.inputs.dtype), at)
+                self._forget(at, first)
+        self._open(first)
+        for t in range(first, n):
+            self._absorb(t % BLOCK, x[:, t])
+        return y
+
+    def _step(self, x: Tensor) -> Tensor:
+        place = self.count % BLOCK
+        if place == 0 and self.count:
+            self._close(self.count)
+        self._absorb(place, x)
+        return self._rows[place].to(x.dtype, copy=True)
+
+    def _absorb(self, place: int, x: Tensor) -> None:
+        """Add one input to the sums of its own and of the later outputs in its block."""
+        self._kept[place].copy_(x)
+        self._ahead[place].addcmul_(self._lags[place], x.unsqueeze(1))
+
+    def _close(self, count: int) -> None:
+        """At the end of a block: one tile, and the next block's sums."""
+        start = (count - BLOCK) % self.ring
+        self.inputs[:, start : start + BLOCK] = self.block_inputs
+        size = self._size(count)
+        before = (count - size) % self.ring
+        self._join(self.inputs[:, before : before + size], count)
+        self._open(count)
+
+    def _size(self, count: int) -> int:
+        return min(count & -count, self.ring)
+
+    def _join(self, block: Tensor, count: int) -> None:
+        """Add what the ``block`` of inputs before ``count`` gives to as many outputs from ``count`` on."""
+        size, start = block.shape[1], count % self.ring
+        self.sums[:, start : start + size] += self.tiles[size](block)
+
+    def _open(self, count: int) -> None:
+        """Take the next block's sums out of the ring; their places are another output's now."""
+        start = count % self.ring
+        sums = self.sums[:, start : start + BLOCK]
+        self.block_sums.copy_(sums)
+        sums.zero_()
+
+    def _forget(self, start: int, end: int) -> None:
+        """The sums of outputs ``start`` .. ``end`` - 1 are done with."""
+        self.sums[:, start % self.ring : start % self.ring + end - start] = 0
+
+    def _keep(self, rows: Tensor) -> None:
+        self.inputs, self.sums = self.inputs[rows], self.sums[rows]
+        self.block_inputs, self.block_sums = self.block_inputs[rows], self.block_sums[rows]
+        self._look()
+
+    def _look(self) -> None:
+        """Views of every place in a block, made once: making them for each token would take longer than the sums."""
+        self._kept = self.block_inputs.unbind(1)
+        self._rows = self.block_sums.unbind(1)
+        self._ahead = [self.block_sums[:, place:] for place in range(BLOCK)]
+        self._lags = [self.near[: BLOCK - place] for place in range(BLOCK)]
+
+    def numbers(self) -> int:
+        return 2 * self.inputs.numel() + 2 * self.block_inputs.numel()
+
+
+class ShortConvolution(MixerState):
+    """The same for a few taps: each input adds itself, times the taps, to as many outputs."""
+
+    def __init__(self, taps: Tensor, *, batch: int, longest: int, backend: str | None = None) -> None:
+        width, num_taps = taps.shape
+        super().__init__(width=width, batch=batch, longest=longest, dtype=taps.dtype)
+        self.backend = backend
+        self.taps = taps.detach()
+        exact = self.taps.to(compute_dtype(taps.dtype))
+        # Output t's sum is at place t mod K: the taps, turned as far for each of the K places of an input.
+        self._lags = [exact.T.roll(place, 0) for place in range(num_taps)]
+        self.sums = exact.new_zeros(batch, num_taps, width)
+        self._rows = self.sums.unbind(1)
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        n, num_taps = x.shape[1], len(self._lags)
+        for t in range(max(0, n - num_taps + 1), n):
+            self._absorb(t % num_taps, x[:, t])
+            self._rows[t % num_taps].zero_()
+        return global_conv(x, self.taps[:, :n], mode="causal", backend=self.backend)
+
+    def _step(self, x: Tensor) -> Tensor:
+        place = self.count % len(self._lags)
+        self._absorb(place, x)
+        y = self._rows[place].to(x.dtype, copy=True)
+        self._rows[place].zero_()
+        return y
+
+    def _absorb(self, place: int, x: Tensor) -> None:
+        self.sums.addcmul_(self._lags[place], x.unsqueeze(1))
+
+    def _keep(self, rows: Tensor) -> None:
+        self.sums = self.sums[rows]
+        self._rows = self.sums.unbind(1)
+
+    def numbers(self) -> int:
+        return self.sums.numel()
+
+
+def ring_places(num_taps: int, longest: int) -> int:
+    """The largest tile's size: a power of two, at least BLOCK, and not beyond the filter or the sequence."""
+    reach = 1 << max(0, num_taps - 2).bit_length()  # the least power of two >= num_taps - 1
+    last = 1 << max(0, (longest - 1).bit_length() - 1)  # the greatest below longest
+    return max(BLOCK, min(reach, last))
