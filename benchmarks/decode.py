@@ -44,8 +44,10 @@ from globalconv.study.report.wording import round_duration
 from globalconv.turns import in_turns
 
 WIDTH, DEPTH = 256, 2
-LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768)
-STACK_LENGTHS = (1024, 4096, 32768)
+LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 16384, 32768)
+STACK_LENGTHS = (64, 256, 1024, 4096, 32768)
+START = 1024
+"""From this length on growth is told: below it, calls of PyTorch are all that there is to see."""
 PLACES = 5
 STEPS = 24
 """At each place, of what costs the same there."""
@@ -104,7 +106,8 @@ def naive(name: str, length: int) -> Callable[[], float]:
 
 def cached(name: str, length: int) -> Callable[[], float]:
     """The same of attention, whose caches are filled before."""
-    state, token = state_of(module_of(name, length), length), torch.randn(1, WIDTH)
+    state = state_of(module_of(name, length), length + STEPS + 1)
+    token = torch.randn(1, WIDTH)
     layers = state.states if isinstance(state, StackState) else [state]
 
     def at(place: int) -> float:
@@ -115,7 +118,7 @@ def cached(name: str, length: int) -> Callable[[], float]:
     for layer in layers:
         assert isinstance(layer, AttentionState)
         layer.remember(torch.randn(1, length, WIDTH))
-    return lambda: statistics.fmean(at(place - STEPS // 2) for place in places_of(length))
+    return lambda: statistics.fmean(at(max(0, place - STEPS // 2)) for place in places_of(length))
 
 
 def written(name: str, length: int, longest_step: list[float]) -> Callable[[], float]:
@@ -123,16 +126,20 @@ def written(name: str, length: int, longest_step: list[float]) -> Callable[[], f
     module, token = module_of(name, length), torch.randn(1, WIDTH)
 
     def run() -> float:
-        state = state_of(module, length)
-        start = time.perf_counter()
-        for _ in range(length // 2):
+        taken = 0.0
+        sequences = max(1, START // length)
+        for _ in range(sequences):
+            state = state_of(module, length)
+            start = time.perf_counter()
+            for _ in range(length // 2):
+                state.step(token)
+            middle = time.perf_counter()
             state.step(token)
-        middle = time.perf_counter()
-        state.step(token)
-        longest_step.append(time.perf_counter() - middle)
-        for _ in range(length // 2 - 1):
-            state.step(token)
-        return (time.perf_counter() - start) / length
+            longest_step.append(time.perf_counter() - middle)
+            for _ in range(length // 2 - 1):
+                state.step(token)
+            taken += time.perf_counter() - start
+        return taken / (sequences * length)
 
     return run
 
@@ -212,7 +219,7 @@ def _plot(rows: list[Row], looks: dict[str, Look], axes: Axes) -> None:
             markeredgewidth=0.5,
             linewidth=1.6,
         )
-    axes.xaxis.set_major_locator(FixedLocator([1024, 4096, 16384, 32768]))
+    axes.xaxis.set_major_locator(FixedLocator([64, 256, 1024, 4096, 32768]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))
     axes.yaxis.set_major_locator(LogLocator(numticks=10))
@@ -234,30 +241,32 @@ def figures_block(record: Row) -> str:
         "",
         "![Writing a token](figures/decode.png)",
         "",
-        f"| | {' | '.join(map(str, lengths))} | {lengths[-1]} by {lengths[0]} | below attention |",
-        "|---|" + "---|" * (len(lengths) + 2),
+        f"| | {' | '.join(map(str, lengths))} | {lengths[-1]} by {START} | below attention | below naive |",
+        "|---|" + "---|" * (len(lengths) + 3),
     ]
     for name in dict.fromkeys(row["way"] for row in rows):
         us = _us(rows, name)
         cells = [f"{us[length]:.0f}" if length in us else "" for length in lengths]
-        rival = "stack of attention" if name in STACKS else "attention"
-        lines.append(
-            f"| {name} | {' | '.join(cells)} | {us[lengths[-1]] / us[lengths[0]]:.1f} | "
-            f"{'' if name == rival else _crossing(us, _us(rows, rival))} |"
-        )
-    lines += ["", "What is kept for a sequence, and the longest single step:", ""]
+        cells.append(f"{us[lengths[-1]] / us[START]:.1f}")
+        for rival in ("stack of attention" if name in STACKS else "attention", f"{name}, naive"):
+            cells.append(_crossing(us, _us(rows, rival)) if name != rival and _us(rows, rival) else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    end = lengths[-1]
     lines += [
-        "| | kept at 1024 | at 32768 | while a state begins | longest step at 32768 |",
-        "|---|---|---|---|---|",
+        "",
+        f"Tokens per second, and bytes kept for a sequence; then at {end}, the most in use while a state begins, and "
+        "the longest step:",
+        "",
+        f"| | per second at {START} | at {end} | kept at {START} | at {end} | beginning | longest step |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name in LAYERS:
-        first, last = (
-            next(r for r in rows if (r["way"], r["length"]) == (name, n)) for n in (lengths[0], lengths[-1])
-        )
-        begun = format_bytes(last["beginning_bytes"]) if "beginning_bytes" in last else ""
-        step = f"{last['longest_step_us'] / 1e3:.0f} ms" if "longest_step_us" in last else ""
-        kept = " | ".join(format_bytes(row["kept_bytes"]) for row in (first, last))
-        lines.append(f"| {name} | {kept} | {begun} | {step} |")
+    for name in (*LAYERS, *STACKS):
+        first, last = (next(r for r in rows if (r["way"], r["length"]) == (name, n)) for n in (START, end))
+        cells = [f"{round(row['tokens_per_second'])}" for row in (first, last)]
+        cells += [format_bytes(row["kept_bytes"]) for row in (first, last)]
+        cells.append(format_bytes(last["beginning_bytes"]) if "beginning_bytes" in last else "")
+        cells.append(f"{last['longest_step_us'] / 1e3:.0f} ms" if "longest_step_us" in last else "")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n\n"
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -131,6 +132,15 @@ def test_ctrl_c_keeps_what_was_written(run, monkeypatch):
     assert ended.code == 130
     assert "3 tokens in" in ended.err
     assert "Interrupted" in ended.err
+
+
+def test_a_reader_who_leaves_ends_it_quietly(run):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out:
+        result = run_generate(GenerateRequest(run, "the "), out, notes=Console(file=io.StringIO()))
+    assert result.ended == "interrupted"
+    assert result.content == b""
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`globalconv generate`: a trained language model continues a text, byte after byte."""
 
 import codecs
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,6 +81,10 @@ def run_generate(request: GenerateRequest, out: TextIO, *, notes: Console) -> Ge
             written.append(int(token))
             text.write(written[-1:])
     except KeyboardInterrupt:
+        ended = "interrupted"
+    except BrokenPipeError:
+        # Whoever read has left (| head). What the stream still holds must go somewhere, or Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         ended = "interrupted"
     text.end()
     generated = Generated(bytes(written), read - started, time.perf_counter() - read, ended)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from globalconv.decoding.state import MixerState
 from globalconv.errors import InputError
-from globalconv.mixers.attention import Attention, rotary_turns, rotate, sinusoids
+from globalconv.mixers.attention import Attention, rotary_turns, sinusoids
 
 
 class AttentionState(MixerState):
@@ -20,9 +20,7 @@ class AttentionState(MixerState):
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=weight.dtype)
         self.mixer = mixer
         self.placed = _positions(mixer, longest)
-        self.turns = None
-        if mixer.positions == "rotary":
-            self.turns = rotary_turns(longest, mixer.head_width).to(weight.device)
+        self.turns = _turns(mixer, longest) if mixer.positions == "rotary" else None
         size = (batch, mixer.num_heads, longest, mixer.head_width)
         self.keys, self.values = weight.new_empty(size), weight.new_empty(size)
 
@@ -36,9 +34,8 @@ class AttentionState(MixerState):
         """The outputs of the next tokens ``x``, (batch, n, width), which go into the caches."""
         query = self._store(x)
         end = self.count + x.shape[1]
-        mixed = F.scaled_dot_product_attention(
-            query, self.keys[:, :, :end], self.values[:, :, :end], is_causal=causal
-        )
+        keys, values = self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
+        mixed = F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
         result: Tensor = self.mixer.output(mixed.transpose(1, 2).reshape(x.shape))
         return result
 
@@ -50,24 +47,27 @@ class AttentionState(MixerState):
 
     def _store(self, x: Tensor) -> Tensor:
         """Put keys and values of the next tokens into the caches; their queries."""
-        first, end = self.count, self.count + x.shape[1]
-        query, key, value = self._heads(x, first, end)
-        self.keys[:, :, first:end] = key
-        self.values[:, :, first:end] = value
+        # By narrow(), which takes less time than indexing: of one token that is a good part of it.
+        length = x.shape[1]
+        query, key, value = self._heads(x)
+        self.keys.narrow(2, self.count, length).copy_(key)
+        self.values.narrow(2, self.count, length).copy_(value)
         return query
 
-    def _heads(self, x: Tensor, first: int, end: int) -> tuple[Tensor, ...]:
-        """Queries, keys and values, (batch, heads, n, head width) each."""
-        mixer, heads = self.mixer, self.mixer.num_heads
+    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of the next tokens, (batch, heads, n, head width) each."""
+        mixer, heads, length = self.mixer, self.mixer.num_heads, x.shape[1]
         projected = mixer.project(x)
         if self.placed is not None:
             # Positions are added to what queries and keys are made from; the projection is linear.
-            projected = projected + self.placed[first:end]
-        split = projected.unflatten(-1, (3 * heads, mixer.head_width)).transpose(1, 2)
-        placed, value = split[:, : 2 * heads], split[:, 2 * heads :]
+            projected = projected + self.placed.narrow(0, self.count, length)
+        split = projected.view(self.batch, length, 3 * heads, mixer.head_width).transpose(1, 2)
+        placed, value = split.split([2 * heads, heads], dim=1)
         if self.turns is not None:
-            placed = rotate(placed, self.turns[:, first:end])
-        return placed[:, :heads], placed[:, heads:], value
+            cosine, sine = (table.narrow(0, self.count, length) for table in self.turns)
+            placed = torch.addcmul(placed * cosine, placed.roll(mixer.head_width // 2, -1), sine)
+        query, key = placed.split(heads, dim=1)
+        return query, key, value
 
     def _keep(self, rows: Tensor) -> None:
         self.keys, self.values = self._selected(self.keys, rows), self._selected(self.values, rows)
@@ -79,6 +79,16 @@ class AttentionState(MixerState):
 
     def numbers(self) -> int:
         return self.keys.numel() + self.values.numel()
+
+
+def _turns(mixer: Attention, longest: int) -> tuple[Tensor, Tensor]:
+    """What a head's channels are multiplied by, and what their partners are, (longest, head width) each.
+
+    As ``rotate``: (first cos - second sin, second cos + first sin), of halves; the halves change places by a roll.
+    """
+    weight = mixer.project.weight
+    cosine, sine = rotary_turns(longest, mixer.head_width).to(weight)
+    return torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
 
 
 @torch.no_grad()

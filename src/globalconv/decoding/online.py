@@ -86,7 +86,8 @@ class OnlineConvolution(MixerState):
     def _absorb(self, place: int, x: Tensor) -> None:
         """Add one input to the sums of its own and of the later outputs in its block."""
         self._kept[place].copy_(x)
-        self._ahead[place].addcmul_(self._lags[place], x.unsqueeze(1))
+        ahead = self.block_sums.narrow(1, place, BLOCK - place)
+        ahead.addcmul_(self.near.narrow(0, 0, BLOCK - place), x.unsqueeze(1))
 
     def _close(self, count: int) -> None:
         """At the end of a block: one tile, and the next block's sums."""
@@ -122,11 +123,9 @@ class OnlineConvolution(MixerState):
         self._look()
 
     def _look(self) -> None:
-        """Views of every place in a block, made once: making them for each token would take longer than the sums."""
+        """Views of every place in a block, made once for all blocks."""
         self._kept = self.block_inputs.unbind(1)
         self._rows = self.block_sums.unbind(1)
-        self._ahead = [self.block_sums[:, place:] for place in range(BLOCK)]
-        self._lags = [self.near[: BLOCK - place] for place in range(BLOCK)]
 
     def numbers(self) -> int:
         return 2 * self.inputs.numel() + 2 * self.block_inputs.numel()
