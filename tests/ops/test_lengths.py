@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from globalconv.errors import InputError
-from globalconv.ops import Mode, available_backends, global_conv
+from globalconv.ops import Mode, available_backends, global_conv, variable_length
+from globalconv.ops.contract import Extras
 from globalconv.ops.lengths import clear_padding, real_tokens
 from tests.ops.laws import MODES, dense
 
@@ -123,13 +124,18 @@ def check(op: Operator, case: Ragged, padding: float) -> None:
 
 @each_backend
 @each_mode
-def test_each_row_as_if_alone(backend, mode):
+def test_each_row_as_if_alone(backend, mode, monkeypatch):
     def op(*args: Tensor, **named: object) -> Tensor:
         return global_conv(*args, **named, backend=backend)
 
     @settings(max_examples=30)
-    @given(case=ragged(mode=mode), padding=st.sampled_from([0.0, float("nan"), float("inf")]))
-    def holds(case: Ragged, padding: float) -> None:
+    @given(
+        case=ragged(mode=mode),
+        padding=st.sampled_from([0.0, float("nan"), float("inf")]),
+        together=st.booleans(),
+    )
+    def holds(case: Ragged, padding: float, together: bool) -> None:
+        monkeypatch.setattr(variable_length, "FEWEST_NUMBERS", 0 if together else 2**40)
         check(op, case, padding)
 
     holds()
@@ -149,7 +155,8 @@ WAYS = {"few taps": ((11, 2, 16), 16, 2), "equal lengths": ((3, 3, 3, 3), 5, 5),
 @each_backend
 @each_mode
 @pytest.mark.parametrize("way", WAYS)
-def test_derivatives_of_first_and_second_order(backend, mode, way, seed):
+def test_derivatives_of_first_and_second_order(backend, mode, way, seed, monkeypatch):
+    monkeypatch.setattr(variable_length, "FEWEST_NUMBERS", 0 if way == "equal lengths" else 2**40)
     lengths, length, num_taps = WAYS[way]
     case = Ragged(
         mode, lengths, length, num_taps + (mode == "bidirectional" and num_taps % 2 == 0), 1, 1, seed, True
@@ -185,6 +192,28 @@ def test_vmap_over_rows_and_their_lengths(backend, mode, generator):
     torch.testing.assert_close(torch.func.vmap(by_x)(x, lengths), expected)
     with pytest.raises(InputError, match=r"lengths\[2\] is 10 and x is 9 long"):
         torch.func.vmap(one)(x, torch.tensor([9, 1, 10, 6]))
+
+
+@pytest.mark.parametrize(
+    ("width", "num_taps", "lengths", "calls"),
+    [
+        (128, 64, (60, 40) * 4, [("circular", 40), ("circular", 60)]),
+        (127, 64, (60, 40) * 4, [("bidirectional", 64)]),
+        (128, 64, (60, 40, 30, 60, 40, 40, 40, 40), [("bidirectional", 64)]),
+        (128, 8, (60, 40) * 4, [("causal", 64 + 7)]),
+        (128, 8, (60, 7) * 4, [("causal", 64 + 7), ("bidirectional", 7)]),
+    ],
+)
+def test_which_way_round_a_circle(width, num_taps, lengths, calls):
+    """Eight rows of 64, of 2^15 numbers for each of two lengths at width 128."""
+    x, seen = torch.ones(8, 64, width), []
+
+    def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+        seen.append((mode, x.shape[1]))
+        return torch.zeros_like(x)
+
+    variable_length.circular(x, torch.ones(1, num_taps), torch.tensor(lengths), Extras(), convolve)
+    assert seen == calls
 
 
 @pytest.mark.slow

@@ -65,14 +65,20 @@ class Documents:
         for start, end in pairwise(places):
             by_size.setdefault((end - start).bit_length(), []).append((start, end))
         self.batches = [_batch(documents, packed) for documents in by_size.values()]
-        order = torch.cat([pack(batch.tokens, batch.lengths) for batch in self.batches])
-        self.back = order.argsort()
+        # Where each token is found when all batches are laid end to end with their padding.
+        self.back = torch.empty(places[-1], dtype=torch.int64, device=packed.device)
+        before = 0
+        for batch in self.batches:
+            real = real_tokens(batch.lengths, batch.tokens.shape[1])
+            self.back[batch.tokens[real]] = before + real.flatten().nonzero()[:, 0]
+            before += real.numel()
 
     def map(self, function: Callable[[Tensor, Tensor], Tensor], packed: Tensor) -> Tensor:
-        """``function(padded (n, longest, ...), lengths (n,))`` of each batch; its real tokens, packed as they were."""
-        results = [
-            pack(function(_rows(packed, batch), batch.lengths), batch.lengths) for batch in self.batches
-        ]
+        """``function(rows (n, longest, ...), lengths (n,))`` of each batch; its real tokens, packed as they were.
+
+        What the rows hold as padding is not said; what the function gives there is dropped.
+        """
+        results = [function(packed[batch.tokens], batch.lengths).flatten(0, 1) for batch in self.batches]
         return torch.cat(results)[self.back]
 
 

@@ -5,7 +5,7 @@ padding are all there is to it: what lies outside a sequence is zero there anywa
 of its own, and no transform is common to them. Three ways round, from cheap to general:
 
 - few taps: the row's end is copied in front of it, and the taps run over both, causally;
-- few different lengths: rows of equal length are convolved together, each at its own length;
+- much work for each different length: rows of equal length are convolved together, one length after another;
 - else each row gets a filter of its own, which says the circle's terms in lags of either sign: with rows side by
   side as channels, one bidirectional convolution computes them all.
 
@@ -27,8 +27,9 @@ Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 
 FEW_TAPS = 1 / 8
 """Of the length: so few that copying as much of each row, and redoing shorter rows, costs little."""
-FEWEST_PER_LENGTH = 4
-"""Rows of equal length, on average, from which on a call for each length beats a filter for each row."""
+FEWEST_NUMBERS = 2**15
+"""In x for each different length: as many keep a call busy, so that a call for each length beats a filter for each
+row. On a CPU, where a call costs little and the lengths can be read without waiting; elsewhere not measured."""
 
 
 def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve: Convolve) -> Tensor:
@@ -40,13 +41,14 @@ def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve:
 
 
 def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
-    num_taps, values = taps.shape[1], known_values(lengths)
+    num_taps = taps.shape[1]
+    values = known_values(lengths) if x.device.type == "cpu" else None
     if num_taps <= FEW_TAPS * x.shape[1]:
         y = _end_before_start(x, taps, lengths, convolve)
         if num_taps == 1 or (values is not None and min(values) >= num_taps):
             return y
         return _redo_shorter_rows(y, x, taps, lengths, convolve)
-    if values is not None and FEWEST_PER_LENGTH * len(set(values)) <= len(values):
+    if values is not None and FEWEST_NUMBERS * len(set(values)) <= x.numel():
         return _equal_lengths_together(x, taps, values, convolve)
     return _a_filter_for_each_row(x, taps, lengths, convolve)
 
