@@ -134,6 +134,7 @@ def test_a_mixer_without_lengths_is_used_where_there_is_no_padding(seed):
         ((2, 5), {"lengths": torch.tensor([5, 6])}, r"lengths\[1\] is 6 and x is 5 long"),
         ((2, 5), {"offsets": torch.tensor([0, 2])}, r"tokens are \(2, 5\): give offsets and tokens.flatten"),
         ((5,), {"offsets": torch.tensor([0, 5]), "lengths": torch.tensor([5])}, "which have no lengths"),
+        ((5,), {"lengths": torch.tensor([1] * 5)}, r"of a batch, \(batch, length, ...\), not \(5,\)"),
         ((5,), {"offsets": torch.tensor([0, 4])}, "run from 0 to 4"),
     ],
     ids=str,

@@ -128,7 +128,7 @@ def test_each_row_as_if_alone(backend, mode, monkeypatch):
     def op(*args: Tensor, **named: object) -> Tensor:
         return global_conv(*args, **named, backend=backend)
 
-    @settings(max_examples=30)
+    @settings(max_examples=16)
     @given(
         case=ragged(mode=mode),
         padding=st.sampled_from([0.0, float("nan"), float("inf")]),
@@ -148,13 +148,14 @@ def test_other_dtypes(mode, dtype, seed):
         check(global_conv, Ragged(mode, (32, 1, 2, 20), 32, num_taps, 2, 3, seed, True, dtype), float("nan"))
 
 
-WAYS = {"few taps": ((11, 2, 16), 16, 2), "equal lengths": ((3, 3, 3, 3), 5, 5), "any": ((4, 1, 5), 5, 3)}
+WAYS = {"few taps": ((7, 1, 16), 16, 2), "equal lengths": ((3, 3, 3, 3), 5, 5), "any": ((4, 1, 5), 5, 3)}
 """Lengths, the longest and the taps with which a circle takes each of its three ways."""
 
 
 @each_backend
-@each_mode
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("mode", "way"), [("causal", "any"), ("bidirectional", "any"), *(("circular", way) for way in WAYS)]
+)
 def test_derivatives_of_first_and_second_order(backend, mode, way, seed, monkeypatch):
     monkeypatch.setattr(variable_length, "FEWEST_NUMBERS", 0 if way == "equal lengths" else 2**40)
     lengths, length, num_taps = WAYS[way]

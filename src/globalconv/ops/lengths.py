@@ -34,6 +34,8 @@ def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
     """
     if lengths is None:
         return None
+    if x.ndim < 2:
+        raise InputError(f"lengths are of the rows of a batch, (batch, length, ...), not {tuple(x.shape)}.")
     if lengths.shape != x.shape[:1] or lengths.dtype != torch.int64:
         raise InputError(
             f"lengths must be int64 of the shape ({x.shape[0]},), one number for each row of x, and are "
@@ -77,7 +79,7 @@ library.define("globalconv::checked_lengths", "(Tensor lengths, int longest) -> 
 _checked = torch.ops.globalconv.checked_lengths.default
 
 
-@library.impl("globalconv::checked_lengths", ("CPU", "CUDA"))
+@library.impl("globalconv::checked_lengths", "CompositeExplicitAutograd")
 def _(lengths: Tensor, longest: int) -> Tensor:
     _check_values(lengths.flatten().tolist(), longest)
     return lengths.clone()
