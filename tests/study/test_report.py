@@ -95,7 +95,7 @@ def test_every_picture_is_there_as_png_and_svg(kind):
             expected.add(f"{name}-rates")
         if any("bits_recall" in arm.extra_metrics for arm in task.arms):
             expected.add(f"{name}-recall")
-        if any(arm.inside for arm in task.arms):
+        if any(arm.inside and not arm.inside.refused for arm in task.arms):
             expected |= {f"{name}-inside", f"{name}-influence"}
     if answer.cost:
         expected.add("cost")
