@@ -2,14 +2,13 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.filters import FreeTaps
 from globalconv.mixers.attention import rotary_turns, rotate
-from globalconv.ops import global_conv
+from globalconv.ops import clear_padding, global_conv, real_tokens
 from globalconv.ops.flops import global_conv_flops
 
 
@@ -111,8 +110,7 @@ class AlignedConv(CrossMixer):
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve the memory over the target's places, gate by the target, project."""
         value = self.value(memory)
-        if lengths is not None:
-            value = value * real_tokens(lengths, memory.shape[1])[..., None]
+        value = clear_padding(value, lengths)
         reach = max(x.shape[1], memory.shape[1])
         if reach > self.length:
             raise InputError(
@@ -138,8 +136,3 @@ def find_cross_mixer(name: str) -> type[CrossMixer]:
     if name not in CROSS_MIXERS:
         raise unknown_name("cross mixer", name, CROSS_MIXERS)
     return CROSS_MIXERS[name]
-
-
-def real_tokens(lengths: Tensor, length: int) -> Tensor:
-    """(batch, length) bool: which tokens are not padding."""
-    return torch.arange(length, device=lengths.device) < lengths[:, None]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import library
 
 from globalconv.ops import Mode, global_conv
 from globalconv.ops.contract import MODES
@@ -131,9 +132,9 @@ def test_after_a_fork(generator):
 def test_torch_accepts_the_operations(mode, with_extras, generator):
     x, taps = (tensor.detach() for tensor in operands(mode, 2, 12, 3, generator=generator))
     extras = (torch.randn(3), torch.randn_like(x), torch.randn_like(x)) if with_extras else (None,) * 3
-    torch.library.opcheck(_convolve, (x, taps, *extras, mode, False))
+    library.opcheck(_convolve, (x, taps, *extras, mode, False))
     for wanted in ([True, True] + [with_extras] * 3, [True] + [False] * 4, [False, True] + [False] * 3):
-        torch.library.opcheck(_differentiate, (x, taps, *extras, x.clone(), mode, wanted))
+        library.opcheck(_differentiate, (x, taps, *extras, x.clone(), mode, wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)
