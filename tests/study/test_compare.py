@@ -167,7 +167,14 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
                 sign * (tests[seed][task["metric"]] - rivals[seed].result["test"][task["metric"]])
                 for seed in sorted(tests)
             ]
-            assert_estimates(arm["difference"], gains)
+            assert_estimates(arm["over_seeds"], gains)
+            again = [
+                sign * np.subtract(runs[seed].result["test_resampled"], rivals[seed].result["test_resampled"])
+                for seed in sorted(tests)
+            ]
+            low, high = np.percentile(np.mean(again, axis=0), [2.5, 97.5])
+            assert (arm["over_examples"]["low"], arm["over_examples"]["high"]) == pytest.approx((low, high))
+            assert_joined(arm["difference"], arm["over_seeds"], arm["over_examples"])
         assert arm["seconds_per_step"] == median(run.result["seconds_per_step"] for run in runs.values())
         assert arm["train_seconds"] == pytest.approx(fmean(run.result["seconds"] for run in runs.values()))
         for run in runs.values():
@@ -177,6 +184,13 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
             assert run.spec["training"]["learning_rate"] == arm["learning_rate"]
             model = run.spec["model"]
             assert model["mixers"] + (model["decoder"] or {"mixers": []})["mixers"] == arm["mixers"]
+
+
+def assert_joined(whole: Any, *parts: Any) -> None:
+    """Squares of half widths add up, on each side of the mean."""
+    for end, sign in (("low", -1), ("high", 1)):
+        widths = [max(sign * (part[end] - part["mean"]), 0.0) for part in parts]
+        assert sign * (whole[end] - whole["mean"]) == pytest.approx(math.hypot(*widths), rel=1e-6, abs=1e-9)
 
 
 def test_a_curve_is_the_mean_of_the_runs_curves(study: Study) -> None:
@@ -213,6 +227,7 @@ def test_validation_chooses_and_the_test_split_is_kept_for_final_runs(study: Stu
         metric, higher = metrics[run.spec["task"]["name"]]
         seeds[run.spec["purpose"]].add(run.spec["seed"])
         assert bool(run.result["test"]) == (run.spec["purpose"] == "final")
+        assert bool(run.result["test_resampled"]) == (run.spec["purpose"] == "final")
         reached = [line["validation"][metric] for line in run.curve]
         assert run.result["validation"][metric] == (max(reached) if higher else min(reached))
         at_best = next(line for line in run.curve if line["step"] == run.result["best_step"])

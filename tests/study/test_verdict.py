@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from globalconv.study.answer import ArmVerdict
+from globalconv.study.statistics import further_seeds
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, has_learned, judge_arm, judge_task
 from tests.study import verdict_laws as laws
 from tests.study.verdict_laws import LAWS, RANK, Duel, Judge, duels, interval, specified
@@ -302,3 +303,81 @@ def test_who_cannot_be_beaten_needs_no_steady_rival():
     no_ceiling = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=0.25)
     judged = judge_arm(Contender("hybrid", steady, True, True, attends=True), rival, no_ceiling)
     assert judged.verdict == "undecided"
+
+
+def crossed(
+    rng: np.random.Generator, *, truth: float, examples: int, seeds: int = 3
+) -> tuple[Contender, Contender]:
+    """Two arms whose difference is ``truth`` in the mean over all examples there are and all seeds.
+
+    Both chances are large: which examples are tested, and which seeds are run.
+    """
+    of_example = 0.5 * rng.normal(size=examples)
+    draws = rng.multinomial(examples, np.full(examples, 1 / examples), size=200) / examples
+    arm, rival, again = {}, {}, ({}, {})
+    for seed in range(seeds):
+        scored = truth + of_example + 0.02 * rng.normal() + 0.1 * rng.normal(size=examples)
+        arm[seed], rival[seed] = 0.5 + float(scored.mean()), 0.5
+        again[0][seed], again[1][seed] = (0.5 + draws @ scored).tolist(), [0.5] * len(draws)
+    return (
+        Contender("arm", arm, True, True, attends=False, resampled=again[0]),
+        Contender("rival", rival, True, True, attends=True, resampled=again[1]),
+    )
+
+
+def forgets_the_examples(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudgement:
+    return judge_arm(replace(arm, resampled={}), rival, yardstick)
+
+
+def rate_of_false_losers(judge: Judge, seed: int, studies: int = 400) -> float:
+    """At the edge of the margin "worse" is false: how often it is said all the same."""
+    rng = np.random.default_rng(seed)
+    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=-8.0)
+    verdicts_ = [judge(*crossed(rng, truth=-0.02, examples=400), yardstick).verdict for _ in range(studies)]
+    return verdicts_.count("worse") / studies
+
+
+def test_the_choice_of_test_examples_makes_no_false_losers(seed):
+    assert rate_of_false_losers(judge_arm, seed) < 0.025 + 5 * (0.025 * 0.975 / 400) ** 0.5
+    assert rate_of_false_losers(forgets_the_examples, seed) > 0.05
+
+
+@given(duels(), st.floats(0, 0.5))
+def test_test_examples_can_only_widen_the_interval(duel, luck):
+    """What moves both arms moves no difference; what moves one makes no verdict surer."""
+    assume(len(duel.common) >= 2)
+
+    def redrawn(contender: Contender, *shifts: float) -> Contender:
+        scores = contender.scores.items()
+        return replace(contender, resampled={s: [v + shift for shift in shifts] for s, v in scores})
+
+    alone = duel.judged(judge_arm).difference
+    assert alone is not None
+    rival = redrawn(duel.rival, 0.0, luck, -luck)
+    together = judge_arm(redrawn(duel.arm, 0.0, luck, -luck), rival, duel.yardstick).difference
+    apart = judge_arm(redrawn(duel.arm, 0.0, -luck, luck), rival, duel.yardstick)
+    assert together.low == pytest.approx(alone.low, abs=1e-9)
+    assert apart.difference.low <= alone.low + 1e-9
+    assert apart.difference.high >= alone.high - 1e-9
+    assert (apart.over_seeds, apart.over_examples.mean) == (alone, alone.mean)
+    assert RANK[apart.verdict] <= RANK["not worse"] or apart.difference.low > 0
+
+
+def test_too_few_examples_are_named_and_no_seeds_asked_for():
+    scores = {0: 0.5, 1: 0.501, 2: 0.499}
+    arm = Contender("arm", scores, True, True, attends=False, resampled={s: [0.4, 0.5, 0.6] for s in scores})
+    rival = Contender("rival", dict.fromkeys(scores, 0.5), True, True, attends=True)
+    rival = replace(rival, resampled=dict.fromkeys(scores, [0.5] * 3))
+    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=0.1)
+    judged = judge_arm(arm, rival, yardstick)
+    assert (judged.verdict, judged.further_seeds) == ("undecided", None)
+    assert "test examples are too few" in judged.because
+    assert judge_arm(replace(arm, resampled={}), rival, yardstick).verdict == "not worse"
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6), st.floats(-1, 1), st.floats(0, 1))
+def test_seeds_do_not_narrow_what_the_examples_leave(found, boundary, besides):
+    few, more = further_seeds(found, boundary), further_seeds(found, boundary, besides=besides)
+    assert more is None or (few is not None and few <= more)
+    if abs(np.mean(found) - boundary) < besides:
+        assert more is None

@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
 
 
 class Estimate(_Frozen):
-    """A mean over seeds with its 95 % interval (Student's t). One seed has no interval: None."""
+    """A mean over seeds with its 95 % interval, Student's t where nothing else is said. One seed has no such: None."""
 
     mean: float
     low: float | None
@@ -101,7 +101,12 @@ class ArmAnswer(_Frozen):
     extra_metrics: dict[str, Estimate]
     """Further test metrics: the loss, the recall / other split of text, next-byte accuracy."""
     difference: Estimate | None
-    """Paired by seed, in the metric's unit, arm minus rival, signed so that positive is better. None for the rival."""
+    """Paired by seed, in the metric's unit, arm minus rival, signed so that positive is better. None for the rival.
+    The verdict is given by its interval, which holds both of the next two."""
+    over_seeds: Estimate | None = None
+    """The same difference with the interval of Student's t over the seeds alone."""
+    over_examples: Estimate | None = None
+    """The same difference with the interval of the paired bootstrap over the test examples alone. None: not known."""
     verdict: ArmVerdict
     because: str
     """Why this verdict, in a sentence."""

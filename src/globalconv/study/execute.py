@@ -21,9 +21,10 @@ from globalconv.study.run_directory import RunDirectory, RunResult
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
 from globalconv.tasks import Task, build_task
 from globalconv.training import FitResult, fit, load_best
-from globalconv.training.evaluate import evaluate
+from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
 from globalconv.training.parameter_groups import build_optimizer
+from globalconv.training.resampling import resampled_scores
 
 UNTIMED_STEPS = 5
 """The first of a process are slower: libraries plan, the allocator grows."""
@@ -51,10 +52,14 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
             model, task, spec.training, directory=directory.path, seed=spec.seed, accelerator=accelerator
         )
         test: dict[str, float] = {}
+        resampled: list[float] = []
         if spec.purpose == "final" and outcome.status == "finished":
             load_best(directory.path, model)
-            test = evaluate(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
-            if not all(map(math.isfinite, test.values())):
+            examples = tally_each(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
+            test = task.metrics(added_up(examples))
+            if all(map(math.isfinite, test.values())):
+                resampled = resampled_scores(examples, task)
+            else:
                 outcome.status, test = "diverged", {}
                 outcome.notices.append("a test score was not finite")
         directory.finish(
@@ -63,6 +68,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
                 best_step=outcome.best_step,
                 validation=_best_scores(outcome),
                 test=test,
+                test_resampled=resampled,
                 parameters=count_parameters(model),
                 flops_per_token=model.flops(task.signature.length) / task.signature.length,
                 seconds=outcome.seconds,

@@ -224,6 +224,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
         and not (plan.sweep and sweep.on_edge(found.rates, higher_is_better=task.higher_is_better)),
         attends=attends(found.plan.model.all_mixers),
         num_diverged=len(found.diverged),
+        resampled={seed: result.test_resampled for seed, result in found.finished.items()},
     )
 
 
@@ -245,6 +246,8 @@ def _answer_arm(
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
         },
         difference=judgement.difference if judgement else None,
+        over_seeds=judgement.over_seeds if judgement else None,
+        over_examples=judgement.over_examples if judgement else None,
         verdict=judgement.verdict if judgement else "rival",
         because=judgement.because if judgement else "The others are compared with it.",
         further_seeds=judgement.further_seeds if judgement else None,

@@ -35,6 +35,8 @@ class RunResult(BaseModel):
     """At the best step."""
     test: dict[str, float]
     """At the best step; final runs only, scored once."""
+    test_resampled: list[float] = []
+    """The task's metric on test splits drawn again from the examples (``globalconv.training.resampling``)."""
     parameters: int
     flops_per_token: float
     seconds: float

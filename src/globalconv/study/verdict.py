@@ -1,7 +1,9 @@
 """The rule by which a study answers. Numbers in, a word and its reason out; no file is read here.
 
 An arm is compared with the rival by the differences between runs of the same seed (same data order),
-signed so that positive is better, with a 95 % t interval and the task's equivalence margin m:
+signed so that positive is better, with a 95 % interval and the task's equivalence margin m. Two things are left to
+chance, and the interval holds both: the seeds (Student's t over the differences) and the test examples (paired
+bootstrap: both arms scored on the same examples, drawn again with replacement). Then:
 
     worse        the whole interval lies below -m
     not worse    the whole interval lies above -m
@@ -15,11 +17,13 @@ within the margin of the best score there is (an accuracy of 1), nothing beats i
 however the rival's runs scatter: not worse.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from globalconv.study.answer import ArmVerdict, Estimate, TaskVerdict
-from globalconv.study.statistics import MOST_SEEDS, estimate, further_seeds
+from globalconv.study.statistics import MOST_SEEDS, estimate, further_seeds, joined, percentile_interval
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Contender:
     """Its learning rate was tuned for this task, and the best does not lie on the grid's edge."""
     attends: bool
     num_diverged: int = 0
+    resampled: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    """Seed -> its scores on test splits drawn again from the examples, the same draws in all runs. Empty where
+    they were not kept, as before 2026-11: then the seeds are all that is left to chance."""
 
     @property
     def excuse(self) -> str | None:
@@ -57,7 +64,11 @@ class ArmJudgement:
     because: str
     """A sentence, which begins with a word of ours and not with the name of an arm."""
     difference: Estimate | None
+    """By whose interval the verdict is given."""
     further_seeds: int | None = None
+    over_seeds: Estimate | None = None
+    over_examples: Estimate | None = None
+    """The two parts of that interval; None where one is not known."""
 
 
 @dataclass(frozen=True)
@@ -78,26 +89,30 @@ class Yardstick:
 
 def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudgement:
     """The verdict on ``arm`` against ``rival``."""
-    margin = yardstick.margin
-    assert margin >= 0
+    assert yardstick.margin >= 0
     seeds = sorted(arm.scores.keys() & rival.scores.keys())
     differences = [yardstick.sign * (arm.scores[s] - rival.scores[s]) for s in seeds]
-    if len(differences) < 2:
-        difference = estimate(differences) if differences else None
-        return ArmJudgement("undecided", _too_few(len(differences), arm, rival), difference)
+    if not differences:
+        return ArmJudgement("undecided", _too_few(0, arm, rival), None)
+    over_seeds = estimate(differences)
+    over_examples = _over_examples(arm, rival, seeds, over_seeds.mean, yardstick)
+    difference = joined(over_seeds, over_examples)
 
-    difference = estimate(differences)
-    assert difference.low is not None
-    assert difference.high is not None
+    def judged(verdict: ArmVerdict, because: str, further: int | None = None) -> ArmJudgement:
+        return ArmJudgement(verdict, because, difference, further, over_seeds, over_examples)
+
+    if difference.low is None or difference.high is None:
+        return judged("undecided", _too_few(len(differences), arm, rival))
+    margin = yardstick.margin
     edge = f"{-margin or 0.0:g}"
     if difference.high < -margin:
         if arm.excuse:
-            return ArmJudgement("undecided", f"Behind by more than the margin, but {arm.excuse}.", difference)
+            return judged("undecided", f"Behind by more than the margin, but {arm.excuse}.")
         because = f"Behind by more than the margin: the whole interval of the difference lies below {edge}."
-        return ArmJudgement("worse", because, difference)
+        return judged("worse", because)
     if _unbeatable(arm, yardstick) and (difference.low <= -margin or rival.excuse):
         because = "Nothing could beat it by more than the margin: its own interval reaches that near to the best score"
-        return ArmJudgement("not worse", f"{because}.", difference)
+        return judged("not worse", f"{because}.")
     if difference.low <= -margin:
         because = (
             f"The interval of the difference reaches across the margin at {edge}, so the runs cannot tell"
@@ -105,18 +120,45 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
         # Who would be the loser at this mean may have an excuse: then more seeds decide nothing either.
         excuse = arm.excuse if difference.mean < -margin else rival.excuse
         if excuse:
-            return ArmJudgement("undecided", f"{because}; besides, {excuse}.", difference)
-        further = further_seeds(differences, -margin)
+            return judged("undecided", f"{because}; besides, {excuse}.")
+        from_examples = _towards(-margin, over_examples)
+        if from_examples >= abs(difference.mean + margin):
+            return judged(
+                "undecided", f"{because}; the test examples are too few for it, whatever the seeds."
+            )
+        further = further_seeds(differences, -margin, besides=from_examples)
         if further is None:
             because += f", and {MOST_SEEDS} seeds would not tell either"
-        return ArmJudgement("undecided", f"{because}.", difference, further)
+        return judged("undecided", f"{because}.", further)
     if rival.excuse:
         place = "Ahead" if difference.low > 0 else "Not behind by more than the margin"
-        return ArmJudgement("undecided", f"{place}, but {rival.excuse}.", difference)
+        return judged("undecided", f"{place}, but {rival.excuse}.")
     if difference.low > 0:
-        return ArmJudgement("better", "Ahead: the whole interval of the difference lies above 0.", difference)
+        return judged("better", "Ahead: the whole interval of the difference lies above 0.")
     because = f"Not behind by more than the margin: the whole interval of the difference lies above {edge}."
-    return ArmJudgement("not worse", because, difference)
+    return judged("not worse", because)
+
+
+def _over_examples(
+    arm: Contender, rival: Contender, seeds: Sequence[int], mean: float, yardstick: Yardstick
+) -> Estimate | None:
+    """The mean difference over ``seeds`` with the interval that the choice of test examples alone gives it."""
+    if not all(contender.resampled.get(seed) for contender in (arm, rival) for seed in seeds):
+        return None
+    draws = [
+        yardstick.sign * np.subtract(arm.resampled[seed], rival.resampled[seed], dtype=np.float64)
+        for seed in seeds
+    ]
+    low, high = percentile_interval(np.mean(draws, axis=0))
+    return Estimate(mean=mean, low=low, high=high, num_seeds=len(seeds))
+
+
+def _towards(boundary: float, interval: Estimate | None) -> float:
+    """How far an interval reaches from its mean on the side of ``boundary``."""
+    if interval is None or interval.low is None or interval.high is None:
+        return 0.0
+    reach = interval.mean - interval.low if interval.mean > boundary else interval.high - interval.mean
+    return max(reach, 0.0)
 
 
 def has_learned(rival: Contender, yardstick: Yardstick) -> bool:
@@ -159,6 +201,11 @@ def _too_few(num_seeds: int, arm: Contender, rival: Contender) -> str:
 def _unbeatable(arm: Contender, yardstick: Yardstick) -> bool:
     if yardstick.ceiling is None:
         return False
-    score = estimate(list(arm.scores.values()))
+    over_seeds = estimate(list(arm.scores.values()))
+    over_examples = None
+    if all(arm.resampled.get(seed) for seed in arm.scores):
+        low, high = percentile_interval(np.mean([arm.resampled[seed] for seed in arm.scores], axis=0))
+        over_examples = over_seeds.model_copy(update={"low": low, "high": high})
+    score = joined(over_seeds, over_examples)
     worst = score.low if yardstick.higher_is_better else score.high
     return worst is not None and yardstick.sign * (yardstick.ceiling - worst) <= yardstick.margin

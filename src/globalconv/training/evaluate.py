@@ -1,17 +1,17 @@
 """Score a model on a held-out split."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from globalconv.models.decoding import beam_search, greedy
 from globalconv.models.encoder_decoder import EncoderDecoder
-from globalconv.tasks.base import Batch, EvaluationSplit, Task
+from globalconv.tasks.base import Batch, EvaluationSplit, Tallies, Task
 from globalconv.tasks.sequence_to_sequence import END, PADDING, START, SequenceToSequence
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module, task: Task, split: EvaluationSplit, *, batch_size: int, device: torch.device
 ) -> dict[str, float]:
@@ -20,21 +20,59 @@ def evaluate(
     Of sequence to sequence, the model also writes its own answers, which the task scores: greedily on
     the validation split, with the task's beams on the test split.
     """
+    answered = _answered(model, task, split, batch_size=batch_size, device=device)
+    return task.metrics(added_up(_tally(task, *answers) for answers in answered))
+
+
+def tally_each(
+    model: nn.Module, task: Task, split: EvaluationSplit, *, batch_size: int, device: torch.device
+) -> list[Tallies]:
+    """What ``evaluate`` adds up, example by example, in the split's order."""
+    tallies = []
+    for batch, logits, written in _answered(model, task, split, batch_size=batch_size, device=device):
+        # Row by row there is nothing for an accelerator to do.
+        batch, logits = batch.to(torch.device("cpu")), logits.cpu()
+        written = None if written is None else written.cpu()
+        for number in range(len(logits)):
+            row = slice(number, number + 1)
+            own = None if written is None else written[row]
+            tallies.append(_tally(task, batch.rows(row), logits[row], own))
+    return tallies
+
+
+def added_up(tallies: Iterable[Tallies]) -> Tallies:
+    """The tallies of all examples, or batches, together."""
     sums: defaultdict[str, float] = defaultdict(float)
     counts: defaultdict[str, float] = defaultdict(float)
+    for one in tallies:
+        for name, (total, count) in one.items():
+            sums[name] += total
+            counts[name] += count
+    return {name: (sums[name], counts[name]) for name in sums}
+
+
+@torch.no_grad()
+def _answered(
+    model: nn.Module, task: Task, split: EvaluationSplit, *, batch_size: int, device: torch.device
+) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
+    """The split's batches, the model's logits, and what it wrote where it writes."""
     model.eval()
     for batch in task.evaluation_batches(split, batch_size=batch_size):
         batch = batch.to(device)
-        tallies = task.tally(model(*batch.arguments), batch)
+        written = None
         if isinstance(task, SequenceToSequence):
             assert isinstance(model, EncoderDecoder)
             written = write_answers(model, task, batch, beams=task.beams if split == "test" else 1)
-            tallies |= task.tally_written(written, batch)
-        for name, (total, count) in tallies.items():
-            sums[name] += total
-            counts[name] += count
+        yield batch, model(*batch.arguments), written
     model.train()
-    return task.metrics({name: (sums[name], counts[name]) for name in sums})
+
+
+def _tally(task: Task, batch: Batch, logits: Tensor, written: Tensor | None) -> Tallies:
+    tallies = task.tally(logits, batch)
+    if written is not None:
+        assert isinstance(task, SequenceToSequence)
+        tallies |= task.tally_written(written, batch)
+    return tallies
 
 
 def write_answers(model: EncoderDecoder, task: SequenceToSequence, batch: Batch, *, beams: int) -> Tensor:

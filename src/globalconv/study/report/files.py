@@ -79,6 +79,8 @@ def arms_table(answer: StudyAnswer) -> str:
             "rival": task.rival,
             **_columns("test", arm.metric),
             **_columns("difference", arm.difference),
+            **_columns("over_seeds", arm.over_seeds),
+            **_columns("over_examples", arm.over_examples),
             "further_seeds": arm.further_seeds,
             "parameters": arm.parameters,
             "mlp_width": arm.mlp_width,

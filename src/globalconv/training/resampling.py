@@ -1,0 +1,31 @@
+"""What a score owes to the choice of test examples: the bootstrap, paired over all models."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from globalconv.tasks.base import Tallies, Task
+
+RESAMPLES = 1000
+
+
+def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
+    """The task's metric on RESAMPLES splits of as many examples, drawn from these with replacement.
+
+    ``examples``: the tallies of the split's examples, in its order. The draws depend on the data alone, so the k-th
+    score of every model is of the same examples, and differences between models are paired (Koehn, "Statistical
+    Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron's percentile interval of them is
+    ``globalconv.study.statistics``'s).
+    """
+    names = sorted({name for example in examples for name in example})
+    table = np.array([[example.get(name, (0.0, 0.0)) for name in names] for example in examples])
+    size = len(examples)
+    rng = np.random.default_rng(zlib.crc32(task.digest.encode()))
+    times_drawn = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
+    sums = np.einsum("re,enp->rnp", times_drawn, table, optimize=True)
+    metric = task.metric.name
+    return [
+        float(f"{task.metrics(dict(zip(names, map(tuple, resample), strict=True)))[metric]:.6g}")
+        for resample in sums.tolist()
+    ]
