@@ -12,13 +12,23 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(not (ROOT / "studies").is_dir(), reason="no recorded studies here (an sdist)")
 
 
-def test_the_answer_in_the_readme_is_the_recorded_one(monkeypatch):
+@pytest.fixture
+def pages(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "studies"))
-    import record
+    import pages
 
-    text = (ROOT / "README.md").read_text()
-    shown = text.split(record.BEGIN)[1].split(record.END)[0]
-    assert shown == record.answer_block(ROOT / "studies" / "default")
+    return pages
+
+
+def test_pages_say_what_the_recorded_studies_say(pages):
+    kept = {folder.parent.name for folder in (ROOT / "studies").glob("*/report.json")}
+    placed: set[str] = set()
+    for page, block in ((pages.README, pages.sentences), (pages.ANSWER, pages.tables)):
+        text = page.read_text()
+        for study in kept:
+            assert pages.written_into(text, study, block(study)) == text
+            placed |= {study} if pages.begin(study) in text else set()
+    assert placed == kept
 
 
 def test_every_file_that_the_readme_links_to_is_there():

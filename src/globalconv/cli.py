@@ -51,7 +51,18 @@ def compare(
     depth: Annotated[int | None, typer.Option(min=1, help="Blocks. Default: the task's.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Channels. Default: the task's.")] = None,
     length: Annotated[
-        int | None, typer.Option(min=1, help="Context length, for language modelling and recall.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Tokens: of a text's window, of recall; at most, of copy, reverse, sort and translation.",
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            help="Subwords of translation, both languages together (default: as many as the text can train, up to "
+            "2000); keys and values of recall."
+        ),
     ] = None,
     heads: Annotated[int | None, typer.Option(min=1, help="Attention heads. Default: the task's.")] = None,
     design: Annotated[
@@ -96,6 +107,10 @@ def compare(
             "or a folder of these; default: the catalogues of this machine's programs."
         ),
     ] = None,
+    beams: Annotated[
+        int | None,
+        typer.Option(help="Of 'translation': how many beams write the test split. 1: greedy. Default: 4."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -123,6 +138,7 @@ def compare(
         depth=depth,
         width=width,
         length=length,
+        vocabulary=vocabulary,
         heads=heads,
         design=design,
         steps=steps,
@@ -134,6 +150,7 @@ def compare(
         sweep=sweep,
         label=label,
         data=data,
+        beams=beams,
         device=device,
         precision=precision,
         workers=workers,

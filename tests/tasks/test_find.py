@@ -41,6 +41,7 @@ def test_names_and_paths(here: Path):
     assert type(load_task("waves.CSV", label="kind")) is Table
     assert load_task("log.txt", length=40).signature.length == 40
     assert load_task("recall", length=40).signature.length == 40
+    assert load_task("recall", vocabulary=80).signature.vocabulary == 80
     assert load_task("text", length=40).options["path"] is None
     assert load_task("./text", length=40).options["path"] == str(here / "text")
     assert type(load_task("fashion", data="clothes")) is Fashion
@@ -71,9 +72,11 @@ def test_a_changed_file_is_read_anew(here: Path):
         (
             "digits",
             {"length": 64},
-            "task 'digits' takes no length. Leave it out. Of length, label and data it takes none",
+            "task 'digits' takes no length. Leave it out. Of length, vocabulary, label, data and beams it takes none",
         ),
         ("digits", {"label": "kind"}, "takes no label"),
+        ("digits", {"vocabulary": 9}, "takes no vocabulary"),
+        ("recall", {"beams": 2}, "takes no beams. Leave it out. Of .* it takes length and vocabulary"),
         ("recall", {"data": "clothes"}, "takes no data"),
         ("text", {"data": "log.txt"}, "takes no data. Give your file or folder in place of the name text"),
         ("text", {"label": "a"}, "takes no label"),

@@ -27,7 +27,7 @@ from globalconv.study.spec import (
     WarmUp,
 )
 from globalconv.study.sweep import first_grid
-from globalconv.tasks import Task, build_task, resolve_task
+from globalconv.tasks import OFFERED, Task, build_task, resolve_task
 from globalconv.training.recipe import ORIGINAL_RECIPE
 from globalconv.training.settings import TrainingSettings
 
@@ -120,7 +120,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
 
 
 def _draft(name: str, request: StudyRequest) -> _Draft:
-    kind, options = resolve_task(name, length=request.length, label=request.label, data=request.data)
+    kind, options = resolve_task(name, {option: getattr(request, option) for option in OFFERED})
     preset = preset_for(kind, request.budget_seconds)
     task = build_task(kind, preset.options | options)
     depth, width = request.depth or preset.depth, request.width or preset.width
@@ -165,6 +165,7 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
             (request.design, preset.design),
             (mlp_ratio, preset.mlp_ratio),
             (request.length, preset.options.get("length")),
+            (request.vocabulary, preset.options.get("vocabulary")),
         )
     )
     known = all(arm in preset.rates for arm in models)

@@ -30,6 +30,7 @@ class StudyRequest(_Frozen):
     depth: int | None = None
     width: int | None = None
     length: int | None = None
+    vocabulary: int | None = None
     heads: int | None = None
     design: Design | None = None
     steps: int | None = None
@@ -41,6 +42,7 @@ class StudyRequest(_Frozen):
     sweep: bool | None = None
     label: str | None = None
     data: str | None = None
+    beams: int | None = None
     device: str = "cpu"
     precision: Literal["no", "bf16", "fp16"] = "no"
     workers: int | None = None

@@ -12,7 +12,7 @@ from globalconv.tasks.base import (
 )
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
-from globalconv.tasks.find import TASKS, build_task, load_task, resolve_task
+from globalconv.tasks.find import OFFERED, TASKS, build_task, load_task, resolve_task
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
 from globalconv.tasks.rewriting import Copy, Reverse, Sort
@@ -22,6 +22,7 @@ from globalconv.tasks.text import Text
 from globalconv.tasks.translation import Translation
 
 __all__ = [
+    "OFFERED",
     "TASKS",
     "Batch",
     "Copy",

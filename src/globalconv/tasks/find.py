@@ -25,30 +25,39 @@ KINDS: tuple[type[Task], ...] = (
 TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
 NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
 """The tasks that need no file of the user's."""
+OFFERED = ("length", "vocabulary", "label", "data", "beams")
+"""The options of tasks that a user may ask for; a task takes those that its constructor has."""
 
 
 def load_task(
-    name_or_path: str, *, length: int | None = None, label: str | None = None, data: str | None = None
+    name_or_path: str,
+    *,
+    length: int | None = None,
+    vocabulary: int | None = None,
+    label: str | None = None,
+    data: str | None = None,
+    beams: int | None = None,
 ) -> Task:
     """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
 
     Names: digits, text, recall, fashion, copy, reverse, sort, number_words, translation (write ./text for
     a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict.
-    ``length`` is for text, recall, copy, reverse, sort and translation, ``label`` for .csv and .tsv, ``data`` for
-    fashion and translation;
+    ``length`` is for text, recall, copy, reverse, sort and translation, ``vocabulary`` for recall and translation,
+    ``label`` for .csv and .tsv, ``data`` for fashion and translation, ``beams`` for translation;
     None leaves the task's own default. Raises InputError for unknown names, for options that the task cannot
     use, and for unusable data.
     """
-    kind, options = resolve_task(name_or_path, length=length, label=label, data=data)
+    asked = (length, vocabulary, label, data, beams)
+    kind, options = resolve_task(name_or_path, dict(zip(OFFERED, asked, strict=True)))
     return TASKS[kind](**options)
 
 
-def resolve_task(
-    name_or_path: str, *, length: int | None = None, label: str | None = None, data: str | None = None
-) -> tuple[str, dict[str, Option]]:
-    """The kind and the options that ``load_task`` builds its task from; no data is read yet."""
-    given = {"length": length, "label": label, "data": data}
-    options: dict[str, Option] = {name: value for name, value in given.items() if value is not None}
+def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, dict[str, Option]]:
+    """The kind and the options that ``load_task`` builds its task from; no data is read yet.
+
+    ``asked``: options among OFFERED; those that are None are the task's own.
+    """
+    options: dict[str, Option] = {name: value for name, value in asked.items() if value is not None}
     kind = name_or_path
     if kind not in NAMES:
         path = Path(name_or_path).expanduser()
@@ -87,8 +96,8 @@ def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None
 
 def _what_it_takes(usable: list[str]) -> str:
     """Of the options, those that ``load_task`` has."""
-    offered = [name for name in ("length", "label", "data") if name in usable]
-    return f"Of length, label and data it takes {' and '.join(offered) or 'none'}."
+    offered = [name for name in OFFERED if name in usable]
+    return f"Of {', '.join(OFFERED[:-1])} and {OFFERED[-1]} it takes {' and '.join(offered) or 'none'}."
 
 
 def _not_found(name_or_path: str) -> InputError:

@@ -10,6 +10,8 @@ from globalconv.tasks.extras import translation_library
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens, until_end
 
 NUM_BYTES = 256
+FEWEST_TIMES = 5
+"""A pair of subwords that comes less often is not merged: what is seen so rarely cannot be trained."""
 SPECIAL = ("<padding>", "<start>", "<end>")
 
 
@@ -17,8 +19,8 @@ class Subwords:
     """Byte-pair encoding over bytes (arXiv 1508.07909; by the tokenizers library): any text, there and back.
 
     ``size`` counts the three tokens that no text has, the 256 bytes, and what is merged from them: at most
-    ``largest``, and fewer where ``texts`` do not have so many pairs to merge. Raises InputError where ``largest``
-    does not hold the bytes.
+    ``largest``, and fewer where ``texts`` do not have so many pairs that come FEWEST_TIMES. Raises InputError
+    where ``largest`` does not hold the bytes.
     """
 
     def __init__(self, texts: Iterable[str], largest: int) -> None:
@@ -32,6 +34,7 @@ class Subwords:
         self._encoding.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
             vocab_size=largest,
+            min_frequency=FEWEST_TIMES,
             special_tokens=list(SPECIAL),
             initial_alphabet=sorted(byte_level.alphabet()),
             show_progress=False,

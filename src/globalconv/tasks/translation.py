@@ -12,7 +12,7 @@ from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
 from globalconv.tasks.parallel_text import Pairs, locate, read_parallel_text
 from globalconv.tasks.sequence_to_sequence import SequenceToSequence, Tokens, pair_batch, tally_exact
-from globalconv.tasks.subwords import Subwords
+from globalconv.tasks.subwords import FEWEST_TIMES, Subwords
 from globalconv.tasks.translation_scores import is_translation_tally, tally_translations, translation_metrics
 
 POOL = 16
@@ -89,8 +89,8 @@ class Translation(SequenceToSequence):
         size = self._subwords.size
         if vocabulary is not None and size < vocabulary:
             raise InputError(
-                f"a vocabulary of {vocabulary} is more than this text can train: it has {size} different subwords. "
-                f"Use at most {size}, or more text."
+                f"a vocabulary of {vocabulary} is more than this text can train: {size} subwords come "
+                f"{FEWEST_TIMES} times or more. Use at most {size}, or more text."
             )
         self.signature = Signature("sequence_to_sequence", True, length, size, vocabulary=size)
         encoded = {name: self._encode(part) for name, part in parts.items()}
