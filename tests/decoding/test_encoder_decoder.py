@@ -315,11 +315,13 @@ def sentences(limit: int) -> list[tuple[int, ...]]:
 
 
 @torch.no_grad()
-def chance(model: EncoderDecoder, source: Tensor, sentence: tuple[int, ...]) -> float:
-    """log P of a sentence, by the parallel pass."""
-    target = torch.tensor([[START, *sentence]])
-    chances = model(source, target[:, :-1]).log_softmax(-1)
-    return float(chances.gather(2, target[:, 1:, None]).sum())
+def chances(model: EncoderDecoder, source: Tensor, said: list[tuple[int, ...]]) -> list[float]:
+    """log P of sentences in answer to one source, by the parallel pass."""
+    length = max(map(len, said))
+    target = torch.tensor([[START, *sentence, *[END] * (length - len(sentence))] for sentence in said])
+    logits = model(source.expand(len(said), -1), target[:, :-1])
+    each = logits.log_softmax(-1).gather(2, target[:, 1:, None]).squeeze(2)
+    return [float(row[: len(sentence)].sum()) for row, sentence in zip(each, said, strict=True)]
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 2.0])
@@ -331,10 +333,8 @@ def test_a_beam_of_all_sentences_finds_the_best(decoders, length_penalty, seed):
     options = {"limit": limit, "beams": len(every), "length_penalty": length_penalty, **ENDS}
     found = beam_search(next_token, *begun(model, source, limit=limit), **options)
     for row in range(2):
-        ranked = {
-            s: chance(model, source[row : row + 1], s) / ((5 + len(s)) / 6) ** length_penalty for s in every
-        }
-        best = max(every, key=lambda s: ranked[s])
+        total = dict(zip(every, chances(model, source[row : row + 1], every), strict=True))
+        best = max(every, key=lambda s: total[s] / ((5 + len(s)) / 6) ** length_penalty)
         assert found[row].tolist() == [*best, *[PADDING] * (found.shape[1] - len(best))]
 
 
