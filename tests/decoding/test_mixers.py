@@ -170,6 +170,11 @@ def test_a_state_holds_linearly_many_numbers(name, seed):
     assert held(4096) <= 4.1 * held(1024)
 
 
+def test_a_short_sequence_has_no_rings(seed):
+    numbers = [begin(drawn("global_conv", 9, seed=seed), batch=1, longest=n).numbers() for n in (9, BLOCK)]
+    assert numbers == [2 * WIDTH * 9, 2 * WIDTH * BLOCK]
+
+
 def test_a_filters_length_bounds_what_a_convolution_keeps(seed):
     mixer = drawn("global_conv", 100, seed=seed)
     numbers = {begin(mixer, batch=1, longest=longest).numbers() for longest in (1000, 10_000, 100_000)}

@@ -77,7 +77,7 @@ def test_a_beam_of_all_sequences_is_exhaustive(rows, end, penalty, seed):
         table.step,
         *table.begin(),
         limit=LIMIT,
-        beams=VOCABULARY**LIMIT,
+        beams=len(list(sequences(end))),
         length_penalty=penalty,
         end=end,
         padding=9,
@@ -88,13 +88,49 @@ def test_a_beam_of_all_sequences_is_exhaustive(rows, end, penalty, seed):
         assert found[row].tolist() == padded(best, found.shape[1], 9)
 
 
-@given(st.integers(1, 4), st.sampled_from([None, END]), st.floats(0, 2), seeds)
+@given(st.integers(1, 4), st.sampled_from([None, END]), st.floats(-1, 2), seeds)
 def test_one_beam_is_greedy(rows, end, penalty, seed):
     table = Table(rows, seed=seed)
     options = {"limit": LIMIT, "end": end, "padding": 1}
     greedy = decode(table.step, *table.begin(), **options)
     beam = beam_search(table.step, *table.begin(), beams=1, length_penalty=penalty, **options)
     assert torch.equal(beam, greedy)
+
+
+def searched(table: Table, row: int, *, beams: int, penalty: float, end: int | None) -> tuple[int, ...]:
+    """The rule as it is written, in plain Python; a row is never given up."""
+    best, complete, opened = {}, 0, [()]
+    for count in range(1, LIMIT + 1):
+        continued = [(*sequence, token) for sequence in opened for token in range(VOCABULARY)]
+        continued.sort(key=lambda sequence: -table.chance(row, sequence))
+        for sequence in continued[:beams]:
+            if count == LIMIT or sequence[-1] == end:
+                best[sequence] = table.chance(row, sequence) / ((5 + count) / 6) ** penalty
+                complete += 1
+        if complete >= beams:
+            break
+        opened = [sequence for sequence in continued if sequence[-1] != end][:beams]
+    return max(best, key=lambda sequence: best[sequence])
+
+
+@given(st.integers(1, 8), st.sampled_from([None, END]), st.floats(-1, 2), seeds)
+def test_a_beam_follows_its_rule(beams, end, penalty, seed):
+    table = Table(3, seed=seed)
+    options = {"limit": LIMIT, "beams": beams, "length_penalty": penalty, "end": end, "padding": 9}
+    found = beam_search(table.step, *table.begin(), **options)
+    for row in range(3):
+        best = searched(table, row, beams=beams, penalty=penalty, end=end)
+        assert found[row].tolist() == padded(best, found.shape[1], 9)
+
+
+def test_a_beam_does_not_narrow():
+    """One of the two likeliest first tokens is the end; then the third stays open beside the other, and wins."""
+    table = Table(1, seed=0)
+    table.logits[0] = dict.fromkeys(table.logits[0], torch.zeros(VOCABULARY))
+    table.logits[0][()] = torch.tensor([0.4, 0.25, 0.35]).log()
+    table.logits[0][1,] = torch.tensor([0.0, 0.0, 1.0]).log()
+    options = {"limit": 2, "beams": 2, "length_penalty": 5.0, "end": END}
+    assert beam_search(table.step, *table.begin(), **options).tolist() == [[1, END]]
 
 
 @given(st.integers(1, 6), seeds)

@@ -9,8 +9,9 @@ from torch import Tensor
 from globalconv.mixers import build_mixer
 from globalconv.models.original import Size, build_encoder_decoder
 from globalconv.tasks import Batch, Copy, Reverse, Tallies
+from globalconv.tasks.sequence_to_sequence import END, PADDING, START
 from globalconv.training import TrainingSettings, fit, load_best
-from globalconv.training.evaluate import evaluate
+from globalconv.training.evaluate import evaluate, write_answers
 from globalconv.training.recipe import ORIGINAL_RECIPE
 from tests.models.padded import OneByOne
 
@@ -148,3 +149,36 @@ def test_no_option_is_ignored(tmp_path, task, changed):
         nets.append(model(task))
         fit(nets[-1], task, settings(**options), directory=tmp_path / name, seed=0)
     assert not torch.equal(nets[0].embed.weight, nets[1].embed.weight)
+
+
+def test_answers_are_what_the_parallel_pass_finds_likeliest(task):
+    net = model(task, dropout=0.3).eval()
+    for batch in task.evaluation_batches("test", batch_size=9):
+        written = write_answers(net, task, batch, beams=1)
+        target = torch.full((len(batch.source), 1), START)
+        for _ in range(task.signature.length):
+            with torch.no_grad():
+                logits = net(batch.source, target, batch.source_lengths)
+            target = torch.cat([target, logits[:, -1:].argmax(-1)], dim=1)
+        for row, said in zip(written.tolist(), target[:, 1:].tolist(), strict=True):
+            ended = said.index(END) + 1 if END in said else len(said)
+            assert row == [*said[:ended], *[PADDING] * (written.shape[1] - ended)]
+
+
+def test_several_beams_find_better_answers_than_one(task):
+    net = model(task).eval()
+    (batch,) = task.evaluation_batches("test", batch_size=24)
+    one, many = (scores(net, batch, write_answers(net, task, batch, beams=beams)) for beams in (1, 20))
+    assert many.mean() > one.mean() + 0.01
+
+
+@torch.no_grad()
+def scores(net, batch: Batch, written: Tensor) -> Tensor:
+    """Of each row, what the search ranks by."""
+    target = torch.cat([torch.full((len(written), 1), START), written], dim=1)
+    chances = net(batch.source, target[:, :-1], batch.source_lengths).log_softmax(-1)
+    ended = (written == END).cumsum(1)
+    said = (ended == 0) | ((ended == 1) & (written == END))
+    lengths = said.sum(1)
+    total = torch.where(said, chances.gather(2, written[..., None]).squeeze(2), 0).sum(1)
+    return total / ((5 + lengths) / 6) ** 0.6

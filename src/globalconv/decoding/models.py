@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -101,6 +101,16 @@ class LanguageModelState:
         return self.stack.numbers()
 
 
-def next_token(tokens: Tensor, state: LanguageModelState) -> tuple[Tensor, LanguageModelState]:
+class TokenState(Protocol):
+    """A model part of the way through its sequences, of tokens."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read one token of each sequence, (batch,); the logits (batch, vocabulary) of the next."""
+
+
+S = TypeVar("S", bound=TokenState)
+
+
+def next_token(tokens: Tensor, state: S) -> tuple[Tensor, S]:
     """The step that ``search`` takes: (batch,) tokens -> logits of what follows, and the state, which has changed."""
     return state.step(tokens), state

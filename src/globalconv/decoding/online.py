@@ -26,8 +26,9 @@ BLOCK = 64
 class OnlineConvolution(MixerState):
     """y[t] = sum_s h[s] x[t-s] + d x[t], with ``taps`` h (width, K) and ``skip`` d (width,), for any K.
 
-    Keeps two rings of R places for each channel, the last inputs and the sums for the next outputs, where R is about
-    the filter's length or the longest sequence's, whichever is less: what larger tiles would add has lags beyond it.
+    Keeps a block, and where a sequence can be longer than one, two rings of R places for each channel: the last inputs
+    and the sums for the next outputs. R is about the filter's length or the longest sequence's, whichever is less:
+    what larger tiles would add has lags beyond it.
     ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
     """
 
@@ -49,13 +50,16 @@ class OnlineConvolution(MixerState):
         self.ring = ring_places(exact.shape[1], longest)
         sizes = [BLOCK << n for n in range((self.ring // BLOCK).bit_length())] if longest > BLOCK else []
         self.tiles = {size: tile_of(exact, size, backend=backend) for size in sizes}
-        self.near = F.pad(exact[:, :BLOCK], (0, max(0, BLOCK - exact.shape[1]))).T.contiguous()
+        self.block = min(BLOCK, longest)
+        self.near = F.pad(exact[:, : self.block], (0, max(0, self.block - exact.shape[1]))).T.contiguous()
         if self.skip is not None:  # one more tap at lag 0
             self.near[0] += self.skip
-        self.inputs = exact.new_zeros(batch, self.ring, width)
-        self.sums = exact.new_zeros(batch, self.ring, width)
-        self.block_inputs = exact.new_zeros(batch, BLOCK, width)
-        self.block_sums = exact.new_zeros(batch, BLOCK, width)
+        # Where all is one block nothing is joined, and a beam need not copy rings.
+        places = self.ring if self.tiles else 0
+        self.inputs = exact.new_zeros(batch, places, width)
+        self.sums = exact.new_zeros(batch, places, width)
+        self.block_inputs = exact.new_zeros(batch, self.block, width)
+        self.block_sums = exact.new_zeros(batch, self.block, width)
         self._look()
 
     def _prefill(self, x: Tensor) -> Tensor:
@@ -71,7 +75,8 @@ class OnlineConvolution(MixerState):
             if at and self._size(at) == size:
                 self._join(x[:, at - size : at].to(self.inputs.dtype), at)
                 self._forget(at, first)
-        self._open(first)
+        if first:
+            self._open(first)
         for t in range(first, n):
             self._absorb(t % BLOCK, x[:, t])
         return y
@@ -86,8 +91,8 @@ class OnlineConvolution(MixerState):
     def _absorb(self, place: int, x: Tensor) -> None:
         """Add one input to the sums of its own and of the later outputs in its block."""
         self._kept[place].copy_(x)
-        ahead = self.block_sums.narrow(1, place, BLOCK - place)
-        ahead.addcmul_(self.near.narrow(0, 0, BLOCK - place), x.unsqueeze(1))
+        ahead = self.block_sums.narrow(1, place, self.block - place)
+        ahead.addcmul_(self.near.narrow(0, 0, self.block - place), x.unsqueeze(1))
 
     def _close(self, count: int) -> None:
         """At the end of a block: one tile, and the next block's sums."""

@@ -106,54 +106,73 @@ def beam_search(
 ) -> Tensor:
     """The best sequence that a beam finds for each row, with the shape and the ends of ``decode``.
 
-    Each step keeps a row's ``beams`` likeliest continuations; one that writes ``end`` is complete and leaves the beam.
-    The complete, and at the limit all, are ranked by log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, |Y| counted with
-    ``end`` (GNMT, arXiv 1609.08144, equation 14; 4 beams and 0.6 are 1706.03762's, section 6.1). A row is done when
-    none that is open could still win. One beam is greedy search; as many beams as there are sequences is
-    exhaustive. Raises InputError for fewer than one beam, or a limit below 1.
+    Each step looks at all continuations of a row's open sequences by one token. Of the ``beams`` likeliest, those that
+    write ``end`` are complete, and at the limit all are, as they stand. The ``beams`` likeliest that do not write
+    ``end`` stay open, so that the beam never narrows. The complete are ranked by
+    log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, |Y| counted with ``end`` (GNMT, arXiv 1609.08144, equation 14;
+    4 beams and 0.6 are 1706.03762's, section 6.1). A row is done with ``beams`` complete sequences, or when none that
+    is open could still win.
+
+    One beam is greedy search; as many beams as there are sequences is exhaustive. Raises InputError for fewer
+    than one beam, or a limit below 1.
     """
     _check_limit(limit)
     if beams < 1:
         raise InputError(f"a beam of {beams} holds no sequence: use 1 (greedy) or more.")
     rows, device = len(logits), logits.device
-    row = torch.arange(rows, device=device)
     chances = logits.double().log_softmax(-1)[:, None]  # (rows, beams, vocabulary); now all beams are one
     totals = chances.new_zeros(rows, 1)
     written = torch.empty(rows, 1, 0, dtype=torch.int64, device=device)
-    best = torch.full((rows, limit), padding, device=device)
-    best_score = totals.new_full((rows,), -torch.inf)
-    best_length = torch.zeros(rows, dtype=torch.int64, device=device)
+    best = _Best(rows, limit, padding=padding, like=totals)
 
     for count in range(1, limit + 1):
         vocabulary = chances.shape[-1]
         candidates = (totals[..., None] + chances).flatten(1)
-        totals, index = candidates.topk(min(beams, candidates.shape[1]), dim=1)
+        # Twice as many as beams: at most half of them write ``end``, one for each that was open.
+        totals, index = candidates.topk(min(2 * beams, candidates.shape[1]), dim=1)
         origin, token = index // vocabulary, index % vocabulary
         earlier = written.gather(1, origin[..., None].expand(-1, -1, count - 1))
         written = torch.cat([earlier, token[..., None]], dim=2)
 
-        complete = torch.zeros_like(token, dtype=torch.bool) if end is None else token == end
-        if count == limit:
-            complete = torch.ones_like(complete)
-        ranked = (totals / ((5 + count) / 6) ** length_penalty).masked_fill(~complete, -torch.inf)
-        score, which = ranked.max(dim=1)
-        better = score > best_score
-        best_score = torch.where(better, score, best_score)
-        best_length = torch.where(better, count, best_length)
-        best[better] = padding
-        best[better, :count] = written[row, which][better]
-        totals = totals.masked_fill(complete, -torch.inf)
+        ends = torch.zeros_like(token, dtype=torch.bool) if end is None else token == end
+        complete = ends if count < limit else torch.ones_like(ends)
+        ranked = totals / ((5 + count) / 6) ** length_penalty
+        best.offer(ranked.masked_fill(~complete, -torch.inf)[:, :beams], written)
 
+        closed = ends | (best.offered >= beams)[:, None]
+        totals, stays = totals.masked_fill(closed, -torch.inf).topk(min(beams, totals.shape[1]), dim=1)
         # log P only falls; the penalty is kindest to the longest, or (below 0) to the next.
         kindest = max(((5 + n) / 6) ** length_penalty for n in (count + 1, limit))
-        if count == limit or bool((totals.amax(1) / kindest <= best_score).all()):
+        if count == limit or bool((totals.amax(1) / kindest <= best.score).all()):
             break
-        kept = (row[:, None] * chances.shape[1] + origin).flatten()
+        origin, token = origin.gather(1, stays), token.gather(1, stays)
+        written = written.gather(1, stays[..., None].expand(-1, -1, count))
+        kept = (torch.arange(rows, device=device)[:, None] * chances.shape[1] + origin).flatten()
         if not torch.equal(kept, torch.arange(rows * chances.shape[1], device=device)):
             state = state.select(kept)
         following, state = step(token.flatten(), state)
         chances = following.double().log_softmax(-1).unflatten(0, token.shape)
-    return best[:, : int(best_length.max())]
+    return best.sequences[:, : int(best.length.max())]
+
+
+class _Best:
+    """The best of each row's complete sequences so far, and how many there have been."""
+
+    def __init__(self, rows: int, limit: int, *, padding: int, like: Tensor) -> None:
+        self.padding = padding
+        self.score = like.new_full((rows,), -torch.inf)
+        self.length, self.offered = torch.zeros(2, rows, dtype=torch.int64, device=like.device)
+        self.sequences = torch.full((rows, limit), padding, device=like.device)
+
+    def offer(self, scores: Tensor, written: Tensor) -> None:
+        """Take what is better of ``written`` (rows, beams, count); a score of -inf says that it is not complete."""
+        self.offered += (scores > -torch.inf).sum(1)
+        score, which = scores.max(dim=1)
+        better, count = score > self.score, written.shape[2]
+        self.score = torch.where(better, score, self.score)
+        self.length = torch.where(better, count, self.length)
+        self.sequences[better] = self.padding
+        self.sequences[better, :count] = written[better, which[better]]
 
 
 def _check_limit(limit: int) -> None:

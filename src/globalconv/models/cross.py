@@ -16,8 +16,8 @@ class CrossMixer(nn.Module, ABC):
     """Moves information from the memory (the encoder's output) to the target's tokens.
 
     ``length`` is nominal, for either side; every shorter one works, a longer one works or raises InputError.
-    What stands in the memory behind a
-    sequence's own length never reaches the result.
+    What stands in the memory behind a sequence's own length never reaches the result. No output depends on a
+    later target token, for these are not written yet.
     """
 
     def __init__(self, width: int, length: int) -> None:
@@ -63,17 +63,32 @@ class CrossAttention(CrossMixer):
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
-        key, value = self.key_value(memory).chunk(2, dim=-1)
-        query, key, value = (self._heads(t) for t in (self.query(x), key, value))
-        if self.rotary:
-            longest, turns = max(query.shape[2], key.shape[2]), self.turns
-            if longest > self.length:
-                turns = rotary_turns(longest, query.shape[3]).to(x.device)
-            query, key = (rotate(t, turns[:, : t.shape[2]]) for t in (query, key))
+        key, value = self.keys_and_values(memory)
         seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
+        return self.look(x, key, value, seen)
+
+    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each memory token, keys turned where rotary: (batch, heads, source length, head width) each."""
+        key, value = (self._heads(t) for t in self.key_value(memory).chunk(2, dim=-1))
+        return self._turned(key, first=0), value
+
+    def look(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, first: int = 0) -> Tensor:
+        """What target tokens ``x`` (batch, n, width), which stand at ``first`` .. first + n - 1, find.
+
+        ``seen`` (batch, 1, 1, source length) bool: the memory's real tokens; None: all.
+        """
+        query = self._turned(self._heads(self.query(x)), first=first)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return result
+
+    def _turned(self, heads: Tensor, *, first: int) -> Tensor:
+        if not self.rotary:
+            return heads
+        end, turns = first + heads.shape[2], self.turns
+        if end > self.length:
+            turns = rotary_turns(end, heads.shape[3]).to(heads.device)
+        return rotate(heads, turns[:, first:end])
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
@@ -109,16 +124,25 @@ class AlignedConv(CrossMixer):
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve the memory over the target's places, gate by the target, project."""
-        value = self.value(memory)
-        value = clear_padding(value, lengths)
-        reach = max(x.shape[1], memory.shape[1])
+        return self.gated(x, self.convolved(memory, lengths, places=x.shape[1]))
+
+    def convolved(self, memory: Tensor, lengths: Tensor | None, *, places: int) -> Tensor:
+        """sum_s h[t - s] v[s] for the first ``places`` target places t, (batch, places, width).
+
+        It depends on no target token, nor on how many there are.
+        """
+        reach = max(places, memory.shape[1])
         if reach > self.length:
             raise InputError(
                 f"aligned_conv has taps for {self.length} places, and {reach} are given; build it longer."
             )
+        value = clear_padding(self.value(memory), lengths)
         value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
         taps = self.filter().roll(self.length - 1, dims=1)
-        mixed = global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, : x.shape[1]]
+        return global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, :places]
+
+    def gated(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """What target tokens take of the convolved memory at their places, all (..., width)."""
         result: Tensor = self.output(self.query(x) * mixed)
         return result
 

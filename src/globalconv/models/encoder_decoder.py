@@ -1,6 +1,6 @@
 """The encoder-decoder of "Attention Is All You Need", with any token mixer in every block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -26,9 +26,14 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """(batch, length, width) -> the same. ``others`` go to the branch as they are."""
+        return self.around(self.branch, x, *others)
+
+    def around(self, branch: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+        """``forward`` with another ``branch``, such as a mixer's state; (..., width) -> the same."""
         if self.norm_first:
-            return x + self.dropout(self.branch(self.norm(x), *others))
-        return self.norm(x + self.dropout(self.branch(x, *others)))
+            return x + self.dropout(branch(self.norm(x), *others))
+        result: Tensor = self.norm(x + self.dropout(branch(x, *others)))
+        return result
 
 
 class EncoderBlock(nn.Module):
@@ -124,6 +129,7 @@ class EncoderDecoder(nn.Module):
         self.encoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.mixers = (*encoder_mixers, *decoder_mixers)
+        self.decoder_mixers = tuple(decoder_mixers)
         self.cross_mixers = tuple(cross_mixers)
 
     def forward(self, source: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
