@@ -39,3 +39,11 @@ def test_the_bars(record):
 def test_the_fifths_average_a_line(script, length):
     places = script.places_of(length)
     assert sum(places) / len(places) == pytest.approx(length / 2, abs=1)
+
+
+def test_the_page_shows_what_answers_take(script):
+    rows = json.loads((ROOT / "benchmarks" / "results" / "decode_pairs.json").read_text())["results"]
+    shown = [line for line in script.PAGE.read_text().splitlines() if line.endswith(" times |")]
+    for line, one, four in zip(shown, rows[::2], rows[1::2], strict=True):
+        cells = [f"{row['states_s']:.2f} s | {row['ratio'][1]:.1f} times" for row in (one, four)]
+        assert line == f"| {one['arm']} | {one['tokens']} | {' | '.join(cells)} |"

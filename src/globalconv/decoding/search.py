@@ -113,8 +113,8 @@ def beam_search(
     4 beams and 0.6 are 1706.03762's, section 6.1). A row is done with ``beams`` complete sequences, or when none that
     is open could still win.
 
-    One beam is greedy search; as many beams as there are sequences is exhaustive. Raises InputError for fewer
-    than one beam, or a limit below 1.
+    One beam is greedy search (of equals it may take another); as many beams as there are sequences is exhaustive.
+    Raises InputError for fewer than one beam, or a limit below 1.
     """
     _check_limit(limit)
     if beams < 1:
