@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
-from globalconv.models.as_one_sequence import AsOneSequence
 from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder, Norm
 from globalconv.models.original import Size, build_encoder_decoder
@@ -254,16 +253,6 @@ def test_dropout_acts_in_training_only(generator):
     assert torch.equal(model(source, target), model(source, target))
     model.train()
     assert not torch.equal(model(source, target), model(source, target))
-
-
-@pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("cross", CROSSES)
-def test_as_one_sequence_it_says_what_it_says_to_two(cross, norm, generator):
-    model = small("global_conv", cross, decoder="attention", norm=norm)
-    source, target = tokens(generator, 3, 7), tokens(generator, 3, 5)
-    logits = AsOneSequence(model, 7)(torch.cat([source, target], dim=1))
-    torch.testing.assert_close(logits[:, 7:], model(source, target), rtol=0, atol=ROUNDING)
-    assert torch.count_nonzero(logits[:, :7]) == 0
 
 
 @pytest.mark.parametrize("design", ["original", "modern"])

@@ -155,30 +155,12 @@ def inside(looked_at: ArmAnswer, *, tokens: bool, length: int = 24) -> ModelInsi
     )
 
 
-def writing(asked: TaskAnswer, words: Sequence[str], *, source_length: int = 10) -> TaskAnswer:
+def writing(asked: TaskAnswer, words: Sequence[str]) -> TaskAnswer:
     """The task as one of sequence to sequence, whose arms wrote ``words`` and, once, nothing."""
     pairs = [WrittenAnswer(source=f"the source {w}", reference=f"due {w}", written=w) for w in (*words, "")]
-
-    def twin(one: ArmAnswer) -> ArmAnswer:
-        half = len(one.mixers) // 2
-        found = inside(one, tokens=True)
-        parts = ["encoder"] * (len(one.mixers) - half) + ["decoder"] * half
-        blocks = [
-            block.model_copy(update={"part": part}) for block, part in zip(found.blocks, parts, strict=True)
-        ]
-        found = found.model_copy(
-            update={
-                "blocks": blocks,
-                "source_length": source_length,
-                "influence": found.influence[source_length:],
-                "written": pairs,
-            }
-        )
-        return one.model_copy(
-            update={"inside": found, "decoder_blocks": half, "cross_mixer": "attention" if half else None}
-        )
-
-    return asked.model_copy(update={"arms": [twin(one) for one in asked.arms]})
+    refused = "it takes two sequences"
+    told = ModelInside(seed=0, examples=len(pairs), length=24, refused=refused, written=pairs)
+    return asked.model_copy(update={"arms": [one.model_copy(update={"inside": told}) for one in asked.arms]})
 
 
 def _because(verdict: ArmVerdict, name: str) -> str:

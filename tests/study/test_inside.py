@@ -5,7 +5,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from globalconv.study.inside import TOKENS
@@ -146,20 +145,7 @@ def test_what_encoder_decoders_write_is_kept(tmp_path: Path) -> None:
         for example in written:
             assert example["reference"].split() == example["source"].split()[::-1]
             assert len(example["source"].split()) == 4
-        inside = arm["inside"]
-        assert (inside["refused"], inside["source_length"], inside["length"]) == (None, 5, 10)
-        assert [block["part"] for block in inside["blocks"]] == 2 * ["encoder"] + 2 * ["decoder"]
-        assert [block["mixer"] for block in inside["blocks"]] == arm["mixers"]
-        for block in inside["blocks"]:
-            assert (block["content_dependence"] == 0) == (block["mixer"] == "global_conv")
-        assert (len(inside["influence"]), len(inside["influence"][0])) == (5, 10)
-        # No token of the target moves what comes before it; every one of the source may.
-        moves = np.array(inside["influence"])
-        assert np.all(np.triu(moves[:, 5:], 1) == 0)
-        assert np.all(moves[:, :5].max(0) > 0)
-        assert arm["decoder_blocks"] == 2
-        assert arm["cross_mixer"] == ("aligned_conv" if arm["arm"] == "conv_cross" else "attention")
     run = next((tmp_path / "out" / "runs").glob("*/best.safetensors")).parent
     refused = globalconv("probe", run, "--out", tmp_path / "probe")
     assert refused.code == 2
-    assert "AsOneSequence" in refused.err
+    assert "encoder-decoder" in refused.err

@@ -101,10 +101,6 @@ def test_shortened_names_fit_and_keep_both_ends(name, limit):
 
 def test_blocks_are_counted():
     assert wording.stack(("a", "a", "b", "a")) == "a ×2, b, a"
-    alone = arm("x", 0.5).model_copy(update={"mixers": ("a", "a", "b", "c")})
-    assert wording.blocks(alone) == wording.stack(alone.mixers)
-    twin = alone.model_copy(update={"decoder_blocks": 2, "cross_mixer": "d"})
-    assert wording.blocks(twin) == "encoder a ×2; decoder b, c, which reads it by d"
 
 
 def ranked(values: dict[str, dict[str, float]], *, higher: bool = True, margin: float = 0.01):

@@ -1,18 +1,9 @@
 """Models: residual stacks of a token mixer and a channel MLP, alone or as encoder and decoder."""
 
-from globalconv.models.as_one_sequence import AsOneSequence
 from globalconv.models.block import Block, Stack
 from globalconv.models.classifier import Classifier
 from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.models.language_model import LanguageModel
 from globalconv.models.original import build_encoder_decoder
 
-__all__ = [
-    "AsOneSequence",
-    "Block",
-    "Classifier",
-    "EncoderDecoder",
-    "LanguageModel",
-    "Stack",
-    "build_encoder_decoder",
-]
+__all__ = ["Block", "Classifier", "EncoderDecoder", "LanguageModel", "Stack", "build_encoder_decoder"]

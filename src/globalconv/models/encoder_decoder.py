@@ -142,26 +142,20 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The memory, (batch, source length, width)."""
-        return self.encode_vectors(self.embed(source), lengths)
-
-    def encode_vectors(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The memory of a source that is embedded already, (batch, source length, width) both."""
-        x = self.dropout(self.position(x))
+        x = self._embedded(source)
         for block in self.encoder:
             x = block(x, lengths)
-        memory: Tensor = self.encoder_norm(x)
-        return memory
+        return self.encoder_norm(x)
 
     def decode(self, memory: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits of what follows each target token, given the memory and its lengths."""
-        return self.decode_vectors(memory, self.embed(target), lengths)
-
-    def decode_vectors(self, memory: Tensor, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """``decode`` of a target that is embedded already, (batch, target length, width)."""
-        x = self.dropout(self.position(x))
+        x = self._embedded(target)
         for block in self.decoder:
             x = block(x, memory, lengths)
         return self.embed.logits(self.decoder_norm(x))
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        return self.dropout(self.position(self.embed(tokens)))
 
     def flops(self, length: int) -> float:
         """Forward flops for a source and a target of ``length`` tokens each, 2 per multiply-add."""

@@ -131,8 +131,8 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
     spec = read_spec(path)
     if spec.model.decoder is not None:
         raise InputError(
-            f"{path} is the run of an encoder-decoder, whose layers take two sequences. What is inside stands in its "
-            "study's report (globalconv report); ask for more in Python, with globalconv.models.AsOneSequence."
+            f"{path} is the run of an encoder-decoder, which takes two sequences, and the probes give one: name a "
+            "run of another task."
         )
     task = rebuild_task(spec.task)
     model = load_model(path, _exact_model(spec.model, task.signature.length), task.signature)

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 SCHEMA_VERSION = 1
 
 ArmVerdict = Literal["rival", "better", "not worse", "worse", "undecided"]
-Part = Literal["encoder", "decoder"]
 TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
 
 
@@ -52,8 +51,6 @@ class BlockInside(_Frozen):
     """What one block's mixer does, in its place in a trained model."""
 
     mixer: str
-    part: Part | None = None
-    """Of an encoder-decoder: which of the two the block belongs to."""
     content_dependence: float
     """Share of its token Jacobian's mean square that is variance over examples: 0, one mixing for all inputs."""
     uncertainty: float
@@ -74,10 +71,7 @@ class ModelInside(_Frozen):
     seed: int
     examples: int
     length: int
-    """Tokens of an example that were looked at: all, or the first ones of a causal model; a source and a target's
-    first ones together."""
-    source_length: int | None = None
-    """Of an encoder-decoder: how many of them, the first, are the source's."""
+    """Tokens of an example that were looked at: all, or the first ones of a causal model."""
     refused: str | None = None
     """Why the model could not be probed; nothing else is then known."""
     order: int = 0
@@ -91,8 +85,7 @@ class ModelInside(_Frozen):
     example: str | None = None
     """The first example as people read it, where they can."""
     influence: list[list[float]] = []
-    """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t, an
-    encoder-decoder those of the target."""
+    """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t."""
     written: list[WrittenAnswer] = []
     """Of sequence to sequence: examples from the shortest to the longest, and what the model made of them."""
 
@@ -102,11 +95,7 @@ class ArmAnswer(_Frozen):
 
     arm: str
     mixers: tuple[str, ...]
-    """One mixer per block, from the input to the output; an encoder's blocks before its decoder's."""
-    decoder_blocks: int = 0
-    """How many of them, the last, are a decoder's."""
-    cross_mixer: str | None = None
-    """What reads the encoder in a decoder's blocks."""
+    """One mixer per block, from the input to the output."""
     metric: Estimate | None
     """On the test split, at the checkpoint that was best on validation. None: no run finished."""
     extra_metrics: dict[str, Estimate]

@@ -237,12 +237,10 @@ def _answer_arm(
 ) -> ArmAnswer:
     results = list(found.finished.values())
     extras = {name for result in results for name in result.test} - {task.metric}
-    plan, decoder = found.plan, found.plan.model.decoder
+    plan = found.plan
     return ArmAnswer(
         arm=plan.arm,
         mixers=plan.model.all_mixers,
-        decoder_blocks=len(decoder.mixers) if decoder else 0,
-        cross_mixer=decoder.cross if decoder else None,
         metric=estimate([r.test[task.metric] for r in results]) if results else None,
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)

@@ -1,8 +1,6 @@
 """What a trained model does inside: probes of one finished run, on examples that it was not trained on."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -10,14 +8,14 @@ import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.models import AsOneSequence, EncoderDecoder
+from globalconv.models import EncoderDecoder
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
-from globalconv.study.answer import BlockInside, ModelInside, Part, WrittenAnswer
+from globalconv.study.answer import BlockInside, ModelInside, WrittenAnswer
 from globalconv.study.build import build_model
 from globalconv.study.execute import check_sources, one_thread, rebuild_task
 from globalconv.study.run_directory import RunDirectory
 from globalconv.study.spec import RunSpec
-from globalconv.tasks import Batch, SequenceToSequence, Task
+from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
 from globalconv.training.evaluate import write_answers
@@ -41,123 +39,49 @@ def look_inside(spec: RunSpec, runs: Path) -> None:
         load_best(directory.path, model)
         if isinstance(model, EncoderDecoder):
             assert isinstance(task, SequenceToSequence)
-            probed = _pairs_probed(model, task, spec)
-            directory.write_inside(probed.model_copy(update={"written": _written(model, task)}))
+            directory.write_inside(_written(model, task, spec))
             return
         examples = _examples(task)
         blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1])
-        blocks = {f"stack.blocks.{n}.mixer": BlockPlace(mixer) for n, mixer in enumerate(spec.model.mixers)}
-        directory.write_inside(
-            _probed_or_refused(model, examples, blank, blocks, example=task.in_words(examples[0]))
-        )
+        try:
+            directory.write_inside(_probed(model, examples, spec, blank, example=task.in_words(examples[0])))
+        except InputError as error:  # a mixer from outside may be random, or have no derivative
+            directory.write_inside(blank.model_copy(update={"refused": str(error)}))
 
 
-@dataclass(frozen=True)
-class BlockPlace:
-    """Which block a mixer belongs to."""
-
-    mixer: str
-    part: Part | None = None
-
-
-def _written(model: EncoderDecoder, task: SequenceToSequence) -> list[WrittenAnswer]:
+def _written(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
     """What the model writes in answer to examples of the validation split, evenly chosen."""
-    whole = _validation(task)
+    (whole,) = task.evaluation_batches("validation", batch_size=sys.maxsize)
     assert whole.source is not None
     chosen = torch.linspace(0, len(whole.source) - 1, min(EXAMPLES, len(whole.source))).long().unique()
     batch = whole.rows(chosen)
     assert batch.source is not None
     written = write_answers(model.eval(), task, batch, beams=task.beams)
     told = [
-        [_in_words(task, row) for row in rows.tolist()] for rows in (batch.source, batch.targets, written)
+        [task.in_words(torch.tensor(until_end(row), dtype=torch.int64)) or "" for row in rows.tolist()]
+        for rows in (batch.source, batch.targets, written)
     ]
-    return [
-        WrittenAnswer(source=source, reference=reference, written=answer)
-        for source, reference, answer in zip(*told, strict=True)
-    ]
-
-
-def _pairs_probed(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
-    """Source and target probed as one sequence. Mixers alone, not what reads the memory, are asked for content."""
-    whole = _validation(task)
-    assert whole.source is not None
-    assert whole.mask is not None
-    lengths = whole.source_lengths
-    if lengths is None:
-        lengths = torch.full((len(whole.source),), whole.source.shape[1])
-    length = _longest_of_enough(lengths)
-    rows = (lengths == length).nonzero().flatten()[:EXAMPLES]
-    # A decoder is causal: the first tokens of a target stand alone, and all examples get as many.
-    places = min(int(whole.mask[rows].sum(1).min()), TOKENS)
-    tokens = torch.cat([whole.source[rows, :length], whole.inputs[rows, :places]], dim=1)
-    sides = [
-        _in_words(task, row.tolist()) for row in (whole.source[rows[0]], whole.targets[rows[0], :places])
-    ]
-    assert spec.model.decoder is not None
-    parts: dict[Part, tuple[str, ...]] = {"encoder": spec.model.mixers, "decoder": spec.model.decoder.mixers}
-    blocks = {
-        f"model.{part}.{number}.mix.branch": BlockPlace(mixer, part)
-        for part, mixers in parts.items()
-        for number, mixer in enumerate(mixers)
-    }
-    blank = ModelInside(seed=spec.seed, examples=len(rows), length=tokens.shape[1], source_length=length)
-    found = _probed_or_refused(
-        AsOneSequence(model, length), tokens, blank, blocks, example=" \u2192 ".join(sides)
+    return ModelInside(
+        seed=spec.seed,
+        examples=len(chosen),
+        length=task.signature.length,
+        refused="the probes give one sequence, and an encoder-decoder takes two",
+        written=[
+            WrittenAnswer(source=source, reference=reference, written=answer)
+            for source, reference, answer in zip(*told, strict=True)
+        ],
     )
-    # No source token has an output of its own.
-    return found.model_copy(update={"influence": found.influence[length:]})
-
-
-def _longest_of_enough(lengths: Tensor) -> int:
-    """The longest length, up to TOKENS, of which there are EXAMPLES; else the one of which there are most."""
-    found, counts = lengths[lengths <= TOKENS].unique(return_counts=True)
-    if not len(found):
-        return int(lengths.min())
-    enough = found[counts >= min(EXAMPLES, int(counts.max()))]
-    return int(enough.max())
-
-
-def _validation(task: SequenceToSequence) -> Batch:
-    (whole,) = task.evaluation_batches("validation", batch_size=sys.maxsize)
-    return whole
-
-
-def _in_words(task: SequenceToSequence, row: list[int]) -> str:
-    return task.in_words(torch.tensor(until_end(row), dtype=torch.int64)) or ""
-
-
-def _probed_or_refused(
-    model: torch.nn.Module,
-    examples: Tensor,
-    blank: ModelInside,
-    blocks: Mapping[str, BlockPlace],
-    *,
-    example: str | None,
-) -> ModelInside:
-    try:
-        return _probed(model, examples, blank, blocks, example=example)
-    except InputError as error:  # a mixer from outside may be random, or have no derivative
-        return blank.model_copy(update={"refused": str(error)})
 
 
 def _probed(
-    model: torch.nn.Module,
-    examples: Tensor,
-    blank: ModelInside,
-    places: Mapping[str, BlockPlace],
-    *,
-    example: str | None,
+    model: torch.nn.Module, examples: Tensor, spec: RunSpec, blank: ModelInside, *, example: str | None
 ) -> ModelInside:
     order = interaction_order(model, examples, limit=ORDER_LIMIT)
     blocks = []
-    for at, place in places.items() if len(examples) > 1 else ():
-        found = content_dependence(model, examples, at=at)
+    for number, mixer in enumerate(spec.model.mixers if len(examples) > 1 else ()):
+        found = content_dependence(model, examples, at=f"stack.blocks.{number}.mixer")
         share = found.share if found.depends else 0.0
-        blocks.append(
-            BlockInside(
-                mixer=place.mixer, part=place.part, content_dependence=share, uncertainty=found.uncertainty
-            )
-        )
+        blocks.append(BlockInside(mixer=mixer, content_dependence=share, uncertainty=found.uncertainty))
     with torch.no_grad():
         outputs = model(examples[:1])[0].numel()
     one = token_jacobian(model, examples[:1], directions=None if outputs <= FEW_OUTPUTS else DIRECTIONS)

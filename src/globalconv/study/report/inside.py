@@ -68,9 +68,6 @@ def plot_influence(axes: Axes, inside: ModelInside, look: Look) -> None:
         # The square root, because an influence of a hundredth is one.
         shades = [[value**0.5 for value in row] for row in inside.influence]
         axes.imshow(shades, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        side = "output" if inside.source_length is None else "target"
-        axes.set_ylabel(f"{side} token", fontsize=SMALL, color=light("muted"))
-    if inside.source_length is not None:
-        axes.axvline(inside.source_length - 0.5, color=light("ink"), linewidth=1)
+        axes.set_ylabel("output token", fontsize=SMALL, color=light("muted"))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("input token" if inside.source_length is None else "source token | target token")
+    axes.set_xlabel("input token")

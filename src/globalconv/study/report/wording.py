@@ -4,7 +4,7 @@ import math
 from datetime import datetime
 from itertools import groupby
 
-from globalconv.study.answer import ArmAnswer, ArmVerdict, AxisRanking, Estimate, TaskAnswer, TaskVerdict
+from globalconv.study.answer import ArmVerdict, AxisRanking, Estimate, TaskAnswer, TaskVerdict
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -175,14 +175,6 @@ def stack(mixers: tuple[str, ...]) -> str:
     """The blocks from the input to the output: 'global_conv ×3, attention'."""
     runs = [(name, len(list(same))) for name, same in groupby(mixers)]
     return ", ".join(name if times == 1 else f"{name} ×{times}" for name, times in runs)
-
-
-def blocks(arm: ArmAnswer) -> str:
-    """``stack`` of an arm; of an encoder-decoder both, and what reads the one in the other."""
-    if not arm.decoder_blocks:
-        return stack(arm.mixers)
-    encoder, decoder = arm.mixers[: -arm.decoder_blocks], arm.mixers[-arm.decoder_blocks :]
-    return f"encoder {stack(encoder)}; decoder {stack(decoder)}, which reads it by {arm.cross_mixer}"
 
 
 def at_axis(ranking: AxisRanking) -> str:
