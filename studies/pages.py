@@ -66,7 +66,7 @@ def _sizes(task: TaskAnswer) -> str:
     rival = next(arm for arm in task.arms if arm.arm == task.rival)
     seeds = rival.metric.num_seeds if rival.metric else 0
     return (
-        f"Width {task.width}, {task.depth} blocks{' on either side' if 'decoder' in ' '.join(task.notices) else ''}, "
+        f"Width {task.width}, {task.depth} blocks{' on either side' if rival.parts else ''}, "
         f"{rival.steps} steps, {seeds} seeds, matched on {task.matched_on}."
     )
 
