@@ -90,3 +90,10 @@ def format_bytes(size: float) -> str:
             return f"{size:.{0 if unit == 'B' or size >= 99.5 else 1}f} {unit}"
         size /= 1024
     raise AssertionError
+
+
+def decimals_for(margin: float) -> int:
+    """How many decimals a metric is written with: one more than its margin needs, 3 where it has none."""
+    if not (math.isfinite(margin) and margin > 0):
+        return 3
+    return min(max(math.ceil(-math.log10(margin) - 1e-9) + 1, 0), 6)

@@ -6,6 +6,7 @@ from statistics import mean, median
 
 import numpy as np
 
+from globalconv.quantities import decimals_for
 from globalconv.study import sweep
 from globalconv.study.answer import (
     SCHEMA_VERSION,
@@ -297,7 +298,7 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         sign = 1.0 if task.higher_is_better else -1.0
         score = mean(contender.scores.values())
         missed = [floor for floor in task.floors if sign * score < sign * floor.value]
-        flags += [f"does not reach the floor '{f.name}' ({f.value:.3f})" for f in missed[:1]]
+        flags += [f"does not reach the floor '{f.name}' ({f.value:.{decimals_for(task.margin)}f})" for f in missed[:1]]
     return flags
 
 

@@ -1,6 +1,6 @@
 """The answer to one task in one sentence."""
 
-from globalconv.quantities import duration_option
+from globalconv.quantities import decimals_for, duration_option
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
 from globalconv.study.spec import TaskPlan
@@ -30,7 +30,8 @@ def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -
     if not above:
         return ""
     best = max(above, key=lambda floor: sign * floor.value)
-    return f"Mind the floor: '{best.name}' reaches {best.value:.3f} without any of this, and {rival.arm} does not."
+    reached = _written(task, best.value)
+    return f"Mind the floor: '{best.name}' reaches {reached} without any of this, and {rival.arm} does not."
 
 
 def _verdict_in_words(
@@ -49,13 +50,13 @@ def _verdict_in_words(
 
 def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
     best = (
-        f"; the best other arm, {others[0].arm}, reaches {_score(others[0])}"
+        f"; the best other arm, {others[0].arm}, reaches {_score(task, others[0])}"
         if others and others[0].metric
         else ""
     )
     return (
-        f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(rival)}, guessing "
-        f"gives {task.trivial_floor:.3f}{best}), so there is nothing to compare with; give it more steps "
+        f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
+        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it more steps "
         "(--steps, or a larger --budget) or more data."
     )
 
@@ -66,9 +67,9 @@ def _yes(task: TaskPlan, pure: list[ArmAnswer], rival: ArmAnswer) -> str:
     lead, *same = better or level
     tails = []
     if same:
-        tails.append(f"so {_are(same)} {_named(same)}")
+        tails.append(f"so {_are(same)} {_named(task, same)}")
     if better and level:
-        tails.append(f"{_named(level)} {_are(level)} not worse")
+        tails.append(f"{_named(task, level)} {_are(level)} not worse")
     tail = f"; {', and '.join(tails)}" if tails else ""
     return f"Yes: {lead.arm} is {lead.verdict} than {rival.arm} ({_scores(task, lead, rival)}){tail}."
 
@@ -78,7 +79,7 @@ def _hybrid(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
     pure = [arm for arm in others if not attends(arm.mixers)]
     worse = [arm for arm in pure if arm.verdict == "worse"]
     undecided = [arm for arm in pure if arm.verdict == "undecided"]
-    tails = [f"{_named(found)} {_are(found)} {found[0].verdict}" for found in (worse, undecided) if found]
+    tails = [f"{_named(task, found)} {_are(found)} {found[0].verdict}" for found in (worse, undecided) if found]
     return (
         f"{'Only' if worse else 'At least'} as a hybrid: {lead.arm}, with some attention left, is {lead.verdict} "
         f"than {rival.arm} ({_scores(task, lead, rival)}); "
@@ -91,8 +92,8 @@ def _no(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
         return f"No: {others[0].arm} is worse than {rival.arm} ({_scores(task, others[0], rival)})."
     every = "both" if len(others) == 2 else "all"
     return (
-        f"No: {_named(others)} are {every} worse than {rival.arm} "
-        f"({_metric(task)} {_score(rival)}, {_reading(task)})."
+        f"No: {_named(task, others)} are {every} worse than {rival.arm} "
+        f"({_metric(task)} {_score(task, rival)}, {_reading(task)})."
     )
 
 
@@ -103,8 +104,8 @@ def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, budget
     if not open_arms:
         silent = [arm.arm for arm in others if arm.metric is None]
         worse = [arm for arm in others if arm.verdict == "worse"]
-        tail = f"; {_named(worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
-        told = f"{_metric(task)} of {rival.arm}: {_score(rival)}"
+        tail = f"; {_named(task, worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
+        told = f"{_metric(task)} of {rival.arm}: {_score(task, rival)}"
         return f"Undecided: no run of {_and(silent)} finished{tail} ({told})."
     arm = next((arm for arm in open_arms if not attends(arm.mixers)), open_arms[0])
     because = arm.because[0].lower() + arm.because[1:].rstrip(".")
@@ -144,7 +145,7 @@ def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:
 
 
 def _scores(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:
-    return f"{_metric(task)} {_score(arm)} against {_score(rival)}, {_reading(task)}"
+    return f"{_metric(task)} {_score(task, arm)} against {_score(task, rival)}, {_reading(task)}"
 
 
 def _metric(task: TaskPlan) -> str:
@@ -155,12 +156,17 @@ def _reading(task: TaskPlan) -> str:
     return f"margin {task.margin:g}" if task.higher_is_better else f"lower is better, margin {task.margin:g}"
 
 
-def _score(arm: ArmAnswer) -> str:
-    return "no finished run" if arm.metric is None else f"{arm.metric.mean:.3f}"
+def _score(task: TaskPlan, arm: ArmAnswer) -> str:
+    return "no finished run" if arm.metric is None else _written(task, arm.metric.mean)
 
 
-def _named(arms: list[ArmAnswer]) -> str:
-    return _and([f"{arm.arm} ({_score(arm)})" for arm in arms])
+def _written(task: TaskPlan, value: float) -> str:
+    """A score with as many decimals as its margin asks for."""
+    return f"{value:.{decimals_for(task.margin)}f}"
+
+
+def _named(task: TaskPlan, arms: list[ArmAnswer]) -> str:
+    return _and([f"{arm.arm} ({_score(task, arm)})" for arm in arms])
 
 
 def _are(arms: list[ArmAnswer]) -> str:

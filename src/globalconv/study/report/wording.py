@@ -4,6 +4,7 @@ import math
 from datetime import datetime
 from itertools import groupby
 
+from globalconv.quantities import decimals_for as decimals_for
 from globalconv.study.answer import ArmVerdict, AxisRanking, Estimate, TaskAnswer, TaskVerdict
 
 MINUS = "\N{MINUS SIGN}"
@@ -36,13 +37,6 @@ def was_swept(task: TaskAnswer) -> bool:
 def has_split(task: TaskAnswer) -> bool:
     """Whether the task tells apart how well repeated and other bytes are predicted."""
     return any(name in arm.extra_metrics for arm in task.arms for name in SPLITS)
-
-
-def decimals_for(margin: float) -> int:
-    """How many decimals a metric is written with: one more than its margin needs, 3 where it has none."""
-    if not (math.isfinite(margin) and margin > 0):
-        return 3
-    return min(max(math.ceil(-math.log10(margin) - 1e-9) + 1, 0), 6)
 
 
 def plain(value: float | None, decimals: int = 3) -> str:
