@@ -13,6 +13,7 @@ from globalconv.study.answer import (
     AxisRanking,
     CurvePoint,
     ModelInside,
+    PartsAnswer,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
@@ -22,7 +23,7 @@ from globalconv.study.directory import StudyDirectory
 from globalconv.study.methods import describe_methods
 from globalconv.study.run_directory import BrokenRun, RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
-from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
+from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.training.fit import Evaluation
@@ -241,6 +242,7 @@ def _answer_arm(
     return ArmAnswer(
         arm=plan.arm,
         mixers=plan.model.all_mixers,
+        parts=_parts(plan.model),
         metric=estimate([r.test[task.metric] for r in results]) if results else None,
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
@@ -275,6 +277,12 @@ def _answer_arm(
         curve=curve,
         inside=found.inside,
     )
+
+
+def _parts(model: ModelSpec) -> PartsAnswer | None:
+    if model.decoder is None:
+        return None
+    return PartsAnswer(encoder=model.mixers, decoder=model.decoder.mixers, cross=model.decoder.cross)
 
 
 def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
