@@ -5,11 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from globalconv.cost import count_passes, mixer_cost, model_cost
+from globalconv.cost import Counts, count, count_passes, cross_cost, mixer_cost, model_cost
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, TokenMLP
-from globalconv.models import Classifier, LanguageModel, Stack
+from globalconv.mixers.attention import sinusoids
+from globalconv.models import Classifier, LanguageModel, Stack, build_encoder_decoder
+from globalconv.models.cross import AlignedConv, CrossAttention
+from globalconv.models.original import Size
 
+NOTHING = Counts(0.0, 0)
 BACKENDS = (None, "reference", "spectral", "fused_cpu")
 BUILDS = {
     "attention": lambda w, n, causal: Attention(w, n, causal=causal, num_heads=w // 4),
@@ -27,12 +31,23 @@ BUILDS = {
     "TokenMLP": lambda w, n, causal: TokenMLP(w, n),
     "TokenMLP, narrow": lambda w, n, causal: TokenMLP(w, n, hidden=3),
 }
+CROSSES = {
+    "attention": lambda w, n: CrossAttention(w, n, num_heads=w // 4),
+    "attention, one head": lambda w, n: CrossAttention(w, n, num_heads=1),
+    "attention, rotary": lambda w, n: CrossAttention(w, n, num_heads=w // 4, rotary=True),
+    "attention, rotary, one head": lambda w, n: CrossAttention(w, n, num_heads=1, rotary=True),
+    **{
+        f"aligned_conv, {backend}": lambda w, n, backend=backend: AlignedConv(w, n, backend=backend)
+        for backend in BACKENDS
+    },
+}
 shapes = st.tuples(st.integers(2, 4), st.integers(3, 17), st.sampled_from([4, 8, 12]))
 
 
-def differences(cost, module, x):
-    """What the formulas say and what is counted, where they differ."""
-    forward, backward, kept = count_passes(module, x)
+def differences(cost, module, *inputs, beside=NOTHING):
+    """What the formulas say and what is counted, where they differ; ``beside``: forward, what is not in formulas."""
+    forward, backward, kept = count_passes(module, *inputs)
+    forward = Counts(forward.flops - beside.flops, forward.moved - beside.moved)
     pairs = {
         "flops": (cost.forward.flops, forward.flops),
         "moved": (cost.forward.moved, forward.moved),
@@ -87,6 +102,50 @@ def test_a_models_formulas_equal_what_is_counted(name, dtype):
         cost = model_cost(model.to(dtype), batch=3, itemsize=dtype.itemsize)
         assert differences(cost, model, x) == {}
         assert cost.parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", CROSSES)
+@given(shape=shapes, dtype=st.sampled_from([torch.float32, torch.float64]))
+@settings(max_examples=6)
+def test_a_cross_mixers_formulas_equal_what_is_counted(name, shape, dtype):
+    batch, length, width = shape
+    cross = CROSSES[name](width, length).to(dtype)
+    cost = cross_cost(cross, batch=batch, itemsize=dtype.itemsize)
+    target, memory = torch.randn(2, batch, length, width, dtype=dtype)
+    assert differences(cost, cross, target, memory) == {}
+    assert cost.parameters == sum(p.numel() for p in cross.parameters())
+    if name in ("attention", "attention, one head", "aligned_conv, fused_cpu"):
+        assert cost.forward.flops == batch * cross.flops(length)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("design", ["original", "modern"])
+@pytest.mark.parametrize(
+    "arm", [("attention", "attention", "attention"), ("global_conv", "gated_conv", "aligned_conv")], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_encoder_decoders_formulas_equal_what_is_counted(arm, design, depth, dtype):
+    encoder, decoder, cross = arm
+    size = Size(8, depth, 2, 20, dropout=0.0)
+    model = build_encoder_decoder(
+        7, 12, size, design=design, encoder=encoder, decoder=decoder, cross=cross
+    ).to(dtype)
+    cost = model_cost(model, batch=3, itemsize=dtype.itemsize)
+    # The sinusoids of either side, which the formulas leave out.
+    table = count(lambda: [sinusoids(12, 8).to(dtype) for _ in range(2)]) if design == "original" else NOTHING
+    source, target = torch.randint(7, (2, 3, 12))
+    assert differences(cost, model, source, target, beside=table) == {}
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_an_encoder_decoder_that_does_more_than_its_formulas_is_noticed():
+    model = build_encoder_decoder(7, 12, Size(8, 2, 2, 20, dropout=0.0), design="modern")
+    cost = model_cost(model, batch=3)
+    decode = model.decode
+    model.decode = lambda memory, *rest: decode(memory.clone(), *rest)
+    assert differences(cost, model, *torch.randint(7, (2, 3, 12))).keys() == {"moved"}
+    model.decode = lambda memory, *rest: decode(memory, *rest).exp()
+    assert "activations" in differences(cost, model, *torch.randint(7, (2, 3, 12)))
 
 
 def test_a_hybrid_is_the_sum_of_its_parts():
@@ -150,6 +209,12 @@ def test_what_has_no_formulas_is_refused_and_says_so():
         mixer_cost(Mine(8, 8), batch=2)
     with pytest.raises(InputError, match="not for learned"):
         mixer_cost(Attention(8, 8, positions="learned"), batch=2)
+
+    class Other(AlignedConv):
+        pass
+
+    with pytest.raises(InputError, match="no formulas for the cost of Other"):
+        cross_cost(Other(8, 8), batch=2)
 
 
 def test_the_steps_of_a_ledger_add_up():

@@ -14,7 +14,7 @@ from globalconv.probes import interaction_order
 from globalconv.probing.bare import BareStack
 from globalconv.probing.target import ProbeRequest, find_target
 from globalconv.study.execute import execute_run
-from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
+from globalconv.study.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
 from globalconv.tasks import build_task
 from globalconv.training.settings import TrainingSettings
 from tests.study.small_studies import globalconv
@@ -187,6 +187,64 @@ def test_a_trained_run(tmp_path):
     conv, attention = (content["share"] for content in contents)
     assert conv < 1e-14 < attention
     pictures(tmp_path / "found")
+
+
+def trained_on_pairs(runs: Path) -> Path:
+    """The directory of a run of two steps that reverses five symbols."""
+    task = build_task("reverse", {"length": 5, "num_validation": 8, "num_test": 8})
+    decoder = DecoderSpec(
+        mixers=("attention", "global_conv"), cross="aligned_conv", heads=2, design="original", dropout=0.1
+    )
+    spec = RunSpec(
+        task=TaskChoice(name="reverse", kind="reverse", options=task.options, digest=task.digest),
+        arm="mine",
+        model=ModelSpec(mixers=("global_conv",) * 2, mixer_options={}, width=8, mlp_width=8, decoder=decoder),
+        training=TrainingSettings(steps=2, batch_size=4, learning_rate=0.01, evaluations=1),
+        seed=0,
+        purpose="sweep",
+        device="cpu",
+    )
+    assert execute_run(spec, runs) == "finished"
+    return runs / spec.name
+
+
+def test_a_run_of_an_encoder_decoder(tmp_path):
+    run = trained_on_pairs(tmp_path / "runs")
+    ended = globalconv("probe", run, "--limit", "4", "--out", tmp_path / "found")
+    assert ended.code == 0, ended
+    record = read(tmp_path / "found")
+    assert "mine trained on reverse" in record["what"]
+    assert "6 tokens of the source, then 6 of the target" in record["what"]
+    assert record["inputs"] == [4, 12, 8]
+    assert set(record["not_asked"]) == {"shifts", "permutations", "positions"}
+    assert record["results"]["causality"]["line"].startswith("Causal")
+    influence = torch.tensor(record["results"]["influence"]["strength"])
+    assert not influence[:6].any(), "nothing is said at the source's places"
+    assert (influence[6:, :6] > 0).all()
+    assert not influence[6:, 6:].triu(1).any()
+    (contents,) = record["content_dependence_of_mixers"].values()
+    encoder, decoder, cross = contents[:2], contents[2:4], contents[4:]
+    assert all(content["share"] < 1e-14 for content in (*encoder, decoder[1]))
+    assert decoder[0]["share"] > 1e-9
+    assert [content["share"] > 1e-6 for content in cross] == [True, True]
+    (orders,) = record["interaction_order_by_depth"].values()
+    assert list(orders) == ["1", "2", "3", "4"]
+    pictures(tmp_path / "found")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_part_of_an_encoder_decoder(tmp_path):
+    run = trained_on_pairs(tmp_path / "runs")
+    part = ("probe", run, "--limit", "4", "--at", "model.encoder.0.mix.branch", "--out")
+    ended = globalconv(*part, tmp_path / "found")
+    assert ended.code == 0, ended
+    assert "Equivariant to circular shifts" in " ".join(ended.out.split())
+    # It goes from the model's input to the part, which has the source's tokens only.
+    assert set(read(tmp_path / "found")["not_asked"]) == {"reach"}
+    short = globalconv("probe", run, "--length", "5", "--out", tmp_path / "no")
+    assert short.code == 2
+    assert "a source cannot be cut" in short.err
+    assert not (tmp_path / "no").exists()
 
 
 def test_of_a_causal_run_the_first_tokens_are_looked_at(tmp_path):

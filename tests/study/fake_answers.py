@@ -22,6 +22,8 @@ from globalconv.study.answer import (
     Estimate,
     FloorAnswer,
     ModelInside,
+    Part,
+    PartsAnswer,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
@@ -156,11 +158,41 @@ def inside(looked_at: ArmAnswer, *, tokens: bool, length: int = 24) -> ModelInsi
 
 
 def writing(asked: TaskAnswer, words: Sequence[str]) -> TaskAnswer:
-    """The task as one of sequence to sequence, whose arms wrote ``words`` and, once, nothing."""
+    """The task as one of sequence to sequence, whose arms wrote ``words`` and once nothing; the last is not probed."""
     pairs = [WrittenAnswer(source=f"the source {w}", reference=f"due {w}", written=w) for w in (*words, "")]
-    refused = "it takes two sequences"
-    told = ModelInside(seed=0, examples=len(pairs), length=24, refused=refused, written=pairs)
-    return asked.model_copy(update={"arms": [one.model_copy(update={"inside": told}) for one in asked.arms]})
+    arms = [one.model_copy(update={"parts": parts(one), "inside": across(one, pairs)}) for one in asked.arms]
+    unknown = ModelInside(seed=0, examples=8, length=20, refused="it is random", written=pairs)
+    arms[-1] = arms[-1].model_copy(update={"inside": unknown})
+    return asked.model_copy(update={"arms": arms})
+
+
+def parts(arm: ArmAnswer) -> PartsAnswer:
+    """Its mixers in the encoder, attention behind."""
+    return PartsAnswer(encoder=arm.mixers, decoder=("attention",) * len(arm.mixers), cross="aligned_conv")
+
+
+def across(arm: ArmAnswer, pairs: list[WrittenAnswer], *, source: int = 12, target: int = 8) -> ModelInside:
+    """What probes might find in an encoder-decoder: the target read backwards in the source."""
+    backwards = [[1 / (1 + abs(source - 1 - t - s)) for s in range(source)] for t in range(target)]
+    before = [[0.0 if s > t else 0.3 / (1 + t - s) for s in range(target)] for t in range(target)]
+    places: list[tuple[Part, str]] = [("encoder", mixer) for mixer in arm.mixers]
+    places += [("decoder", "attention") for _ in arm.mixers]
+    blocks = [
+        BlockInside(mixer=mixer, content_dependence=0.25, uncertainty=0.03, part=part)
+        for part, mixer in places
+    ]
+    cross = BlockInside(
+        mixer="aligned_conv", content_dependence=0.5, uncertainty=0.02, part="cross", target_held=0.0
+    )
+    return inside(arm, tokens=True, length=source + target).model_copy(
+        update={
+            "source_length": source,
+            "answer": "weakref <reversed>",
+            "blocks": [*blocks, *[cross] * len(arm.mixers)],
+            "influence": [[*row, *own] for row, own in zip(backwards, before, strict=True)],
+            "written": pairs,
+        }
+    )
 
 
 def _because(verdict: ArmVerdict, name: str) -> str:

@@ -1,5 +1,6 @@
 """What a study finds inside its trained models: true of each mixer, kept with the run, and told in the report."""
 
+import csv
 import json
 import shlex
 from pathlib import Path
@@ -134,18 +135,85 @@ def test_of_one_example_alone_nothing_is_said_about_content(study: Path, monkeyp
     assert again(study)["tasks"] == before
 
 
-def test_what_encoder_decoders_write_is_kept(tmp_path: Path) -> None:
-    command = ("compare", "reverse", "--length", "4", "--arms", "conv_both,conv_cross", *FEW)
-    ended = globalconv(*command, "--workers", "1", "--out", tmp_path / "out")
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Reversing four symbols, by attention over the memory, by a convolution of it, and by what cannot be probed."""
+    out = tmp_path_factory.mktemp("pairs") / "out"
+    arms = f"conv_both,conv_cross,{RANDOM}"
+    command = (
+        "compare",
+        "reverse",
+        "--length",
+        "4",
+        "--arms",
+        arms,
+        "--rival",
+        "conv_both",
+        *FEW,
+        "--seeds",
+        "1",
+    )
+    ended = globalconv(*command, "--workers", "1", "--out", out, pictures=True)
     assert ended.code == 0, ended.err
-    (task,) = report_of(tmp_path / "out")["tasks"]
+    return out
+
+
+def test_what_encoder_decoders_write_is_kept(pairs: Path) -> None:
+    (task,) = report_of(pairs)["tasks"]
     for arm in task["arms"]:
         written = arm["inside"]["written"]
         assert len(written) == 8
         for example in written:
             assert example["reference"].split() == example["source"].split()[::-1]
             assert len(example["source"].split()) == 4
-    run = next((tmp_path / "out" / "runs").glob("*/best.safetensors")).parent
-    refused = globalconv("probe", run, "--out", tmp_path / "probe")
-    assert refused.code == 2
-    assert "encoder-decoder" in refused.err
+
+
+def test_the_mixers_of_an_encoder_decoder_are_told_part_by_part(pairs: Path) -> None:
+    (task,) = report_of(pairs)["tasks"]
+    for arm in task["arms"]:
+        parts = arm["parts"]
+        assert [*parts["encoder"], *parts["decoder"]] == arm["mixers"]
+        assert parts["cross"] == ("aligned_conv" if arm["arm"] == "conv_cross" else "attention")
+    page = (pairs / "report.html").read_text()
+    assert "encoder global_conv ×2; decoder global_conv ×2; read by aligned_conv" in page
+    table = list(csv.DictReader((pairs / "arms.csv").open()))
+    assert [row["cross_mixer"] for row in table] == [arm["parts"]["cross"] for arm in task["arms"]]
+
+
+def test_encoder_decoders_are_probed_with_source_and_target_as_one_sequence(pairs: Path) -> None:
+    assert len(found(pairs)) == 2
+    for _, arm, inside in found(pairs):
+        assert (inside["length"], inside["source_length"]) == (
+            10,
+            5,
+        )  # four symbols and the end, on either side
+        assert inside["answer"].split() == inside["example"].split()[::-1]
+        assert inside["order"] >= 2
+        rows = inside["influence"]
+        assert len(rows) == 5
+        assert max(map(max, rows)) == 1
+        for t, row in enumerate(rows):
+            assert min(row[:5]) > 0, "every target token depends on all of the source"
+            assert min(row[5 : 6 + t]) > 0
+            assert max(row[6 + t :], default=0) < 1e-9, "and on no later one of the target"
+        blocks = inside["blocks"]
+        assert [block["part"] for block in blocks] == ["encoder"] * 2 + ["decoder"] * 2 + ["cross"] * 2
+        assert [block["mixer"] for block in blocks] == [*arm["mixers"], *[arm["parts"]["cross"]] * 2]
+        for block in blocks:
+            mixing = block["content_dependence"]
+            assert (mixing == 0) == (block["mixer"] == "global_conv"), (arm["arm"], block)
+            # What a convolution of the memory reads depends on the target's content only, by its gate.
+            held = {"attention": True, "aligned_conv": False}.get(block["mixer"])
+            assert (block["target_held"] and block["target_held"] > 0) == (
+                held if block["part"] == "cross" else None
+            )
+
+
+def test_the_page_tells_of_encoder_decoders(pairs: Path) -> None:
+    page = (pairs / "report.html").read_text()
+    assert page.count("<h3>Inside the trained models</h3>") == 1
+    assert "could not be probed" in page
+    assert "(target held: 0)" in page
+    assert "5 source and 5 target tokens each" in page
+    for name in ("inside", "influence", "influence-written"):
+        assert (pairs / "figures" / f"reverse-{name}.png").stat().st_size > 5_000

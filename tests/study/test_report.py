@@ -97,6 +97,8 @@ def test_every_picture_is_there_as_png_and_svg(kind):
             expected.add(f"{name}-recall")
         if any(arm.inside and not arm.inside.refused for arm in task.arms):
             expected |= {f"{name}-inside", f"{name}-influence"}
+        if any(arm.inside and arm.inside.source_length for arm in task.arms):
+            expected.add(f"{name}-influence-written")
     if answer.cost:
         expected.add("cost")
     files = {path.name for path in (written(kind) / "figures").iterdir()}

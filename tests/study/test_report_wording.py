@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.study.answer import AxisRanking
+from globalconv.study.answer import AxisRanking, BlockInside, ModelInside, PartsAnswer
 from globalconv.study.report import wording
 from tests.study import fake_answers
 from tests.study.fake_answers import arm, estimate, task
@@ -164,3 +164,37 @@ def test_every_verdict_has_a_sign_of_its_own():
     assert tasks == {"yes", "hybrid", "no", "undecided", "nothing learned"}
     for verdicts in (tasks, {"rival", "better", "not worse", "worse", "undecided"}):
         assert len({wording.VERDICT_SIGNS[verdict] for verdict in verdicts}) == 5
+
+
+def test_an_encoder_decoders_mixers_are_told_part_by_part():
+    task = next(
+        task
+        for answer in fake_answers.ALL.values()
+        for task in answer().tasks
+        if task.arms[0].parts is not None
+    )
+    (first, *_), mixers = task.arms, ("a", "b", "b")
+    arm = first.model_copy(update={"mixers": mixers, "parts": None})
+    assert wording.blocks(arm) == wording.stack(mixers) == "a, b ×2"
+    parts = PartsAnswer(encoder=("a", "b"), decoder=("b", "b"), cross="c")
+    told = "encoder a, b; decoder b ×2; read by c"
+    assert wording.blocks(arm.model_copy(update={"parts": parts})) == told
+
+
+def test_content_is_told_part_by_part():
+    def block(mixer, share, **more):
+        return BlockInside(mixer=mixer, content_dependence=share, uncertainty=0.01, **more)
+
+    inside = ModelInside(seed=0, examples=8, length=4, blocks=[block("a", 0.0), block("b", 0.5)])
+    assert wording.contents(inside) == "a 0, b 0.50"
+    blocks = [
+        block("a", 0.25, part="encoder"),
+        block("a", 0.0, part="encoder"),
+        block("b", 0.5, part="decoder"),
+        block("c", 0.75, part="cross", target_held=0.0),
+        block("c", 0.75, part="cross", target_held=0.125),
+    ]
+    assert wording.contents(inside.model_copy(update={"blocks": blocks})) == (
+        "encoder a 0.25, a 0; decoder b 0.50; read by c 0.75 (target held: 0), c 0.75 (target held: 0.12)"
+    )
+    assert wording.contents(inside.model_copy(update={"blocks": []})) == "one example only"

@@ -1,7 +1,7 @@
 """The cost of one ``global_conv`` by each of its backends: the direct sum, the transforms, the fused kernel.
 
-Numbers, not bytes. Every function speaks of taps as long as the sequence can use (K <= L) in the modes of the
-mixers, circular and causal, and of a batch of at least 2 and a length of at least 3: below, a few copies
+Numbers, not bytes. Every function speaks of taps as long as the sequence can use (K <= L, in bidirectional mode 2K - 1
+of them), and of a batch of at least 2 and a length of at least 3: below, a few copies
 become views. Gradients are those of everything: the signal, the taps, and what is around them.
 """
 
@@ -19,7 +19,7 @@ from globalconv.ops.spectral import next_fast_length
 
 @dataclass(frozen=True)
 class Convolution:
-    """One call: ``skip`` and ``gated`` say what is around it."""
+    """One call: ``num_taps`` for each channel, of lags of either sign; ``skip`` and ``gated`` say what is around it."""
 
     batch: int
     length: int
@@ -40,11 +40,16 @@ class Convolution:
         return self.width * self.num_taps
 
     @property
+    def reach(self) -> int:
+        """K: the taps of lag 0 and of one sign."""
+        return (self.num_taps + 1) // 2 if self.mode == "bidirectional" else self.num_taps
+
+    @property
     def points(self) -> int:
         """Of each of PyTorch's transforms."""
         if self.mode == "circular":
             return self.length
-        return next_fast_length(self.length + self.num_taps - 1)
+        return next_fast_length(self.length + self.reach - 1)
 
     @property
     def bins(self) -> int:
@@ -61,7 +66,7 @@ def forward(ledger: Ledger, conv: Convolution, backend: str) -> None:
     """y = gate_out (h * u + skip u), u = gate_in x."""
     if backend == "fused_cpu":
         n, gates = conv.numbers, 2 * conv.gated
-        once = global_conv_flops(conv.length, conv.num_taps, conv.width, mode=conv.mode)
+        once = global_conv_flops(conv.length, conv.reach, conv.width, mode=conv.mode)
         flops = conv.batch * once + (2 * conv.skip + gates) * n
         ledger.add("fused", ((1 + gates) * n, conv.taps, conv.skip * conv.width), (n,), flops=flops)
         return
@@ -79,7 +84,7 @@ def backward(ledger: Ledger, conv: Convolution, backend: str) -> None:
     n, width = conv.numbers, conv.width
     if backend == "fused_cpu":
         gates = 2 * conv.gated
-        once = global_conv_backward_flops(conv.length, conv.num_taps, width, mode=conv.mode, again=conv.gated)
+        once = global_conv_backward_flops(conv.length, conv.reach, width, mode=conv.mode, again=conv.gated)
         # With both gates: dy and u once each through a gate, dx and two gates' gradients; each skip is 2.
         around = 5 * conv.gated + (4 + 2 * conv.gated) * conv.skip
         operands = (1 + gates) * n + conv.taps + conv.skip * width
@@ -122,7 +127,7 @@ def kept(conv: Convolution, backend: str) -> int:
 def _direct(ledger: Ledger, conv: Convolution) -> None:
     n, width = conv.numbers, conv.width
     ledger.copy("taps", conv.taps)
-    inside = n if conv.mode == "causal" else conv.surrounded
+    inside = conv.surrounded if conv.mode == "circular" else n
     ledger.copy("surround", inside, conv.surrounded)
     ledger.pointwise("tap 0", (width, n), n)
     ledger.pointwise("tap", (n, width, n), n, each=2, times=conv.num_taps - 1)
@@ -141,12 +146,12 @@ def _direct_backward(ledger: Ledger, conv: Convolution) -> None:
     ledger.copy("tap: put into its column", width, conv.taps, times=every)
     ledger.pointwise("tap: add windows", (2 * around,), around, times=others)
     ledger.pointwise("tap: add columns", (2 * conv.taps,), conv.taps, times=others)
-    if conv.mode == "causal":
-        ledger.copy("surround, backward", around, n)
-    else:
+    if conv.mode == "circular":
         before = around - n
         ledger.copy("surround, backward", before, n)
         ledger.pointwise("surround, backward", (2 * n,), n)
+    else:
+        ledger.copy("surround, backward", around, n)
     if conv.skip:
         ledger.pointwise("add", (2 * n,), n)
 

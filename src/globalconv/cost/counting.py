@@ -39,14 +39,14 @@ def count(action: Callable[[], object]) -> Counts:
     return Counts(float(flops.get_total_flops()), traffic.moved)
 
 
-def count_passes(module: nn.Module, x: Tensor) -> tuple[Counts, Counts, int]:
-    """Forward, backward to ``x`` and all parameters, and the bytes that autograd keeps in between."""
-    x = x.detach().requires_grad_(x.is_floating_point())
+def count_passes(module: nn.Module, *inputs: Tensor) -> tuple[Counts, Counts, int]:
+    """Forward, backward to ``inputs`` and all parameters, and the bytes that autograd keeps in between."""
+    inputs = tuple(x.detach().requires_grad_(x.is_floating_point()) for x in inputs)
     results: list[Tensor] = []
-    kept = kept_bytes(module, lambda: module(x))
-    forward = count(lambda: results.append(module(x)))
-    leaves = [*([x] if x.requires_grad else []), *(p for p in module.parameters() if p.requires_grad)]
-    dy = torch.ones(results[0].shape, dtype=results[0].dtype, device=x.device)
+    kept = kept_bytes(module, lambda: module(*inputs))
+    forward = count(lambda: results.append(module(*inputs)))
+    leaves = [tensor for tensor in (*inputs, *module.parameters()) if tensor.requires_grad]
+    dy = torch.ones(results[0].shape, dtype=results[0].dtype, device=results[0].device)
     backward = count(lambda: torch.autograd.grad(results[0], leaves, dy))
     return forward, backward, kept
 

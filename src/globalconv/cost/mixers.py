@@ -67,7 +67,7 @@ def _attention(mixer: Attention, batch: int, forward: Ledger, backward: Ledger) 
 
     layers.linear(forward, rows, width, 3 * width)
     for _ in range(2 * rotary):
-        _rotate(forward, n, length * mixer.head_width // 2)
+        layers.rotate(forward, n, length * mixer.head_width // 2)
     forward.add("attention", (3 * n,), (n, sums), flops=2 * product)
     if copied:
         forward.copy("heads side by side", n)
@@ -76,26 +76,13 @@ def _attention(mixer: Attention, batch: int, forward: Ledger, backward: Ledger) 
     layers.linear_backward(backward, rows, width, width)
     backward.add("attention, backward", (5 * n, sums), (3 * n,), flops=5 * product)
     for _ in range(2 * rotary):
-        _rotate_backward(backward, n, length * mixer.head_width // 2)
+        layers.rotate_backward(backward, n, length * mixer.head_width // 2)
         if copied:
             backward.copy("heads side by side", n)
     backward.copy("queries, keys, values side by side", 3 * n)
     layers.linear_backward(backward, rows, width, 3 * width)
     # x; the projection, of which the values are a part; turned queries and keys; the result, and its copy.
     return n + 3 * n + 2 * n * rotary + n + n * copied + sums
-
-
-def _rotate(ledger: Ledger, n: int, table: int) -> None:
-    for _ in range(4):
-        ledger.pointwise("rotate", (n // 2, table), n // 2)
-    for _ in range(2):
-        ledger.pointwise("rotate", (n,), n // 2)
-    ledger.copy("rotate", n)
-
-
-def _rotate_backward(ledger: Ledger, n: int, table: int) -> None:
-    ledger.copy("rotate, backward: negate", n // 2)
-    _rotate(ledger, n, table)
 
 
 def _global_conv(mixer: GlobalConv, batch: int, forward: Ledger, backward: Ledger) -> int:
@@ -139,14 +126,14 @@ def _token_mlp(mixer: TokenMLP, batch: int, forward: Ledger, backward: Ledger) -
     forward.copy("to tokens last", n)
     forward.add("expand", (n, weights), (wide,), flops=flops)
     forward.pointwise("bias", (wide, hidden), wide)
-    layers.gelu(forward, wide)
+    layers.nonlinear(forward, wide, "gelu")
     layers.linear(forward, rows, hidden, length)
 
     backward.copy("to tokens last", n)
     layers.linear_backward(backward, rows, hidden, length)
     backward.copy("rows of the bias", length)
     backward.copy("rows of the weight", weights)
-    layers.gelu_backward(backward, wide)
+    layers.nonlinear_backward(backward, wide, "gelu")
     backward.add("bias, backward", (wide,), (hidden,))
     backward.add("expand, by W", (wide, n), (weights,), flops=flops)
     backward.add("expand, by x", (wide, weights), (n,), flops=flops)

@@ -1,22 +1,24 @@
 """The cost of whole models: blocks over depth, and what is before and behind them."""
 
-import torch
 from torch import nn
 
 from globalconv.cost import layers
+from globalconv.cost.encoder_decoder import encoder_decoder_cost
 from globalconv.cost.ledger import Ledger
 from globalconv.cost.mixers import FLOAT32, Cost, mixer_cost
-from globalconv.models import Classifier, LanguageModel, Stack
-
-INDEX_BYTES = torch.int64.itemsize
+from globalconv.models import Classifier, EncoderDecoder, LanguageModel, Stack
 
 
-def model_cost(model: Stack | Classifier | LanguageModel, *, batch: int, itemsize: int = FLOAT32) -> Cost:
+def model_cost(
+    model: Stack | Classifier | LanguageModel | EncoderDecoder, *, batch: int, itemsize: int = FLOAT32
+) -> Cost:
     """The cost of a model on ``batch`` sequences of its mixers' nominal length, forward and backward.
 
     Backward to all parameters, and to the input where it is values and not tokens. Exact where
-    ``mixer_cost`` is; raises InputError as it does.
+    ``mixer_cost`` is; raises InputError as it does. Of an encoder-decoder see ``encoder_decoder_cost``.
     """
+    if isinstance(model, EncoderDecoder):
+        return encoder_decoder_cost(model, batch=batch, itemsize=itemsize)
     stack = model if isinstance(model, Stack) else model.stack
     length, width = stack.mixers[0].length, stack.width
     rows, n = batch * length, batch * length * width
@@ -48,21 +50,18 @@ def _stack(forward: Ledger, backward: Ledger, stack: Stack, batch: int) -> int:
         forward.operations += of_mixer.forward.operations
         layers.add(forward, n)
         layers.layer_norm(forward, rows, width)
-        layers.linear(forward, rows, width, hidden)
-        layers.gelu(forward, rows * hidden)
-        layers.linear(forward, rows, hidden, width)
+        layers.channel_mlp(forward, rows, width, hidden, "gelu")
         layers.add(forward, n)
 
         layers.layer_norm_backward(backward, rows, width)
         backward.operations += of_mixer.backward.operations
         layers.layer_norm_backward(backward, rows, width)
-        layers.linear_backward(backward, rows, width, hidden)
-        layers.gelu_backward(backward, rows * hidden)
-        layers.linear_backward(backward, rows, hidden, width)
+        layers.channel_mlp_backward(backward, rows, width, hidden, "gelu")
         for _ in range(2):  # the branch's gradient meets the stream's
             layers.add(backward, n)
 
-        of_block = 2 * layers.layer_norm_kept(rows, width) + n + 2 * rows * hidden
+        of_block = 2 * layers.layer_norm_kept(rows, width)
+        of_block += layers.channel_mlp_kept(rows, width, hidden, "gelu")
         kept += of_mixer.activations + forward.itemsize * of_block
     layers.layer_norm(forward, rows, width)
     layers.layer_norm_backward(backward, rows, width)
@@ -80,10 +79,9 @@ def _before(forward: Ledger, backward: Ledger, model: Classifier | LanguageModel
         kept = forward.itemsize * rows * channels
     else:
         assert isinstance(model.embed, nn.Embedding)
-        tokens = rows * INDEX_BYTES // forward.itemsize  # as many numbers as fill their bytes
-        forward.add("embedding", (tokens, n), (n,))
-        backward.add("embedding, backward", (tokens, n), (model.embed.weight.numel(),))
-        kept = INDEX_BYTES * rows
+        layers.embedding(forward, rows, width)
+        layers.embedding_backward(backward, rows, width, vocabulary=model.embed.num_embeddings)
+        kept = layers.INDEX_BYTES * rows
     if not isinstance(model.position, nn.Identity):
         forward.pointwise("positions", (n, length * width), n)
         backward.add("positions, backward", (n,), (length * width,))

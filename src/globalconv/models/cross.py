@@ -137,7 +137,8 @@ class AlignedConv(CrossMixer):
                 f"aligned_conv has taps for {self.length} places, and {reach} are given; build it longer."
             )
         value = clear_padding(self.value(memory), lengths)
-        value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
+        if reach > memory.shape[1]:
+            value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
         taps = self.filter().roll(self.length - 1, dims=1)
         return global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, :places]
 

@@ -113,6 +113,7 @@ class EncoderDecoder(nn.Module):
         width = encoder_mixers[0].width
         self.width = width
         self.mlp_width = mlp_width
+        self.activation = activation
         lengths = [mixer.length for mixer in (*encoder_mixers, *decoder_mixers)]
         self.length = min(*lengths, *(cross.length for cross in cross_mixers))
         self.embed = SharedEmbedding(vocabulary, width)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
@@ -92,6 +93,9 @@ def _of_target(target: Target, request: ProbeRequest, *, directions: int | None)
     for name, probe in probes.items():
 
         def ask(findings: Findings, name: str = name, probe: Callable[..., Result] = probe) -> None:
+            if name in target.meaningless:
+                findings.not_asked[name] = target.meaningless[name]
+                return
             try:
                 findings.results[name] = probe(target.model, target.inputs)
             except InputError as error:  # a probe may not fit a model that others do
@@ -143,8 +147,8 @@ def _of_layers(target: Target, request: ProbeRequest) -> Iterator[Question]:
         found = interaction(model, inputs, **stretches[layers - 1], **common)
         findings.maps.setdefault(target.name, {})[layers] = found
 
-    def content(findings: Findings, at: str | None) -> None:
-        found = content_dependence(model, inputs, at=at, **common)
+    def content(findings: Findings, part: nn.Module, reaching: Tensor, at: str | None) -> None:
+        found = content_dependence(part, reaching, at=at, **common)
         findings.contents.setdefault(target.name, []).append(found)
 
     for depth in range(1, len(stretches) + 1):
@@ -152,4 +156,12 @@ def _of_layers(target: Target, request: ProbeRequest) -> Iterator[Question]:
         if depth in MAPS_AFTER:
             yield f"interactions after layer {depth}", partial(map_after, layers=depth)
     for mixer in target.mixers or (None,):
-        yield f"content dependence of {mixer or 'the model'}", partial(content, at=mixer)
+        yield (
+            f"content dependence of {mixer or 'the model'}",
+            partial(content, part=model, reaching=inputs, at=mixer),
+        )
+    for number, (cross, reaching) in enumerate(target.crossings):
+        yield (
+            f"content dependence of reading {number}",
+            partial(content, part=cross, reaching=reaching, at=None),
+        )

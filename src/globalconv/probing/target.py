@@ -1,8 +1,8 @@
 """What is probed: from the words of the command line to a model and its inputs."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
-from globalconv.models import Stack
+from globalconv.models import EncoderDecoder, Stack
+from globalconv.models.joined import crossings
 from globalconv.probes.reach import find_layers
 from globalconv.study.execute import rebuild_task
-from globalconv.study.spec import ModelSpec
+from globalconv.study.pairs import joined_pairs
+from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.study.trained import load_model, read_spec
+from globalconv.tasks import SequenceToSequence
 
 EXAMPLES = 4
 FIRST_TOKENS = 64
@@ -47,7 +50,9 @@ class ProbeRequest:
 class Target:
     """A model and inputs to look at it with.
 
-    ``layers`` and ``mixers`` name its blocks and, where they are known, the mixing layer in each.
+    ``layers`` and ``mixers`` name its blocks and, where they are known, the mixing layer in each. ``crossings`` are
+    mixing layers that take two sequences, as modules of one, with what reaches them. ``meaningless``: a probe's name
+    -> why it is not put to this model.
     """
 
     name: str
@@ -56,6 +61,8 @@ class Target:
     inputs: Tensor
     layers: tuple[str, ...]
     mixers: tuple[str, ...]
+    crossings: tuple[tuple[nn.Module, Tensor], ...] = ()
+    meaningless: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_target(request: ProbeRequest) -> Target:
@@ -67,7 +74,8 @@ def find_target(request: ProbeRequest) -> Target:
     target = _found(request)
     if request.at is None:
         return target
-    return replace(target, name=f"{target.name}, {request.at}", layers=(request.at,), mixers=(request.at,))
+    name, part = f"{target.name}, {request.at}", (request.at,)
+    return replace(target, name=name, layers=part, mixers=part, crossings=(), meaningless={})
 
 
 def _found(request: ProbeRequest) -> Target:
@@ -129,13 +137,11 @@ def _stack(name: str, request: ProbeRequest) -> Target:
 
 def _trained(path: Path, request: ProbeRequest) -> Target:
     spec = read_spec(path)
-    if spec.model.decoder is not None:
-        raise InputError(
-            f"{path} is the run of an encoder-decoder, which takes two sequences, and the probes give one: name a "
-            "run of another task."
-        )
     task = rebuild_task(spec.task)
     model = load_model(path, _exact_model(spec.model, task.signature.length), task.signature)
+    if isinstance(model, EncoderDecoder):
+        assert isinstance(task, SequenceToSequence)
+        return _trained_on_pairs(model, task, spec, request)
     inputs = next(iter(task.evaluation_batches("validation", batch_size=EXAMPLES))).inputs
     what = (
         f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "
@@ -149,6 +155,42 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
             "--length is for runs of causal models, whose first tokens stand alone: leave it out."
         )
     return _target(f"{spec.arm} on {spec.task.name}", what, model, inputs, "stack.blocks.{}", ".mixer")
+
+
+def _trained_on_pairs(
+    model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec, request: ProbeRequest
+) -> Target:
+    joined, inputs, _ = joined_pairs(model, task, EXAMPLES, longest=request.length or FIRST_TOKENS)
+    source, target = joined.source_length, inputs.shape[1] - joined.source_length
+    if request.length is not None and source > request.length:
+        raise InputError(
+            f"--length {request.length}: a source cannot be cut, and the shortest in question has {source} tokens. "
+            f"Give at least --length {source}, or leave it out."
+        )
+    what = (
+        f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, {len(model.encoder)} encoder and "
+        f"{len(model.decoder)} decoder blocks, width {spec.model.width}, at pairs of its validation split, as one "
+        f"sequence: {source} tokens of the source, then {target} of the target"
+    )
+    mixers = (
+        f"model.{part}.{number}.mix.branch"
+        for part, blocks in (("encoder", model.encoder), ("decoder", model.decoder))
+        for number in range(len(blocks))
+    )
+    return Target(
+        f"{spec.arm} on {spec.task.name}",
+        what,
+        joined.eval(),
+        inputs,
+        tuple(f"layers.{number}" for number in range(len(joined.layers))),
+        tuple(mixers),
+        crossings=tuple(crossings(joined, inputs)),
+        meaningless=dict.fromkeys(
+            ("shifts", "permutations", "positions"),
+            "it moves tokens along the sequence, and here a source and its target stand end to end: ask a part with "
+            "--at model.encoder.0.mix.branch",
+        ),
+    )
 
 
 def _yours(subject: str, request: ProbeRequest) -> Target:
@@ -216,7 +258,7 @@ def _exact_options(name: str, length: int) -> dict[str, str]:
 def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
     options = {
         name: {**spec.mixer_options.get(name, {}), **_exact_options(name, length)}
-        for name in set(spec.mixers)
+        for name in set(spec.all_mixers)
     }
     return spec.model_copy(update={"mixer_options": options})
 

@@ -12,6 +12,8 @@ SCHEMA_VERSION = 1
 
 ArmVerdict = Literal["rival", "better", "not worse", "worse", "undecided"]
 TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
+Part = Literal["encoder", "decoder", "cross"]
+"""Of an encoder-decoder: a token mixer of either side, or what reads the memory."""
 
 
 class _Frozen(BaseModel):
@@ -55,6 +57,10 @@ class BlockInside(_Frozen):
     """Share of its token Jacobian's mean square that is variance over examples: 0, one mixing for all inputs."""
     uncertainty: float
     """Standard error over the examples."""
+    part: Part | None = None
+    """Of an encoder-decoder: where the block's mixer stands. Of a cross mixer, the Jacobian is that by the memory."""
+    target_held: float | None = None
+    """Of a cross mixer: the content dependence where only the memory varies, and the target's vectors do not."""
 
 
 class WrittenAnswer(_Frozen):
@@ -71,7 +77,10 @@ class ModelInside(_Frozen):
     seed: int
     examples: int
     length: int
-    """Tokens of an example that were looked at: all, or the first ones of a causal model."""
+    """Tokens of an example that were looked at: all, or the first ones of a causal model. Of an encoder-decoder, those
+    of the source and behind them those of the target, which are one sequence to the probes."""
+    source_length: int | None = None
+    """Of an encoder-decoder: how many of these are the source's."""
     refused: str | None = None
     """Why the model could not be probed; nothing else is then known."""
     order: int = 0
@@ -81,13 +90,26 @@ class ModelInside(_Frozen):
     joint_effects: list[float] = []
     """Largest joint effect of 1, 2, ... tokens, over that of one."""
     blocks: list[BlockInside] = []
-    """From the input to the output; none where there was one example only, and nothing to compare it with."""
+    """From the input to the output, cross mixers last; none where there was one example only, and nothing to compare
+    it with."""
     example: str | None = None
-    """The first example as people read it, where they can."""
+    """The first example as people read it, where they can; of an encoder-decoder its source."""
+    answer: str | None = None
+    """Of an encoder-decoder: the target of that example."""
     influence: list[list[float]] = []
-    """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t."""
+    """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t,
+    an encoder-decoder one for each token of the target."""
     written: list[WrittenAnswer] = []
     """Of sequence to sequence: examples from the shortest to the longest, and what the model made of them."""
+
+
+class PartsAnswer(_Frozen):
+    """The mixers of an encoder-decoder, each side's from its input to its output."""
+
+    encoder: tuple[str, ...]
+    decoder: tuple[str, ...]
+    cross: str
+    """How every decoder block reads the encoder's output."""
 
 
 class ArmAnswer(_Frozen):
@@ -95,7 +117,9 @@ class ArmAnswer(_Frozen):
 
     arm: str
     mixers: tuple[str, ...]
-    """One mixer per block, from the input to the output."""
+    """One mixer per block, from the input to the output; of an encoder-decoder the encoder's, then the decoder's."""
+    parts: PartsAnswer | None = None
+    """Of an encoder-decoder: the same mixers apart, and the cross mixer. None: it is none, or the report is older."""
     metric: Estimate | None
     """On the test split, at the checkpoint that was best on validation. None: no run finished."""
     extra_metrics: dict[str, Estimate]

@@ -14,6 +14,7 @@ from globalconv.study.answer import (
     AxisRanking,
     CurvePoint,
     ModelInside,
+    PartsAnswer,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
@@ -23,7 +24,7 @@ from globalconv.study.directory import StudyDirectory
 from globalconv.study.methods import describe_methods
 from globalconv.study.run_directory import BrokenRun, RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
-from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
+from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.training.fit import Evaluation
@@ -242,6 +243,7 @@ def _answer_arm(
     return ArmAnswer(
         arm=plan.arm,
         mixers=plan.model.all_mixers,
+        parts=_parts(plan.model),
         metric=estimate([r.test[task.metric] for r in results]) if results else None,
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
@@ -278,6 +280,12 @@ def _answer_arm(
     )
 
 
+def _parts(model: ModelSpec) -> PartsAnswer | None:
+    if model.decoder is None:
+        return None
+    return PartsAnswer(encoder=model.mixers, decoder=model.decoder.mixers, cross=model.decoder.cross)
+
+
 def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     flags = []
     if found.curves and not contender.plateaued:
@@ -298,7 +306,10 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         sign = 1.0 if task.higher_is_better else -1.0
         score = mean(contender.scores.values())
         missed = [floor for floor in task.floors if sign * score < sign * floor.value]
-        flags += [f"does not reach the floor '{f.name}' ({f.value:.{decimals_for(task.margin)}f})" for f in missed[:1]]
+        flags += [
+            f"does not reach the floor '{f.name}' ({f.value:.{decimals_for(task.margin)}f})"
+            for f in missed[:1]
+        ]
     return flags
 
 

@@ -1,18 +1,22 @@
 """What a trained model does inside: probes of one finished run, on examples that it was not trained on."""
 
 import sys
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.models import EncoderDecoder
+from globalconv.models.joined import Joined, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
-from globalconv.study.answer import BlockInside, ModelInside, WrittenAnswer
+from globalconv.study.answer import BlockInside, ModelInside, Part, WrittenAnswer
 from globalconv.study.build import build_model
 from globalconv.study.execute import check_sources, one_thread, rebuild_task
+from globalconv.study.pairs import joined_pairs
 from globalconv.study.run_directory import RunDirectory
 from globalconv.study.spec import RunSpec
 from globalconv.tasks import SequenceToSequence, Task
@@ -39,49 +43,105 @@ def look_inside(spec: RunSpec, runs: Path) -> None:
         load_best(directory.path, model)
         if isinstance(model, EncoderDecoder):
             assert isinstance(task, SequenceToSequence)
-            directory.write_inside(_written(model, task, spec))
+            directory.write_inside(_inside_pairs(model.eval(), task, spec))
             return
         examples = _examples(task)
-        blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1])
-        try:
-            directory.write_inside(_probed(model, examples, spec, blank, example=task.in_words(examples[0])))
-        except InputError as error:  # a mixer from outside may be random, or have no derivative
-            directory.write_inside(blank.model_copy(update={"refused": str(error)}))
+        blank = ModelInside(
+            seed=spec.seed,
+            examples=len(examples),
+            length=examples.shape[1],
+            example=task.in_words(examples[0]),
+        )
+        places = [
+            Place(mixer, f"stack.blocks.{number}.mixer") for number, mixer in enumerate(spec.model.mixers)
+        ]
+        directory.write_inside(_told(blank, lambda: _probed(model, examples, places, blank)))
 
 
-def _written(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
+class Place(NamedTuple):
+    """A mixer, where it stands in a model (None: it is the model), and in which part of an encoder-decoder."""
+
+    mixer: str
+    at: str | None
+    part: Part | None = None
+
+
+def _told(blank: ModelInside, probe: Callable[[], ModelInside]) -> ModelInside:
+    """What ``probe`` finds, or why it cannot: a mixer from outside may be random, or have no derivative."""
+    try:
+        return probe()
+    except InputError as error:
+        return blank.model_copy(update={"refused": str(error), "example": None, "answer": None})
+
+
+def _inside_pairs(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
+    """An encoder-decoder, probed with source and target end to end, and what it writes."""
+    joined, examples, batch = joined_pairs(model, task, EXAMPLES, longest=TOKENS)
+    assert batch.source is not None
+    decoder = spec.model.decoder
+    assert decoder is not None
+    blank = ModelInside(
+        seed=spec.seed,
+        examples=len(examples),
+        length=examples.shape[1],
+        source_length=joined.source_length,
+        example=_sentence(task, batch.source[0]),
+        answer=_sentence(task, batch.targets[0]),
+        written=_written(model, task),
+    )
+    parts: dict[Part, tuple[str, ...]] = {"encoder": spec.model.mixers, "decoder": decoder.mixers}
+    places = [
+        Place(mixer, f"model.{part}.{number}.mix.branch", part)
+        for part, mixers in parts.items()
+        for number, mixer in enumerate(mixers)
+    ]
+
+    def probe() -> ModelInside:
+        found = _probed(joined, examples, places, blank)
+        # Of the outputs, the target's: at the source's places there are none.
+        answers = found.influence[joined.source_length :]
+        blocks = found.blocks and [*found.blocks, *_reading(joined, examples, decoder.cross)]
+        return found.model_copy(update={"influence": answers, "blocks": blocks})
+
+    return _told(blank, probe)
+
+
+def _reading(joined: Joined, examples: Tensor, mixer: str) -> list[BlockInside]:
+    """The cross mixers: how much what they do to the memory depends on memory and target, and on the memory alone."""
+    found = []
+    for cross, reaching in crossings(joined, examples):
+        held = reaching.clone()
+        held[:, joined.source_length :] = reaching[:1, joined.source_length :]
+        block = _content(cross, reaching, Place(mixer, None, "cross"))
+        alone = _content(cross, held, Place(mixer, None, "cross"))
+        found.append(block.model_copy(update={"target_held": alone.content_dependence}))
+    return found
+
+
+def _written(model: EncoderDecoder, task: SequenceToSequence) -> list[WrittenAnswer]:
     """What the model writes in answer to examples of the validation split, evenly chosen."""
     (whole,) = task.evaluation_batches("validation", batch_size=sys.maxsize)
     assert whole.source is not None
     chosen = torch.linspace(0, len(whole.source) - 1, min(EXAMPLES, len(whole.source))).long().unique()
     batch = whole.rows(chosen)
     assert batch.source is not None
-    written = write_answers(model.eval(), task, batch, beams=task.beams)
-    told = [
-        [task.in_words(torch.tensor(until_end(row), dtype=torch.int64)) or "" for row in rows.tolist()]
-        for rows in (batch.source, batch.targets, written)
+    written = write_answers(model, task, batch, beams=task.beams)
+    told = [[_sentence(task, row) for row in rows] for rows in (batch.source, batch.targets, written)]
+    return [
+        WrittenAnswer(source=source, reference=reference, written=answer)
+        for source, reference, answer in zip(*told, strict=True)
     ]
-    return ModelInside(
-        seed=spec.seed,
-        examples=len(chosen),
-        length=task.signature.length,
-        refused="the probes give one sequence, and an encoder-decoder takes two",
-        written=[
-            WrittenAnswer(source=source, reference=reference, written=answer)
-            for source, reference, answer in zip(*told, strict=True)
-        ],
-    )
+
+
+def _sentence(task: SequenceToSequence, tokens: Tensor) -> str:
+    return task.in_words(torch.tensor(until_end(tokens.tolist()), dtype=torch.int64)) or ""
 
 
 def _probed(
-    model: torch.nn.Module, examples: Tensor, spec: RunSpec, blank: ModelInside, *, example: str | None
+    model: torch.nn.Module, examples: Tensor, places: Sequence[Place], blank: ModelInside
 ) -> ModelInside:
     order = interaction_order(model, examples, limit=ORDER_LIMIT)
-    blocks = []
-    for number, mixer in enumerate(spec.model.mixers if len(examples) > 1 else ()):
-        found = content_dependence(model, examples, at=f"stack.blocks.{number}.mixer")
-        share = found.share if found.depends else 0.0
-        blocks.append(BlockInside(mixer=mixer, content_dependence=share, uncertainty=found.uncertainty))
+    blocks = [_content(model, examples, place) for place in places] if len(examples) > 1 else []
     with torch.no_grad():
         outputs = model(examples[:1])[0].numel()
     one = token_jacobian(model, examples[:1], directions=None if outputs <= FEW_OUTPUTS else DIRECTIONS)
@@ -92,9 +152,16 @@ def _probed(
             "order_is_least": order.at_least,
             "joint_effects": [_short(size) for size in order.sizes[1:].tolist()],
             "blocks": blocks,
-            "example": example,
             "influence": [[_short(value) for value in row] for row in strength.tolist()],
         }
+    )
+
+
+def _content(model: torch.nn.Module, examples: Tensor, place: Place) -> BlockInside:
+    found = content_dependence(model, examples, at=place.at)
+    share = found.share if found.depends else 0.0
+    return BlockInside(
+        mixer=place.mixer, content_dependence=share, uncertainty=found.uncertainty, part=place.part
     )
 
 

@@ -143,7 +143,7 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
         why = "".join(f" {arm} is left out: {reason}." for arm, reason in left_out.items())
         raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.{why}")
 
-    if request.heads is not None and not any(attends(model.all_mixers) for model in models.values()):
+    if request.heads is not None and not any(map(_has_heads, models.values())):
         raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
 
     models, mlp_ratio = match_models(
@@ -221,6 +221,11 @@ def _twin_spec(arm: str, depth: int, width: int, preset: Preset, request: StudyR
 
 def _sources(names: tuple[str, ...]) -> dict[str, str]:
     return {name: source for name in set(names) if (source := outside_source(name))}
+
+
+def _has_heads(model: ModelSpec) -> bool:
+    """Whether any of it is attention, that to the encoder's output too."""
+    return attends(model.all_mixers) or (model.decoder is not None and attends((model.decoder.cross,)))
 
 
 def _what_twins_share(models: dict[str, ModelSpec]) -> str:

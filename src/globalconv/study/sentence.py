@@ -56,8 +56,8 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) 
     )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
-        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it more steps "
-        "(--steps, or a larger --budget) or more data."
+        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it more "
+        "steps (--steps, or a larger --budget) or more data."
     )
 
 
@@ -79,7 +79,9 @@ def _hybrid(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
     pure = [arm for arm in others if not attends(arm.mixers)]
     worse = [arm for arm in pure if arm.verdict == "worse"]
     undecided = [arm for arm in pure if arm.verdict == "undecided"]
-    tails = [f"{_named(task, found)} {_are(found)} {found[0].verdict}" for found in (worse, undecided) if found]
+    tails = [
+        f"{_named(task, found)} {_are(found)} {found[0].verdict}" for found in (worse, undecided) if found
+    ]
     return (
         f"{'Only' if worse else 'At least'} as a hybrid: {lead.arm}, with some attention left, is {lead.verdict} "
         f"than {rival.arm} ({_scores(task, lead, rival)}); "

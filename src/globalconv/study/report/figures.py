@@ -4,7 +4,7 @@ A file is for a README or a talk. In the page each panel stands on its own, so t
 each other on a desk and below each other on a phone, with type of the same size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,9 +16,11 @@ from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_ra
 from globalconv.study.report.face import Looks
 from globalconv.study.report.inside import (
     looked_inside,
+    plot_alignment,
     plot_content,
     plot_influence,
     plot_joint_effects,
+    plot_written,
 )
 from globalconv.study.report.intervals import plot_differences, plot_split
 from globalconv.study.report.palette import VERDICT_TONES, looks_of
@@ -78,8 +80,7 @@ def groups_of(task: TaskAnswer, looks: Looks) -> list[Group]:
         shown = tuple(arm.arm for arm, _ in inside)
         panels = [_joint_effects(task, looks), _content(task, looks)]
         groups.append(Group("inside", f"{name}: inside the trained models", CURVE, panels, shown))
-        panels = [_influence(f"influence-{n}", arm, found, looks) for n, (arm, found) in enumerate(inside)]
-        groups.append(Group("influence", f"{name}: who moves whom, on one example", INFLUENCE, panels))
+        groups += _influences(name, inside, looks)
     return groups
 
 
@@ -194,7 +195,29 @@ def _content(task: TaskAnswer, looks: Looks) -> Panel:
     return Panel("content", partial(plot_content, task=task, looks=looks), alt, "dependence on content")
 
 
-def _influence(key: str, arm: ArmAnswer, inside: ModelInside, looks: Looks) -> Panel:
-    alt = f"How strongly each output of {arm.arm} depends on each of {inside.length} input tokens of an example."
-    plot = partial(plot_influence, inside=inside, look=looks[arm.arm])
-    return Panel(key, plot, alt, shortened(arm.arm, 22))
+def _influences(name: str, inside: Sequence[tuple[ArmAnswer, ModelInside]], looks: Looks) -> list[Group]:
+    """Who moves whom; of encoder-decoders what the source does, and what the target so far does."""
+
+    def group(key: str, title: str, plot: Callable[..., None], said: str) -> Group:
+        panels = [
+            Panel(
+                f"{key}-{number}",
+                partial(plot, inside=found, look=looks[arm.arm]),
+                said.format(arm=arm.arm, tokens=found.source_length or found.length),
+                shortened(arm.arm, 22),
+            )
+            for number, (arm, found) in enumerate(inside)
+        ]
+        return Group(key, f"{name}: {title}", INFLUENCE, panels)
+
+    if inside[0][1].source_length is None:
+        said = "How strongly each output of {arm} depends on each of {tokens} input tokens of an example."
+        return [group("influence", "who moves whom, on one example", plot_influence, said)]
+    aligned = (
+        "How strongly each target token of {arm} depends on each of {tokens} source tokens of an example."
+    )
+    written = "How strongly each target token of {arm} depends on those before it, on an example."
+    return [
+        group("influence", "what each target token reads in the source", plot_alignment, aligned),
+        group("influence-written", "and in the target before it", plot_written, written),
+    ]

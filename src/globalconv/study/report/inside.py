@@ -1,5 +1,7 @@
 """What the trained models do inside: joint effects, dependence on content, and who moves whom on an example."""
 
+from itertools import groupby
+
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -9,6 +11,8 @@ from globalconv.study.report.palette import Look, light
 
 FAINTEST = 1e-6
 """Joint effects below it are left out: they are of no use to a model, and stretch the axis."""
+MOST_NAMES = 18
+"""Of blocks, below an axis."""
 
 
 def looked_inside(task: TaskAnswer) -> list[tuple[ArmAnswer, ModelInside]]:
@@ -41,33 +45,77 @@ def plot_content(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
         look = looks[arm.arm]
         # Side by side, so that arms at 0 do not hide each other.
         shift = 0.07 * (place - (len(found) - 1) / 2)
-        axes.errorbar(
-            [number + shift for number in range(1, len(inside.blocks) + 1)],
-            [block.content_dependence for block in inside.blocks],
-            [block.uncertainty for block in inside.blocks],
-            color=look.color,
-            marker=look.marker,
-            markersize=5,
-            linewidth=1.2,
-        )
+        first = 1
+        for _, part in groupby(inside.blocks, key=lambda block: block.part):
+            blocks = list(part)
+            axes.errorbar(
+                [number + shift for number in range(first, first + len(blocks))],
+                [block.content_dependence for block in blocks],
+                [block.uncertainty for block in blocks],
+                color=look.color,
+                marker=look.marker,
+                markersize=5,
+                linewidth=1.2,
+            )
+            first += len(blocks)
     axes.set_ylim(-0.04, 1.04)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_xlabel("block")
     axes.set_ylabel("variance / mean square")
+    names = _names_of_parts(found[0][1])
+    if names:
+        shown = range(0, len(names), -(-len(names) // MOST_NAMES))
+        axes.set_xticks([place + 1 for place in shown], [names[place] for place in shown])
+        axes.set_xlabel("e: encoder, d: decoder, r: reads the source")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlabel("block")
+
+
+def _names_of_parts(inside: ModelInside) -> list[str]:
+    """Of an encoder-decoder's blocks: e1, e2, d1, d2, r1, r2; of others none."""
+    letters = {"encoder": "e", "decoder": "d", "cross": "r"}
+    return [
+        f"{letters[part]}{number}"
+        for part, blocks in groupby(inside.blocks, key=lambda block: block.part)
+        if part is not None
+        for number, _ in enumerate(blocks, start=1)
+    ]
 
 
 def plot_influence(axes: Axes, inside: ModelInside, look: Look) -> None:
     """How strongly each output depends on each input token: a map, or a profile where there is one output."""
     dress(axes)
-    if len(inside.influence) == 1:
+    if len(inside.influence) == 1 and inside.source_length is None:
         axes.fill_between(range(inside.length), inside.influence[0], step="mid", color=look.color, alpha=0.75)
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("influence on the class")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("input token")
     else:
-        axes.grid(visible=False)
-        # The square root, because an influence of a hundredth is one.
-        shades = [[value**0.5 for value in row] for row in inside.influence]
-        axes.imshow(shades, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        axes.set_ylabel("output token", fontsize=SMALL, color=light("muted"))
+        _draw_map(axes, inside.influence, across="input token", down="output token")
+
+
+def plot_alignment(axes: Axes, inside: ModelInside, look: Look) -> None:
+    """How strongly what follows each token of the target depends on each token of the source."""
+    del look
+    dress(axes)
+    rows = [row[: inside.source_length] for row in inside.influence]
+    _draw_map(axes, rows, across="source token", down="target token")
+
+
+def plot_written(axes: Axes, inside: ModelInside, look: Look) -> None:
+    """How strongly each token of the target depends on those before it, on the scale of ``plot_alignment``."""
+    del look
+    dress(axes)
+    rows = [row[inside.source_length :] for row in inside.influence]
+    _draw_map(axes, rows, across="target token before (0: the start)", down="target token")
+
+
+def _draw_map(axes: Axes, strength: list[list[float]], *, across: str, down: str) -> None:
+    axes.grid(visible=False)
+    # The square root, because an influence of a hundredth is one.
+    shades = [[value**0.5 for value in row] for row in strength]
+    axes.imshow(shades, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("input token")
+    axes.set_ylabel(down, fontsize=SMALL, color=light("muted"))
+    axes.set_xlabel(across)

@@ -5,7 +5,17 @@ from datetime import datetime
 from itertools import groupby
 
 from globalconv.quantities import decimals_for as decimals_for
-from globalconv.study.answer import ArmVerdict, AxisRanking, Estimate, TaskAnswer, TaskVerdict
+from globalconv.study.answer import (
+    ArmAnswer,
+    ArmVerdict,
+    AxisRanking,
+    BlockInside,
+    Estimate,
+    ModelInside,
+    Part,
+    TaskAnswer,
+    TaskVerdict,
+)
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
@@ -169,6 +179,38 @@ def stack(mixers: tuple[str, ...]) -> str:
     """The blocks from the input to the output: 'global_conv ×3, attention'."""
     runs = [(name, len(list(same))) for name, same in groupby(mixers)]
     return ", ".join(name if times == 1 else f"{name} ×{times}" for name, times in runs)
+
+
+def blocks(arm: ArmAnswer) -> str:
+    """An arm's mixers; of an encoder-decoder 'encoder global_conv ×2; decoder attention ×2; read by attention'."""
+    if arm.parts is None:
+        return stack(arm.mixers)
+    parts = arm.parts
+    return f"encoder {stack(parts.encoder)}; decoder {stack(parts.decoder)}; read by {parts.cross}"
+
+
+PART_WORDS: dict[Part | None, str] = {
+    None: "",
+    "encoder": "encoder ",
+    "decoder": "decoder ",
+    "cross": "read by ",
+}
+
+
+def contents(inside: ModelInside) -> str:
+    """The content dependence of every block: 'attention 0.53, global_conv 0', of each part of an encoder-decoder."""
+    told = []
+    for part, found in groupby(inside.blocks, key=lambda block: block.part):
+        told.append(PART_WORDS[part] + ", ".join(map(_content, found)))
+    return "; ".join(told) or "one example only"
+
+
+def _content(block: BlockInside) -> str:
+    def share(value: float) -> str:
+        return plain(value, 2) if value else "0"
+
+    held = f" (target held: {share(block.target_held)})" if block.target_held is not None else ""
+    return f"{block.mixer} {share(block.content_dependence)}{held}"
 
 
 def at_axis(ranking: AxisRanking) -> str:

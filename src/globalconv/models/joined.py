@@ -1,0 +1,109 @@
+"""An encoder-decoder as a function of one sequence, its source and its target end to end: what probes can look at.
+
+No arithmetic of the model changes: its own blocks run, each on the part of the sequence that is its own.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalconv.models.cross import CrossMixer
+from globalconv.models.encoder_decoder import EncoderDecoder
+
+
+class Joined(nn.Module):
+    """(batch, source length + target length, width) embedded tokens -> logits (the same length, vocabulary).
+
+    The source's ``source_length`` tokens come first, none of them padding. What follows each target token depends
+    on all of the source and on the target so far: causal from there on. At the source's places the logits are 0.
+    ``layers`` are the model's blocks, encoder first, each (batch, both lengths, width) -> the same.
+    """
+
+    def __init__(self, model: EncoderDecoder, source_length: int) -> None:
+        super().__init__()
+        self.model = model
+        self.source_length = source_length
+        last = len(model.encoder) - 1
+        self.layers = nn.ModuleList(
+            [
+                *(
+                    _Encoding(block, model.encoder_norm if number == last else nn.Identity(), source_length)
+                    for number, block in enumerate(model.encoder)
+                ),
+                *(_Decoding(block, source_length) for block in model.decoder),
+            ]
+        )
+
+    @torch.no_grad()
+    def embedded(self, source: Tensor, target: Tensor) -> Tensor:
+        """Tokens (batch, source length) and (batch, target length) -> the vectors that ``forward`` takes."""
+        return torch.cat([self.model.embed(source), self.model.embed(target)], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of what follows each target token, 0 at the source's places."""
+        model, source = self.model, self.source_length
+        parts = (x[:, :source], x[:, source:])
+        x = torch.cat([model.dropout(model.position(part)) for part in parts], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return F.pad(model.embed.logits(model.decoder_norm(x[:, source:])), (0, 0, source, 0))
+
+
+class _Encoding(nn.Module):
+    """An encoder block, and behind the last one the encoder's norm; the target waits."""
+
+    def __init__(self, block: nn.Module, norm: nn.Module, source_length: int) -> None:
+        super().__init__()
+        self.block, self.norm, self.source_length = block, norm, source_length
+
+    def forward(self, x: Tensor) -> Tensor:
+        source, target = x[:, : self.source_length], x[:, self.source_length :]
+        return torch.cat([self.norm(self.block(source)), target], dim=1)
+
+
+class _Decoding(nn.Module):
+    """A decoder block; the memory stays as it is."""
+
+    def __init__(self, block: nn.Module, source_length: int) -> None:
+        super().__init__()
+        self.block, self.source_length = block, source_length
+
+    def forward(self, x: Tensor) -> Tensor:
+        memory, target = x[:, : self.source_length], x[:, self.source_length :]
+        return torch.cat([memory, self.block(target, memory)], dim=1)
+
+
+class JoinedCross(nn.Module):
+    """A cross mixer alone: memory and target's vectors end to end -> what it reads, 0 at the memory's places.
+
+    It has derivatives by the memory only. The target's vectors are a part of the input so that each example has its
+    own, but they are taken as given: what they decide is how the memory is read.
+    """
+
+    def __init__(self, cross: CrossMixer, source_length: int) -> None:
+        super().__init__()
+        self.cross = cross
+        self.source_length = source_length
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, source length + target length, width) -> the same."""
+        memory, target = x[:, : self.source_length], x[:, self.source_length :].detach()
+        return F.pad(self.cross(target, memory), (0, 0, self.source_length, 0))
+
+
+@torch.no_grad()
+def crossings(joined: Joined, x: Tensor) -> list[tuple[JoinedCross, Tensor]]:
+    """Of each decoder block its cross mixer alone, and what reaches it when ``joined`` is given ``x``."""
+    found: list[tuple[JoinedCross, Tensor]] = []
+
+    def note(cross: CrossMixer, arguments: tuple[Tensor, Tensor]) -> None:
+        target, memory = arguments
+        found.append((JoinedCross(cross, joined.source_length), torch.cat([memory, target], dim=1)))
+
+    hooks = [cross.register_forward_pre_hook(note) for cross in joined.model.cross_mixers]
+    try:
+        joined(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
