@@ -56,8 +56,8 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) 
     )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
-        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it more "
-        "steps (--steps, or a larger --budget) or more data."
+        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it "
+        "more steps (--steps, or a larger --budget) or more data."
     )
 
 
