@@ -175,6 +175,34 @@ def test_padding_that_a_cross_mixer_does_not_know_changes_them(cross: str, seed:
     assert _effect_of_padding(model, [2, 9], seed) > 1e-6
 
 
+@pytest.mark.parametrize("cross", CROSSES)
+@given(seed=st.integers(0, 2**31), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_nan_behind_a_memory_reaches_no_result_and_no_gradient(cross: str, seed: int, lengths: list[int]):
+    torch.manual_seed(seed)
+    mixer = CROSSES[cross]().double()
+    x = torch.randn(len(lengths), 11, WIDTH, dtype=torch.double)
+    memory = torch.randn(len(lengths), max(lengths) + 2, WIDTH, dtype=torch.double)
+    own = torch.tensor(lengths)
+    padding = torch.arange(memory.shape[1]) >= own[:, None]
+    found = [
+        _result_and_gradients(mixer, x, memory.masked_fill(padding[..., None], fill), own)
+        for fill in (0.0, float("nan"))
+    ]
+    torch.testing.assert_close(found[0], found[1], rtol=ROUNDING, atol=ROUNDING)
+    assert not found[1][1][padding].any()
+    for row, n in enumerate(lengths):  # a target that goes on behind its source is answered there too
+        alone = mixer(x[row : row + 1], memory[row : row + 1, :n])[0]
+        torch.testing.assert_close(found[1][0][row], alone, rtol=1e-10, atol=ROUNDING)
+
+
+def _result_and_gradients(
+    mixer: CrossMixer, x: Tensor, memory: Tensor, lengths: Tensor
+) -> tuple[Tensor, ...]:
+    memory = memory.requires_grad_()
+    result = mixer(x, memory, lengths)
+    return (result, *torch.autograd.grad(result.square().sum(), [memory, *mixer.parameters()]))
+
+
 @torch.no_grad()
 def _effect_of_padding(model: EncoderDecoder, lengths: list[int], seed: int) -> float:
     """How far a padded batch is from its sequences run one by one; padding holds real token numbers."""

@@ -16,8 +16,8 @@ class CrossMixer(nn.Module, ABC):
     """Moves information from the memory (the encoder's output) to the target's tokens.
 
     ``length`` is nominal, for either side; every shorter one works, a longer one works or raises InputError.
-    What stands in the memory behind a sequence's own length never reaches the result. No output depends on a
-    later target token, for these are not written yet.
+    What stands in the memory behind a sequence's own length, NaN perhaps, never reaches the result or a gradient. No
+    output depends on a later target token, for these are not written yet.
     """
 
     def __init__(self, width: int, length: int) -> None:
@@ -63,7 +63,7 @@ class CrossAttention(CrossMixer):
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
-        key, value = self.keys_and_values(memory)
+        key, value = self.keys_and_values(clear_padding(memory, lengths))
         seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
         return self.look(x, key, value, seen)
 
@@ -136,7 +136,8 @@ class AlignedConv(CrossMixer):
             raise InputError(
                 f"aligned_conv has taps for {self.length} places, and {reach} are given; build it longer."
             )
-        value = clear_padding(self.value(memory), lengths)
+        # Not the operator's own lengths, which end a row's result as well: the target may go on behind its source.
+        value = clear_padding(self.value(clear_padding(memory, lengths)), lengths)
         if reach > memory.shape[1]:
             value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
         taps = self.filter().roll(self.length - 1, dims=1)
