@@ -135,7 +135,9 @@ def _summary(answer: StudyAnswer, looks: Looks) -> Figure:
     rows = max(1, *(len(task.arms) - 1 for task in answer.tasks))
     panels = [_difference(task, looks, num_rows=rows) for task in answer.tasks]
     seeds = f"{len(answer.seeds)} seed" + "s" * (len(answer.seeds) != 1)
-    note = f"Test split, paired by seed. Line: 95 % interval over {seeds}. Grey band: too small to matter."
+    resampled = any(arm.over_examples for task in answer.tasks for arm in task.arms)
+    chances = f"{seeds} and test examples" if resampled else seeds
+    note = f"Test split, paired by seed. Line: 95 % interval over {chances}. Grey band: too small to matter."
     return sheet(_rows(rows), panels, title=shortened(answer.question, 160), note=note, ruled=True)
 
 
