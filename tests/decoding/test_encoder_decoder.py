@@ -259,6 +259,18 @@ class Averaging(CrossMixer):
         return 2.0 * length * self.width
 
 
+@pytest.mark.parametrize("cross", CROSSES)
+@torch.no_grad()
+def test_what_stands_behind_a_memory_reaches_no_step(cross, seed):
+    torch.manual_seed(seed)
+    mixer, lengths = cross_of(cross, 12).double(), torch.tensor([9, 4, 2])
+    memory, x = torch.randn(3, 9, WIDTH).double(), torch.randn(3, 5, WIDTH).double()
+    spoiled = memory.masked_fill((torch.arange(9) >= lengths[:, None])[..., None], torch.nan)
+    state = begin_cross(mixer, spoiled, lengths, longest=12)
+    steps = torch.stack([state.step(token) for token in x.unbind(1)], dim=1)
+    torch.testing.assert_close(steps, mixer(x, memory, lengths), rtol=0, atol=ROUNDING[torch.float64])
+
+
 class Negated(CrossAttention):
     """A subclass that computes something else than its parent."""
 

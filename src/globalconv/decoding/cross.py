@@ -62,7 +62,7 @@ class CrossAttentionState(CrossState):
     ) -> None:
         super().__init__(cross, memory, longest=longest)
         self.cross = cross
-        self.keys, self.values = cross.keys_and_values(memory)
+        self.keys, self.values = cross.keys_and_values(memory, lengths)
         self.seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
 
     def _prefill(self, x: Tensor) -> Tensor:

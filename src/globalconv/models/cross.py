@@ -63,12 +63,13 @@ class CrossAttention(CrossMixer):
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
-        key, value = self.keys_and_values(clear_padding(memory, lengths))
+        key, value = self.keys_and_values(memory, lengths)
         seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
         return self.look(x, key, value, seen)
 
-    def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, memory: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Of each memory token, keys turned where rotary: (batch, heads, source length, head width) each."""
+        memory = clear_padding(memory, lengths)
         key, value = (self._heads(t) for t in self.key_value(memory).chunk(2, dim=-1))
         return self._turned(key, first=0), value
 
