@@ -1,13 +1,9 @@
 """The cost of each cross mixer, in formulas: how a decoder reads the encoder's output."""
 
-from collections.abc import Callable
-from typing import Any
-
 from globalconv.cost import convolutions, layers
 from globalconv.cost.convolutions import Convolution
 from globalconv.cost.ledger import Ledger
-from globalconv.cost.mixers import FLOAT32, Cost, backend_of
-from globalconv.errors import InputError
+from globalconv.cost.mixers import FLOAT32, Cost, Formulas, backend_of, cost_of
 from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
 
 
@@ -17,16 +13,7 @@ def cross_cost(cross: CrossMixer, *, batch: int, itemsize: int = FLOAT32) -> Cos
     Backward to the target's tokens, the memory and all parameters. Otherwise as ``mixer_cost``; what is kept holds
     both inputs. Raises InputError for a cross mixer that has no formulas.
     """
-    if type(cross) not in _CROSS_MIXERS:
-        raise InputError(
-            f"there are no formulas for the cost of {type(cross).__name__}; they are known for "
-            f"{', '.join(kind.__name__ for kind in _CROSS_MIXERS)}. globalconv.cost.count counts any module's."
-        )
-    forward, backward = Ledger(itemsize), Ledger(itemsize)
-    kept: int = _CROSS_MIXERS[type(cross)](cross, batch, forward, backward)
-    return Cost(
-        forward, backward, itemsize * kept, sum(parameter.numel() for parameter in cross.parameters())
-    )
+    return cost_of(cross, _CROSS_MIXERS, batch=batch, itemsize=itemsize)
 
 
 def _attention(cross: CrossAttention, batch: int, forward: Ledger, backward: Ledger) -> int:
@@ -88,7 +75,7 @@ def _aligned_conv(cross: AlignedConv, batch: int, forward: Ledger, backward: Led
     return 2 * n + 3 * n + convolutions.kept(conv, backend) + taps
 
 
-_CROSS_MIXERS: dict[type[CrossMixer], Callable[[Any, int, Ledger, Ledger], int]] = {
+_CROSS_MIXERS: Formulas = {
     CrossAttention: _attention,
     AlignedConv: _aligned_conv,
 }

@@ -1,10 +1,11 @@
 """The cost of each mixer of the catalogue, in formulas: flops, bytes moved, parameters, activation memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from globalconv.cost import convolutions, layers
 from globalconv.cost.convolutions import Convolution
@@ -37,14 +38,24 @@ def mixer_cost(mixer: Mixer, *, batch: int, itemsize: int = FLOAT32) -> Cost:
     takes other ways and makes a few copies more or fewer (docs/costs.md). Raises InputError for a mixer that has
     no formulas: there are those of the catalogue, attention's with rotary positions or none.
     """
-    if type(mixer) not in _MIXERS:
+    return cost_of(mixer, _MIXERS, batch=batch, itemsize=itemsize)
+
+
+Formulas = Mapping[type[nn.Module], Callable[[Any, int, Ledger, Ledger], int]]
+"""A layer's exact type -> what enters its operations, given the batch, into the two ledgers, and returns the numbers
+that autograd keeps."""
+
+
+def cost_of(layer: nn.Module, formulas: Formulas, *, batch: int, itemsize: int) -> Cost:
+    """The cost of ``layer`` by the formulas of its type. Raises InputError where there are none."""
+    if type(layer) not in formulas:
         raise InputError(
-            f"there are no formulas for the cost of {type(mixer).__name__}; they are known for "
-            f"{', '.join(kind.__name__ for kind in _MIXERS)}. globalconv.cost.count counts any module's."
+            f"there are no formulas for the cost of {type(layer).__name__}; they are known for "
+            f"{', '.join(kind.__name__ for kind in formulas)}. globalconv.cost.count counts any module's."
         )
     forward, backward = Ledger(itemsize), Ledger(itemsize)
-    kept: int = _MIXERS[type(mixer)](mixer, batch, forward, backward)
-    parameters = sum(parameter.numel() for parameter in mixer.parameters())
+    kept = formulas[type(layer)](layer, batch, forward, backward)
+    parameters = sum(parameter.numel() for parameter in layer.parameters())
     return Cost(forward, backward, itemsize * kept, parameters)
 
 
@@ -155,7 +166,7 @@ def backend_of(conv: Convolution, name: str | None, *, itemsize: int) -> str:
     ).name
 
 
-_MIXERS: dict[type[Mixer], Callable[[Any, int, Ledger, Ledger], int]] = {
+_MIXERS: Formulas = {
     Attention: _attention,
     GlobalConv: _global_conv,
     GatedConv: _gated_conv,

@@ -3,12 +3,16 @@
 No arithmetic of the model changes: its own blocks run, each on the part of the sequence that is its own.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.models.cross import CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
+
+Side = Literal["encoder", "decoder"]
 
 
 class Joined(nn.Module):
@@ -32,6 +36,16 @@ class Joined(nn.Module):
                 ),
                 *(_Decoding(block, source_length) for block in model.decoder),
             ]
+        )
+
+    @property
+    def mixer_names(self) -> tuple[tuple[Side, str], ...]:
+        """Of each token mixer, in the order of ``model.mixers``, its side and its name as a submodule of this one."""
+        sides: dict[Side, int] = {"encoder": len(self.model.encoder), "decoder": len(self.model.decoder)}
+        return tuple(
+            (side, f"model.{side}.{number}.mix.branch")
+            for side, blocks in sides.items()
+            for number in range(blocks)
         )
 
     @torch.no_grad()

@@ -172,18 +172,13 @@ def _trained_on_pairs(
         f"{len(model.decoder)} decoder blocks, width {spec.model.width}, at pairs of its validation split, as one "
         f"sequence: {source} tokens of the source, then {target} of the target"
     )
-    mixers = (
-        f"model.{part}.{number}.mix.branch"
-        for part, blocks in (("encoder", model.encoder), ("decoder", model.decoder))
-        for number in range(len(blocks))
-    )
     return Target(
         f"{spec.arm} on {spec.task.name}",
         what,
         joined.eval(),
         inputs,
         tuple(f"layers.{number}" for number in range(len(joined.layers))),
-        tuple(mixers),
+        tuple(name for _, name in joined.mixer_names),
         crossings=tuple(crossings(joined, inputs)),
         meaningless=dict.fromkeys(
             ("shifts", "permutations", "positions"),

@@ -89,11 +89,9 @@ def _inside_pairs(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec
         answer=_sentence(task, batch.targets[0]),
         written=_written(model, task),
     )
-    parts: dict[Part, tuple[str, ...]] = {"encoder": spec.model.mixers, "decoder": decoder.mixers}
     places = [
-        Place(mixer, f"model.{part}.{number}.mix.branch", part)
-        for part, mixers in parts.items()
-        for number, mixer in enumerate(mixers)
+        Place(mixer, name, side)
+        for mixer, (side, name) in zip(spec.model.all_mixers, joined.mixer_names, strict=True)
     ]
 
     def probe() -> ModelInside:

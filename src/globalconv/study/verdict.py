@@ -17,10 +17,11 @@ within the margin of the best score there is (an accuracy of 1), nothing beats i
 however the rival's runs scatter: not worse.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from globalconv.study.answer import ArmVerdict, Estimate, TaskVerdict
 from globalconv.study.statistics import MOST_SEEDS, estimate, further_seeds, joined, percentile_interval
@@ -143,14 +144,17 @@ def _over_examples(
     arm: Contender, rival: Contender, seeds: Sequence[int], mean: float, yardstick: Yardstick
 ) -> Estimate | None:
     """The mean difference over ``seeds`` with the interval that the choice of test examples alone gives it."""
-    if not all(contender.resampled.get(seed) for contender in (arm, rival) for seed in seeds):
+    mine, its = _resampled_means(arm, seeds), _resampled_means(rival, seeds)
+    if mine is None or its is None:
         return None
-    draws = [
-        yardstick.sign * np.subtract(arm.resampled[seed], rival.resampled[seed], dtype=np.float64)
-        for seed in seeds
-    ]
-    low, high = percentile_interval(np.mean(draws, axis=0))
+    low, high = percentile_interval(yardstick.sign * (mine - its))
     return Estimate(mean=mean, low=low, high=high, num_seeds=len(seeds))
+
+
+def _resampled_means(contender: Contender, seeds: Iterable[int]) -> NDArray[np.float64] | None:
+    """On each resampled test split the mean score over ``seeds``; None where one of them has no such scores."""
+    scores = [contender.resampled.get(seed) for seed in seeds]
+    return np.mean(np.array(scores, dtype=np.float64), axis=0) if all(scores) else None
 
 
 def _towards(boundary: float, interval: Estimate | None) -> float:
@@ -203,8 +207,9 @@ def _unbeatable(arm: Contender, yardstick: Yardstick) -> bool:
         return False
     over_seeds = estimate(list(arm.scores.values()))
     over_examples = None
-    if all(arm.resampled.get(seed) for seed in arm.scores):
-        low, high = percentile_interval(np.mean([arm.resampled[seed] for seed in arm.scores], axis=0))
+    resampled = _resampled_means(arm, arm.scores)
+    if resampled is not None:
+        low, high = percentile_interval(resampled)
         over_examples = over_seeds.model_copy(update={"low": low, "high": high})
     score = joined(over_seeds, over_examples)
     worst = score.low if yardstick.higher_is_better else score.high
