@@ -14,12 +14,11 @@ from globalconv.study.budget import (
     FEWEST_SEEDS,
     LADDER,
     PARALLEL_EFFICIENCY,
-    WIDENING,
+    SWEEP_RUNS,
     Fitted,
     Load,
     fit_budget,
 )
-from globalconv.study.sweep import START_SIZE
 
 loads = st.lists(
     st.builds(
@@ -44,7 +43,7 @@ terms = st.fixed_dictionaries(
 
 
 def seconds(found, terms, *, scale, seeds):
-    runs = seeds + (START_SIZE * WIDENING if terms["sweep"] else 0)
+    runs = seeds + (SWEEP_RUNS if terms["sweep"] else 0)
     once = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in found)
     return runs * once / (terms["workers"] * PARALLEL_EFFICIENCY) + COST_SECONDS
 

@@ -20,6 +20,7 @@ from globalconv.study.answer import SCHEMA_VERSION, StudyAnswer, TaskVerdict
 from globalconv.study.build import build_model
 from globalconv.study.execute import rebuild_task
 from globalconv.study.spec import RunSpec
+from globalconv.study.sweep import Sweep
 from globalconv.tasks import Fashion
 from globalconv.training import load_best
 from globalconv.training.evaluate import evaluate
@@ -250,16 +251,22 @@ def test_the_learning_rate_is_the_best_on_validation(study: Study) -> None:
             for run in runs_of(study.out, purpose="sweep", arm=arm["arm"])
             if run.spec["task"]["name"] == task["task"]
         ]
-        found = {
-            run.spec["training"]["learning_rate"]: run.result["validation"][task["metric"]] for run in runs
+        found: dict[float, list[float]] = {}
+        for run in sorted(runs, key=lambda run: run.spec["seed"]):
+            found.setdefault(run.spec["training"]["learning_rate"], []).append(
+                run.result["validation"][task["metric"]]
+            )
+        means = {rate: pytest.approx(fmean(scores)) for rate, scores in found.items()}
+        assert {point["learning_rate"]: point["value"] for point in arm["rates"]} == means
+        assert {p["learning_rate"]: p["num_seeds"] for p in arm["rates"]} == {
+            r: len(s) for r, s in found.items()
         }
-        assert {point["learning_rate"]: point["value"] for point in arm["rates"]} == found
         if found:
             swept = True
-            best = (max if task["higher_is_better"] else min)(found.values())
-            assert found[arm["learning_rate"]] == best
-            inside = min(found) < arm["learning_rate"] < max(found)
-            assert inside or len(found) == 7, "the grid widens while the best lies on its edge"
+            sweep = Sweep(found, task["higher_is_better"], task["margin"] / 2)
+            assert arm["learning_rate"] == sweep.best
+            assert len(found[sweep.best]) == 2, "the best is confirmed on a second seed"
+            assert sweep.next_trial is None
     assert swept == ("--sweep" in study.report["command"])
 
 

@@ -42,11 +42,12 @@ class CurvePoint(_Frozen):
 
 
 class RatePoint(_Frozen):
-    """One learning rate tried in the sweep, and the best validation metric it reached."""
+    """One learning rate tried in the sweep, and the best validation metric it reached, the mean over its seeds."""
 
     learning_rate: float
     value: float | None
-    """None: the run diverged."""
+    """None: a run diverged."""
+    num_seeds: int = 1
 
 
 class BlockInside(_Frozen):

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from globalconv.errors import InputError
-from globalconv.study.sweep import START_SIZE
+from globalconv.study.sweep import START_SIZE, SWEEP_SEEDS
 
 FEWEST_SEEDS = 3
 COST_SECONDS = 25.0
 """Set aside for the cost curves, a look inside the trained models, and the report."""
 WIDENING = 1.3
-"""Runs of a sweep, over those of its first grid: some grids widen."""
+"""Runs of a sweep, over those of a grid that does not widen and whose best rate proves to be it: some do otherwise."""
+SWEEP_RUNS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1)
 PARALLEL_EFFICIENCY = 0.97
 """The last runs of a round run alone. That neighbours slow each other down is in the warm-ups already."""
 LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
@@ -61,7 +62,7 @@ def fit_budget(
     """
 
     def seconds(scale: float, num_seeds: int) -> float:
-        runs = num_seeds + (START_SIZE * WIDENING if sweep else 0)
+        runs = num_seeds + (SWEEP_RUNS if sweep else 0)
         one = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads)
         return runs * one / (workers * PARALLEL_EFFICIENCY) + COST_SECONDS
 

@@ -10,13 +10,12 @@ from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.directory import StudyDirectory, StudyState
 from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
-from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_scores
+from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_of
 from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
 from globalconv.study.run_directory import BrokenRun
 from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
-from globalconv.study.sweep import SWEEP_SEED, next_rate
 from globalconv.study.workers import over_the_cores
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
@@ -113,24 +112,16 @@ class _Study:
             self.tick()
 
     def sweep(self, plan: StudyPlan) -> None:
-        """Train every learning rate of every arm, and widen the grids whose best lies on the edge."""
-        if not plan.sweep:
-            return
+        """Train every learning rate of every arm, then what that makes due: wider grids, second seeds."""
         rounds = 0
         while specs := self._missing(self._sweep_round(plan)):
             rounds += 1
-            self._train(plan, specs, "Tuning" if rounds == 1 else f"Tuning, wider grid {rounds - 1}")
+            self._train(plan, specs, "Tuning" if rounds == 1 else f"Tuning, round {rounds}")
 
     def _sweep_round(self, plan: StudyPlan) -> Iterator[RunSpec]:
         for task in plan.tasks:
             for arm in task.arms:
-                scores = sweep_scores(self.directory, plan, task, arm)
-                rates: Iterable[float] = arm.rates
-                if set(arm.rates) <= scores.keys():
-                    further = next_rate(scores, higher_is_better=task.higher_is_better)
-                    rates = [] if further is None else [further]
-                for rate in rates:
-                    yield plan.run(task, arm, rate=rate, seed=SWEEP_SEED, purpose="sweep")
+                yield from sweep_of(self.directory, plan, task, arm)[1]
 
     def finals(self, plan: StudyPlan) -> None:
         """Train the final seeds, whole rounds at a time; drop the rounds that the clock does not hold."""
@@ -223,9 +214,7 @@ class _Study:
 
     def _rate(self, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> float | None:
         """The learning rate of an arm's final runs."""
-        return chosen_rate(
-            plan, task, arm, sweep_scores(self.directory, plan, task, arm) if plan.sweep else {}
-        )
+        return chosen_rate(arm, sweep_of(self.directory, plan, task, arm)[0])
 
     def cost(self, plan: StudyPlan) -> None:
         """Time the mixers alone against length."""

@@ -1,13 +1,12 @@
 """From run directories to the answer: every number of a report is read or computed here, none is typed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
 
 import numpy as np
 
 from globalconv.quantities import decimals_for
-from globalconv.study import sweep
 from globalconv.study.answer import (
     SCHEMA_VERSION,
     ArmAnswer,
@@ -26,6 +25,7 @@ from globalconv.study.run_directory import BrokenRun, RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
 from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
+from globalconv.study.sweep import SWEEP_SEEDS, Sweep, Trial
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.training.fit import Evaluation
 from globalconv.training.plateau import has_plateaued, steps_to_plateau
@@ -39,8 +39,8 @@ class ArmRuns:
     """What lies on disk of one arm on one task."""
 
     plan: ArmPlan
-    rates: dict[float, float | None]
-    """Learning rate -> best validation metric in the sweep; None where it diverged."""
+    sweep: Sweep | None
+    """None: its rate is a shipped one."""
     rate: float | None
     finished: dict[int, RunResult] = field(default_factory=dict)
     curves: dict[int, list[Evaluation]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
             failures += [f"{task.task.name}: {arm}, {told}; it is not counted." for told in found.broken]
             failures += [
                 f"{task.task.name}: {arm} diverged at learning rate {rate:g} in the sweep."
-                for rate, score in found.rates.items()
+                for rate, score in (found.sweep.means if found.sweep else {}).items()
                 if score is None
             ]
             for seed, result in found.finished.items():
@@ -106,33 +106,35 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     )
 
 
-def sweep_scores(
+def sweep_of(
     directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan
-) -> dict[float, float | None]:
-    """Learning rate -> best validation metric, of the sweep's complete runs; None for diverged ones.
+) -> tuple[Sweep | None, list[RunSpec]]:
+    """What the sweep's complete runs found, each followed by what it made due, and the runs that are due now.
 
-    Follows the grid and its widening as far as there are results.
+    A study that does not sweep has neither; and no run is due when the sweep is over.
     """
-    scores: dict[float, float | None] = {}
-    pending: list[float] = list(arm.rates)
-    while pending:
-        for rate in pending:
-            result = directory.result(plan.run(task, arm, rate=rate, seed=sweep.SWEEP_SEED, purpose="sweep"))
-            if result is None:
-                return scores
-            scores[rate] = result.validation.get(task.metric) if result.status == "finished" else None
-        further = sweep.next_rate(scores, higher_is_better=task.higher_is_better)
-        pending = [] if further is None else [further]
-    return scores
-
-
-def chosen_rate(
-    plan: StudyPlan, task: TaskPlan, arm: ArmPlan, scores: Mapping[float, float | None]
-) -> float | None:
-    """The learning rate of the final runs: swept, or shipped. None if the sweep found none that trains."""
     if not plan.sweep:
-        return arm.rates[0]
-    return sweep.best_rate(dict(scores), higher_is_better=task.higher_is_better)
+        return None, []
+    scores: dict[float, list[float | None]] = {}
+    sweep = Sweep(scores, task.higher_is_better, task.margin / 2)
+    trials = [Trial(rate, SWEEP_SEEDS[0]) for rate in arm.rates]
+    while trials:
+        specs = [plan.run(task, arm, rate=t.rate, seed=t.seed, purpose="sweep") for t in trials]
+        results = [directory.result(spec) for spec in specs]
+        for trial, result in zip(trials, results, strict=True):
+            if result is not None:
+                score = result.validation.get(task.metric) if result.status == "finished" else None
+                scores.setdefault(trial.rate, []).append(score)
+        due = [spec for spec, result in zip(specs, results, strict=True) if result is None]
+        if due:
+            return sweep, due
+        trials = [sweep.next_trial] if sweep.next_trial else []
+    return sweep, []
+
+
+def chosen_rate(arm: ArmPlan, sweep: Sweep | None) -> float | None:
+    """The learning rate of the final runs: swept, or shipped. None if the sweep found none that trains."""
+    return sweep.best if sweep else arm.rates[0]
 
 
 def _runs_of(
@@ -143,12 +145,9 @@ def _runs_of(
     seeds: list[int],
     used: list[RunResult],
 ) -> ArmRuns:
-    scores = sweep_scores(directory, plan, task, arm) if plan.sweep else {}
-    for rate in scores:
-        result = directory.result(plan.run(task, arm, rate=rate, seed=sweep.SWEEP_SEED, purpose="sweep"))
-        assert result is not None
-        used.append(result)
-    found = ArmRuns(arm, scores, chosen_rate(plan, task, arm, scores))
+    sweep, _ = sweep_of(directory, plan, task, arm)
+    used += _sweep_results(directory, plan, task, arm, sweep)
+    found = ArmRuns(arm, sweep, chosen_rate(arm, sweep))
     if found.rate is None:
         return found
     for seed in seeds:
@@ -169,6 +168,16 @@ def _runs_of(
             found.curves[seed] = directory.run(spec).curve()
             found.inside = found.inside or directory.run(spec).inside()
     return found
+
+
+def _sweep_results(
+    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan, sweep: Sweep | None
+) -> Iterator[RunResult]:
+    for rate, scores in (sweep.scores if sweep else {}).items():
+        for seed in SWEEP_SEEDS[: len(scores)]:
+            result = directory.result(plan.run(task, arm, rate=rate, seed=seed, purpose="sweep"))
+            assert result is not None
+            yield result
 
 
 def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> TaskAnswer:
@@ -222,8 +231,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
             higher_is_better=task.higher_is_better,
             tolerance=task.margin,
         ),
-        tuned=task.tuned
-        and not (plan.sweep and sweep.on_edge(found.rates, higher_is_better=task.higher_is_better)),
+        tuned=task.tuned and not (found.sweep and found.sweep.on_edge),
         attends=attends(found.plan.model.all_mixers),
         num_diverged=len(found.diverged),
         resampled={seed: result.test_resampled for seed, result in found.finished.items()},
@@ -265,7 +273,12 @@ def _answer_arm(
         peak_memory_bytes=plan.warm_up.peak_memory_bytes,
         learning_rate=found.rate or plan.rates[0],
         rate_source=plan.rate_source,
-        rates=[RatePoint(learning_rate=rate, value=found.rates[rate]) for rate in sorted(found.rates)],
+        rates=[
+            RatePoint(learning_rate=rate, value=mean, num_seeds=len(found.sweep.scores[rate]))
+            for rate, mean in found.sweep.means.items()
+        ]
+        if found.sweep
+        else [],
         plateaued=contender.plateaued,
         steps_to_plateau=steps_to_plateau(
             [point.step for point in curve],
@@ -296,7 +309,7 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
             if task.tuned
             else "learning rate not tuned on this data"
         )
-    if found.rates and found.rate is None:
+    if found.sweep and found.rate is None:
         flags.append("diverged at every learning rate")
     if found.missing:
         flags.append(f"{len(found.missing)} seed(s) missing")

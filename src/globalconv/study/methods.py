@@ -2,7 +2,7 @@
 
 from globalconv.study.spec import StudyPlan
 from globalconv.study.statistics import CONFIDENCE
-from globalconv.study.sweep import MOST_RATES, SWEEP_SEED
+from globalconv.study.sweep import MOST_RATES, SWEEP_SEEDS
 from globalconv.training.resampling import RESAMPLES
 
 
@@ -16,8 +16,10 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         "channel MLP's width, and each arm gets the steps that fit in the rival's seconds",
     }[request.match]
     tuning = (
-        f"Each arm's learning rate was swept on seed {SWEEP_SEED}, half a decade apart, and the grid widened "
-        f"while the best lay on its edge, up to {MOST_RATES} rates; validation chose. Final seeds are others."
+        f"Each arm's learning rate was swept, half a decade apart, on seed {SWEEP_SEEDS[0]}, and the grid widened "
+        f"while the best lay on its edge, up to {MOST_RATES} rates. The best was run on seed {SWEEP_SEEDS[1]} too, and "
+        "is the one of the best mean; rates within half the margin of it count as alike, and the middle one of these "
+        "is taken. Validation chose. Final seeds are others."
         if plan.sweep
         else "Learning rates are the shipped ones, from recorded sweeps (see the table); --sweep tunes them here."
     )

@@ -10,7 +10,7 @@ from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
 from globalconv.training.settings import TrainingSettings
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 """Grows when a study directory written before can no longer be continued."""
 
 Match = Literal["parameters", "flops", "seconds"]

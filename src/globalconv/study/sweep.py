@@ -1,12 +1,23 @@
-"""The learning-rate sweep: a grid that widens itself while the best rate lies on its edge."""
+"""The learning-rate sweep: a grid that widens itself, a choice that a second seed must confirm."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
 
 FACTOR = math.sqrt(10)
 START_SIZE = 3
 MOST_RATES = 7
-SWEEP_SEED = 1_000_003
-"""No final run uses it: the seeds that choose a rate must not be those that judge it."""
+SWEEP_SEEDS = (1_000_003, 1_000_033)
+"""No final run uses them: the seeds that choose a rate must not be those that judge it."""
+
+
+class Trial(NamedTuple):
+    """One run of a sweep."""
+
+    rate: float
+    seed: int
 
 
 def first_grid(middle: float) -> tuple[float, ...]:
@@ -19,32 +30,58 @@ def rounded(rate: float) -> float:
     return float(f"{rate:.1e}")
 
 
-def best_rate(scores: dict[float, float | None], *, higher_is_better: bool) -> float | None:
-    """The rate with the best validation score; None if every run diverged. Ties go to the smaller."""
-    finished = {rate: score for rate, score in scores.items() if score is not None}
-    if not finished:
-        return None
-    sign = 1.0 if higher_is_better else -1.0
-    return max(sorted(finished), key=lambda rate: sign * finished[rate])
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep has found so far, and what it makes of it.
 
-
-def next_rate(scores: dict[float, float | None], *, higher_is_better: bool) -> float | None:
-    """The rate to try next: beyond the edge on which the best lies; None when the sweep is over.
-
-    Over means: the best lies inside the grid, or the grid has grown to MOST_RATES. Where every run
-    diverged, smaller rates are tried.
+    Every rate of the first grid is run on the first seed. Then, one trial at a time: while the best rate lies on the
+    edge of what was tried, the rate beyond; then the best rate on the next seed, since one seed may be luck and a
+    rate at the brink of divergence is. Should its mean fall behind another's, that one is best, and so on.
     """
-    if len(scores) >= MOST_RATES:
-        return None
-    best = best_rate(scores, higher_is_better=higher_is_better)
-    if best is None or best == min(scores):
-        return rounded(min(scores) / FACTOR)
-    if best == max(scores):
-        return rounded(max(scores) * FACTOR)
-    return None
+
+    scores: Mapping[float, Sequence[float | None]]
+    """Learning rate -> validation scores, one for each of the first SWEEP_SEEDS; None: the run diverged."""
+    higher_is_better: bool
+    tolerance: float
+    """Scores that differ by no more are alike, as far as one or two seeds can tell."""
+
+    @property
+    def means(self) -> dict[float, float | None]:
+        """Learning rate -> mean score, smallest rate first; None where any run diverged."""
+        return {rate: _mean(self.scores[rate]) for rate in sorted(self.scores)}
+
+    @property
+    def best(self) -> float | None:
+        """The middle one of the rates that are as good as any; None if all diverged.
+
+        On a plateau the middle is farthest from where it falls off. Of two middles the better, else the smaller.
+        """
+        sign = 1.0 if self.higher_is_better else -1.0
+        ranked = {rate: sign * mean for rate, mean in self.means.items() if mean is not None}
+        if not ranked:
+            return None
+        alike = [rate for rate, score in ranked.items() if score >= max(ranked.values()) - self.tolerance]
+        middles = alike[(len(alike) - 1) // 2 : len(alike) // 2 + 1]
+        return max(middles, key=lambda rate: ranked[rate])
+
+    @property
+    def on_edge(self) -> bool:
+        """Whether the best rate lies on the edge of what was tried, so that a better one may lie beyond."""
+        return self.best is None or self.best in (min(self.scores), max(self.scores))
+
+    @property
+    def next_trial(self) -> Trial | None:
+        """The run that is due; None when the sweep is over. Where every run diverged, smaller rates are tried."""
+        best = self.best
+        if self.on_edge and len(self.scores) < MOST_RATES:
+            upwards = best == max(self.scores) and best != min(self.scores)
+            beyond = max(self.scores) * FACTOR if upwards else min(self.scores) / FACTOR
+            return Trial(rounded(beyond), SWEEP_SEEDS[0])
+        if best is None or len(self.scores[best]) == len(SWEEP_SEEDS):
+            return None
+        return Trial(best, SWEEP_SEEDS[len(self.scores[best])])
 
 
-def on_edge(scores: dict[float, float | None], *, higher_is_better: bool) -> bool:
-    """Whether the best rate lies on the edge of what was tried, so that a better one may lie beyond."""
-    best = best_rate(scores, higher_is_better=higher_is_better)
-    return best is None or best in (min(scores), max(scores))
+def _mean(scores: Sequence[float | None]) -> float | None:
+    finished = [score for score in scores if score is not None]
+    return fmean(finished) if len(finished) == len(scores) else None
