@@ -5,7 +5,7 @@ from pathlib import Path
 
 from globalconv.quantities import format_duration
 from globalconv.study.answer import ArmAnswer, StudyAnswer, TaskAnswer
-from globalconv.study.report.wording import decimals_for, interval, plain, rate, signed
+from globalconv.study.report.wording import decimals_for, depth, interval, plain, rate, signed
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -66,7 +66,7 @@ def _sizes(task: TaskAnswer) -> str:
     rival = next(arm for arm in task.arms if arm.arm == task.rival)
     seeds = rival.metric.num_seeds if rival.metric else 0
     return (
-        f"Width {task.width}, {task.depth} blocks{' on either side' if rival.parts else ''}, "
+        f"Width {task.width}, {depth(task)}, "
         f"{rival.steps} steps, {seeds} seeds, matched on {task.matched_on}."
     )
 

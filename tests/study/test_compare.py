@@ -153,7 +153,7 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
         runs = study.finals(task, arm)
         rivals = study.finals(task, {"arm": task["rival"]})
         tests = {seed: run.result["test"] for seed, run in runs.items()}
-        assert_estimates(arm["metric"], [test[task["metric"]] for test in tests.values()])
+        assert_estimates(arm["metric"], [test[task["metric"]] for test in tests.values()], possible(task))
         extra = set.union(*(set(test) for test in tests.values())) - {task["metric"]}
         assert set(arm["extra_metrics"]) == extra
         for name in extra:
@@ -201,7 +201,9 @@ def test_a_curve_is_the_mean_of_the_runs_curves(study: Study) -> None:
         assert len(arm["curve"]) == len(runs[0].curve)
         for point, *lines in zip(arm["curve"], *(run.curve for run in runs), strict=True):
             assert {line["step"] for line in lines} == {point["step"]}
-            assert_estimates(point["value"], [line["validation"][task["metric"]] for line in lines])
+            assert_estimates(
+                point["value"], [line["validation"][task["metric"]] for line in lines], possible(task)
+            )
             assert point["seconds"] == pytest.approx(fmean(line["seconds"] for line in lines))
             assert point["flops"] == pytest.approx(3 * arm["flops_per_token"] * tokens * point["step"])
 
@@ -280,14 +282,22 @@ def test_a_test_score_is_that_of_the_weights_on_disk(study: Study) -> None:
     assert score == pytest.approx(run.result["test"], rel=1e-6)
 
 
-def assert_estimates(estimate: Any, values: list[float]) -> None:
-    """A mean with Student's t interval at 95 %, written out."""
+def possible(task: Any) -> tuple[float, float]:
+    """The least and the most that a score of the task's metric can be."""
+    return 0.0, {"accuracy": 1.0, "exact_match": 1.0, "bleu": 100.0}.get(task["metric"], math.inf)
+
+
+def assert_estimates(
+    estimate: Any, values: list[float], ends: tuple[float, float] = (-math.inf, math.inf)
+) -> None:
+    """A mean with Student's t interval at 95 %, written out, as far as it lies within the ``ends``."""
+    least, most = ends
     mean, half = fmean(values), 0.0
     if len(values) > 1:
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
         half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
-        assert estimate["low"] == pytest.approx(mean - half)
-        assert estimate["high"] == pytest.approx(mean + half)
+        assert estimate["low"] == pytest.approx(max(mean - half, least))
+        assert estimate["high"] == pytest.approx(min(mean + half, most))
     assert estimate["mean"] == pytest.approx(mean)
     assert estimate["num_seeds"] == len(values)
 

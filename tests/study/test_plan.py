@@ -7,8 +7,10 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.study.arms import DEFAULT_TWINS
+from globalconv.study.methods import describe_methods
 from globalconv.study.plan import make_plan
 from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
+from globalconv.study.sweep import SWEEP_SEEDS
 from tests.study.small_studies import prose
 
 SECONDS = {"attention": 0.010, "gated_conv": 0.007, "global_conv": 0.005}
@@ -64,6 +66,29 @@ def test_arms_of_an_encoder_decoder_are_matched_and_of_one_design(design: str) -
         ("inverse_sqrt", 0.1, 0.0) if design == "original" else ("cosine", 0.0, 0.05)
     )
     assert RunSpec.model_validate_json(run.model_dump_json()).name == run.name
+
+
+def test_methods_say_of_each_design_how_it_is_trained_and_of_no_other() -> None:
+    """AdamW and clipping are not the paper's; 'the original design' is nothing to say of a classifier."""
+    said = {
+        "original": "\n".join(describe_methods(pairs_plan(design="original"))),
+        "modern": "\n".join(describe_methods(pairs_plan(design="modern"))),
+        "both kinds": "\n".join(
+            describe_methods(pairs_plan(tasks=("copy", "recall"), arms=("gated_conv",), length=24))
+        ),
+    }
+    assert "1706.03762" in said["original"]
+    assert "AdamW" not in said["original"]
+    assert "1706.03762" not in said["modern"]
+    assert "Blocks: pre-norm, GELU; AdamW" in said["modern"]
+    assert "1706.03762" in said["both kinds"]
+    assert "Without a decoder: pre-norm, GELU; AdamW" in said["both kinds"]
+
+
+def test_methods_name_both_seeds_of_a_sweep() -> None:
+    swept = " ".join(describe_methods(pairs_plan(sweep=True)))
+    assert all(f"seed {seed}" in swept for seed in SWEEP_SEEDS)
+    assert not any(f"seed {seed}" in " ".join(describe_methods(pairs_plan())) for seed in SWEEP_SEEDS)
 
 
 def test_what_keeps_cross_attention_is_told() -> None:

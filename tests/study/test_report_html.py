@@ -239,7 +239,7 @@ def test_the_table_of_training_shows_every_number(kind):
             assert (name, source) == (arm.arm, arm.rate_source)
             assert all(mixer in blocks for mixer in arm.mixers)
             assert (int(width), int(steps)) == (arm.mlp_width, arm.steps)
-            later = f" may by {arm.steps_to_plateau} steps" if arm.steps_to_plateau else ""
+            later = f" not before {arm.steps_to_plateau} steps" if arm.steps_to_plateau else ""
             assert plateaued == ("yes" if arm.plateaued else "no") + later
 
 

@@ -181,6 +181,34 @@ def test_an_encoder_decoders_mixers_are_told_part_by_part():
     assert wording.blocks(arm.model_copy(update={"parts": parts})) == told
 
 
+def test_what_a_token_sees_is_told_of_either_side():
+    """'A token sees only what came before it' is false of an encoder."""
+    tasks = [task for answer in fake_answers.ALL.values() for task in answer().tasks]
+    pairs = next(task for task in tasks if task.arms[0].parts is not None)
+    told = wording.visibility(pairs)
+    assert "in the encoder every token sees all others, in the decoder only what came before it" in told
+    assert f"at most {pairs.length} tokens" in told
+    assert wording.depth(pairs).endswith("on either side")
+    for one in tasks:
+        if one.arms[0].parts is None:
+            assert f"Length {one.length}, " in wording.visibility(one)
+            assert ("only what came before" in wording.visibility(one)) == one.causal
+            assert "side" not in wording.depth(one)
+
+
+def test_seeds_that_are_missing_are_not_counted():
+    answer = fake_answers.default_study()
+    assert wording.seeds(answer) == "3 seeds"
+    first = answer.tasks[0]
+    compared = next(arm for arm in first.arms if arm.difference)
+    fewer = compared.model_copy(
+        update={"difference": compared.difference.model_copy(update={"num_seeds": 1})}
+    )
+    arms = [fewer if arm is compared else arm for arm in first.arms]
+    tasks = [first.model_copy(update={"arms": arms}), *answer.tasks[1:]]
+    assert wording.seeds(answer.model_copy(update={"tasks": tasks})) == "1 to 3 seeds"
+
+
 def test_content_is_told_part_by_part():
     def block(mixer, share, **more):
         return BlockInside(mixer=mixer, content_dependence=share, uncertainty=0.01, **more)

@@ -1,5 +1,6 @@
 """A study that is killed, interrupted or damaged ends as if nothing had happened."""
 
+import html
 import json
 import os
 import random
@@ -86,6 +87,32 @@ def test_a_study_goes_on_with_another_number_of_workers(command: list[str], fini
     assert written_at(finished) == before
 
 
+def test_a_complete_study_is_not_called_unfinished(unstopped: Path) -> None:
+    report = report_of(unstopped)
+    assert report["unfinished"] is None
+    assert "unfinished" not in report["tasks"][0]["sentence"]
+
+
+def test_runs_of_one_arm_that_have_little_in_common_are_told(finished: Path) -> None:
+    """A rate at the brink trains with one seed only; a machine that does something else takes many times as long."""
+    for run in runs_of(finished):
+        result = run.result | {"seconds_per_step": 1.0}
+        if (run.spec["arm"], run.spec["seed"]) == ("global_conv", 0):
+            result["seconds_per_step"] = 20.0
+            result["validation"] = result["validation"] | {"bits_per_byte": 0.25}
+        (run.path / "result.json").write_text(json.dumps(result))
+    assert globalconv("report", finished).code == 0
+    arms = {arm["arm"]: arm for arm in report_of(finished)["tasks"][0]["arms"]}
+    assert not any("reached from 0.25" in flag for flag in arms["attention"]["flags"])
+    assert not any("times as long" in flag for flag in arms["attention"]["flags"])
+    unsteady = arms["global_conv"]
+    assert any(
+        flag.startswith("unsteady: its runs at this learning rate reached from 0.25")
+        for flag in unsteady["flags"]
+    )
+    assert any("took 20.0 times as long in one run as in another" in flag for flag in unsteady["flags"])
+
+
 def test_the_report_is_rebuilt_from_the_directory_alone(
     unstopped: Path, tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,8 +139,13 @@ def test_an_unfinished_study_has_a_report_that_says_so(finished: Path, num_done:
     assert ended.code == 0, ended.err
     report = report_of(finished)
     assert report["num_runs"] == num_done
-    assert any(f"{num_done} of 6" in told for told in report["cuts"])
+    assert report["unfinished"].startswith(f"{num_done} of 6 final runs")
+    assert "Unfinished: " in ended.out
     (task,) = report["tasks"]
+    assert "The study is unfinished: its command goes on with it" in task["sentence"]
+    assert "--" not in task["sentence"], "to go on comes before more seeds, steps or time"
+    if num_done == 0:
+        assert report["unfinished"] in html.unescape((finished / "report.html").read_text())
     for arm in task["arms"]:
         missing = 3 - len(runs_of(finished, arm=arm["arm"]))
         assert (f"{missing} seed(s) missing" in arm["flags"]) == (missing > 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from globalconv.quantities import parse_duration
 from globalconv.study.answer import ArmAnswer, FloorAnswer, TaskVerdict
 from globalconv.study.arms import attends, mixers_of
-from globalconv.study.sentence import answer_in_words
+from globalconv.study.sentence import Given, answer_in_words
 from globalconv.study.spec import TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
@@ -55,6 +55,7 @@ def tell(
     tuned: bool = True,
     rival: str = RIVAL,
     floors: Sequence[FloorAnswer] = (),
+    given: Given | None = None,
 ) -> Told:
     """Judge ``arms`` as a study does, and put it into words."""
     task = TaskPlan.model_construct(
@@ -88,7 +89,7 @@ def tell(
     }
     return Told(
         verdict,
-        answer_in_words(task, verdict, list(answers.values()), rival, budget_seconds=300.0),
+        answer_in_words(task, verdict, list(answers.values()), rival, given or Given(BUDGET)),
         task,
         answers,
     )
@@ -347,6 +348,42 @@ def test_longer_runs_are_advised_with_a_budget_that_holds_them(steps):
     assert advice is not None
     assert float(advice[1]) == pytest.approx(steps / STEPS, abs=0.0501)
     assert parse_duration(advice[2]) >= BUDGET * steps / STEPS
+
+
+@given(st.integers(STEPS + 1, 100 * STEPS))
+def test_where_the_steps_were_given_more_of_them_are_advised(steps):
+    """A larger budget alone would run the same steps once more."""
+    gaining = Runs([0.25, 0.29, 0.21], plateaued=False, steps_to_plateau=steps)
+    arms = {RIVAL: Runs(CLOSE), "gated_conv": gaining}
+    advice = re.search(
+        r"such as --steps (\d+) --budget (\w+)\)", tell(arms, given=Given(BUDGET, fixed_steps=True)).sentence
+    )
+    assert advice is not None
+    assert steps <= int(advice[1]) < 1.1 * steps + 1
+    assert parse_duration(advice[2]) >= BUDGET * steps / STEPS
+    gaining.steps_to_plateau = None
+    unforetold = tell(arms, given=Given(BUDGET, fixed_steps=True)).sentence
+    assert "longer runs (--steps, and a --budget that holds them)" in unforetold
+
+
+@given(outcomes())
+def test_an_unfinished_study_says_so_and_gives_no_advice(told):
+    unfinished = answer_in_words(
+        told.task, told.verdict, list(told.arms.values()), RIVAL, Given(BUDGET, unfinished=True)
+    )
+    opening = re.split(r" \(| ", told.sentence)[0]
+    assert unfinished.startswith(opening)
+    assert unfinished.endswith(
+        "The study is unfinished: its command goes on with it, and the answer may change."
+    )
+    assert "--" not in unfinished
+    assert "may decide" not in unfinished
+
+
+def test_a_rival_that_learned_with_some_seeds_is_to_have_more_of_them():
+    told = tell({RIVAL: Runs([0.9, 0.12, 0.1]), "global_conv": Runs([0.5, 0.4, 0.6])})
+    assert told.verdict == "nothing learned"
+    assert told.sentence.endswith("; its 3 seeds scatter: give it more of them (--seeds), or more steps.")
 
 
 def test_seeds_that_diverged_count_among_the_seeds_to_ask_for():

@@ -128,6 +128,8 @@ def test_a_perfect_translation_scores_100_and_the_source_does_not(pairs: Path):
     task = Translation(str(pairs), 24, 300)
     guess, copied = (floor.value for floor in task.floors())
     assert 0 <= guess <= copied < 5
+    (guessing,) = (floor.name for floor in task.floors() if floor.guess)
+    assert guessing == "the commonest target", "a model below the copied source may have learned much"
     for batch in task.evaluation_batches("test", batch_size=64):
         assert task.metrics(task.tally_written(batch.targets, batch))["bleu"] == pytest.approx(100)
         assert task.metrics(task.tally_written(batch.source, batch))["bleu"] < 5

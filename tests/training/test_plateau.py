@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globalconv.training.plateau import has_plateaued, late_gain, steps_to_plateau
+from globalconv.training.plateau import EARLY, has_plateaued, late_gain, steps_to_plateau
 
 # Multiples of 1/64 up to 64: sums and differences are exact.
 exact = st.integers(-4096, 4096).map(lambda n: n / 64)
@@ -68,7 +68,8 @@ def test_more_steps_are_asked_for_just_where_they_are_missing(values, tolerance)
     gain = late_gain(steps, values, higher_is_better=True)
     more = steps_to_plateau(steps, values, higher_is_better=True, tolerance=tolerance)
     flat = has_plateaued(steps, values, higher_is_better=True, tolerance=tolerance)
-    assert (more is None) == (flat or gain is None)
+    begun = gain is not None and gain >= EARLY * (max(values) - values[0])
+    assert (more is None) == (flat or gain is None or begun)
     assert more is None or more >= steps[-1]
 
 
@@ -77,7 +78,7 @@ def test_a_gain_that_falls_as_one_over_steps_needs_what_is_foretold(quarters, ra
     """The curve -h / n gains h / 3n over the last quarter of n steps."""
 
     def curve(num_steps: int) -> tuple[list[int], list[float]]:
-        steps = [3 * num_steps // 4, num_steps]
+        steps = [num_steps // 4, 3 * num_steps // 4, num_steps]
         return steps, [-height / n for n in steps]
 
     now, later = 4 * quarters, 4 * quarters * ratio
@@ -86,6 +87,14 @@ def test_a_gain_that_falls_as_one_over_steps_needs_what_is_foretold(quarters, ra
     assert foretold is not None
     assert abs(foretold - later) <= 1
     assert has_plateaued(*curve(later), higher_is_better=True, tolerance=tolerance * (1 + 1e-9))
+
+
+@given(slope=st.integers(1, 64), count=st.integers(4, 20), tolerance=tolerances, higher=st.booleans())
+def test_of_a_straight_line_nothing_is_foretold(slope, count, tolerance, higher):
+    """A run that has only begun says nothing of where it will end."""
+    values = [slope * i * (1 if higher else -1) for i in range(4 * count + 1)]
+    steps = [10 * i for i in range(4 * count + 1)]
+    assert steps_to_plateau(steps, values, higher_is_better=higher, tolerance=tolerance) is None
 
 
 def test_no_curve_shows_nothing():

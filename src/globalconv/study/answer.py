@@ -250,6 +250,8 @@ class StudyAnswer(_Frozen):
     seeds: list[int]
     tasks: list[TaskAnswer]
     cost: CostAnswer | None
+    unfinished: str | None = None
+    """How many final runs are done, of a study that was interrupted. None: it is complete."""
     cuts: list[str]
     """What the plan left out, or the clock did, to stay within the budget."""
     failures: list[str]

@@ -1,5 +1,6 @@
 """From run directories to the answer: every number of a report is read or computed here, none is typed."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
@@ -12,6 +13,7 @@ from globalconv.study.answer import (
     ArmAnswer,
     AxisRanking,
     CurvePoint,
+    Estimate,
     ModelInside,
     PartsAnswer,
     RatePoint,
@@ -22,7 +24,7 @@ from globalconv.study.arms import attends
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.methods import describe_methods
 from globalconv.study.run_directory import BrokenRun, RunResult
-from globalconv.study.sentence import QUESTION, answer_in_words
+from globalconv.study.sentence import QUESTION, Given, answer_in_words
 from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.sweep import SWEEP_SEEDS, Sweep, Trial
@@ -32,6 +34,10 @@ from globalconv.training.plateau import has_plateaued, steps_to_plateau
 
 BACKWARD_FLOPS = 2.0
 """A backward pass costs about two forward ones: one for the inputs, one for the weights."""
+UNSTEADY_SCORES = 5.0
+"""Margins between the runs of one arm at one rate, from which on the reader is told."""
+UNSTEADY_SPEED = 3.0
+"""How many times as long a step took in one run as in another, from which on the reader is told."""
 
 
 @dataclass
@@ -57,6 +63,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
     used: list[RunResult] = []
     num_done = 0
+    num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
     failures = list(state.redone)
     environment: dict[str, str] = {}
     tasks = []
@@ -75,13 +82,8 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
                 failures += [f"{task.task.name}: {arm}, seed {seed}: {notice}." for notice in result.notices]
                 spec = plan.run(task, found.plan, rate=found.rate or 0.0, seed=seed, purpose="final")
                 environment |= directory.run(spec).environment()
-        tasks.append(_answer_task(plan, task, runs))
+        tasks.append(_answer_task(plan, task, runs, unfinished=not state.complete))
     cuts = list(plan.cuts)
-    num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
-    if not state.complete:
-        cuts.append(
-            f"Unfinished: {num_done} of {num_planned} final runs are done; the study's command goes on with it."
-        )
     if state.dropped_seeds:
         cuts.append(
             f"The clock ran out: seed(s) {', '.join(map(str, state.dropped_seeds))} of every arm were dropped."
@@ -99,6 +101,9 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         seeds=seeds,
         tasks=tasks,
         cost=directory.cost(),
+        unfinished=None
+        if state.complete
+        else f"{num_done} of {num_planned} final runs are done; the study's command goes on with it.",
         cuts=cuts,
         failures=failures,
         environment=environment,
@@ -180,7 +185,9 @@ def _sweep_results(
             yield result
 
 
-def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> TaskAnswer:
+def _answer_task(
+    plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], *, unfinished: bool
+) -> TaskAnswer:
     rival = plan.request.rival
     yardstick = Yardstick(task.higher_is_better, task.margin, task.ceiling, task.trivial_floor)
     curves = {arm: _mean_curve(found, task) for arm, found in runs.items()}
@@ -193,6 +200,7 @@ def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> T
     verdict = judge_task(
         [(contenders[arm], judgement) for arm, judgement in judgements.items()], contenders[rival], yardstick
     )
+    given = Given(plan.request.budget_seconds, plan.request.steps is not None, unfinished)
     arms = [
         _answer_arm(task, found, contenders[arm], judgements.get(arm), curves[arm])
         for arm, found in runs.items()
@@ -208,7 +216,7 @@ def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns]) -> T
         width=task.arms[0].model.width,
         depth=task.depth,
         verdict=verdict,
-        sentence=answer_in_words(task, verdict, arms, rival, budget_seconds=plan.request.budget_seconds),
+        sentence=answer_in_words(task, verdict, arms, rival, given),
         floors=list(task.floors),
         rival=rival,
         arms=arms,
@@ -252,7 +260,7 @@ def _answer_arm(
         arm=plan.arm,
         mixers=plan.model.all_mixers,
         parts=_parts(plan.model),
-        metric=estimate([r.test[task.metric] for r in results]) if results else None,
+        metric=_possible(estimate([r.test[task.metric] for r in results]), task) if results else None,
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
         },
@@ -311,6 +319,10 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         )
     if found.sweep and found.rate is None:
         flags.append("diverged at every learning rate")
+    if flag := _unsteady_scores(task, found):
+        flags.append(flag)
+    if flag := _unsteady_speed(found):
+        flags.append(flag)
     if found.missing:
         flags.append(f"{len(found.missing)} seed(s) missing")
     if found.diverged:
@@ -326,6 +338,40 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     return flags
 
 
+def _unsteady_scores(task: TaskPlan, found: ArmRuns) -> str | None:
+    """A rate that trains with one seed and not with another, in words; the sweep's own runs are told, too."""
+    scores = [result.validation[task.metric] for result in found.finished.values()]
+    if found.sweep and found.rate is not None:
+        scores += [score for score in found.sweep.scores[found.rate] if score is not None]
+    if not scores or not task.margin or max(scores) - min(scores) <= UNSTEADY_SCORES * task.margin:
+        return None
+    low, high = (f"{end:.{decimals_for(task.margin)}f}" for end in (min(scores), max(scores)))
+    swept = ", those of its sweep among them" if found.sweep else ""
+    return f"unsteady: its runs at this learning rate reached from {low} to {high} on validation{swept}"
+
+
+def _unsteady_speed(found: ArmRuns) -> str | None:
+    seconds = [result.seconds_per_step for result in found.finished.values()]
+    if not seconds or max(seconds) <= UNSTEADY_SPEED * min(seconds):
+        return None
+    return (
+        f"its steps took {max(seconds) / min(seconds):.1f} times as long in one run as in another: something else kept "
+        "the machine busy, so mind its times"
+    )
+
+
+def _possible(score: Estimate, task: TaskPlan) -> Estimate:
+    """The part of its interval that a score can reach: none of these metrics is negative, and some have a ceiling.
+
+    Student's t knows of no such ends. The interval of a difference, by which a verdict is given, is left whole.
+    """
+    if score.low is None or score.high is None or not 0 <= score.mean <= (task.ceiling or math.inf):
+        return score
+    return score.model_copy(
+        update={"low": max(score.low, 0.0), "high": min(score.high, task.ceiling or math.inf)}
+    )
+
+
 def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
     """The mean validation curve over the seeds; all runs of an arm are validated at the same steps."""
     tokens = task.batch_size * task.length
@@ -338,7 +384,7 @@ def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
                 step=step,
                 seconds=mean(e.seconds for e in at_one_step),
                 flops=step * flops_per_step,
-                value=estimate([e.validation[task.metric] for e in at_one_step]),
+                value=_possible(estimate([e.validation[task.metric] for e in at_one_step]), task),
             )
         )
     return points

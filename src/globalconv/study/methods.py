@@ -24,10 +24,9 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         else "Learning rates are the shipped ones, from recorded sweeps (see the table); --sweep tunes them here."
     )
     return [
-        "Arms differ in the token mixer only. All share the residual blocks (pre-norm, unless a task's notes say "
-        "otherwise), the data and its order per seed, AdamW, the schedule (warm-up, cosine to zero over a fixed "
-        "number of steps) and clipping.",
-        *_sequence_to_sequence(plan),
+        "Arms differ in the token mixer only. On a task all share the residual blocks, the data and its order per "
+        "seed, the optimizer and the schedule over a fixed number of steps.",
+        *_recipes(plan),
         f"Budgets: {matching}.",
         tuning,
         "The checkpoint that was best on validation is scored on the test split, once per final run.",
@@ -52,14 +51,21 @@ def describe_methods(plan: StudyPlan) -> list[str]:
     ]
 
 
-def _sequence_to_sequence(plan: StudyPlan) -> list[str]:
-    designs = {m.decoder.design for task in plan.tasks for arm in task.arms if (m := arm.model).decoder}
-    if not designs:
-        return []
-    told = [
-        "Sequence to sequence: the metric scores what a model writes by itself, token after token, not the next token "
-        "after the right ones."
-    ]
+def _recipes(plan: StudyPlan) -> list[str]:
+    """How the models are built and trained; of a design that no arm has, nothing."""
+    decoders = [arm.model.decoder for task in plan.tasks for arm in task.arms]
+    designs = {decoder.design for decoder in decoders if decoder}
+    told = []
+    if None in decoders or "modern" in designs:
+        told.append(
+            f"{'Without a decoder' if 'original' in designs else 'Blocks'}: pre-norm, GELU; AdamW, warm-up, cosine to "
+            "zero, gradients clipped."
+        )
+    if designs:
+        told.append(
+            "Sequence to sequence: the metric scores what a model writes by itself, token after token, not the next "
+            "token after the right ones."
+        )
     if "original" in designs:
         told.append(
             "The original design is that of arXiv 1706.03762: post-norm, sinusoidal positions, shared and scaled "
@@ -67,7 +73,5 @@ def _sequence_to_sequence(plan: StudyPlan) -> list[str]:
             "the warm-up a rate that falls with the square root of the step."
         )
     if "modern" in designs:
-        told.append(
-            "The modern design: pre-norm, rotary positions, GELU, and the settings of all other tasks."
-        )
+        told.append("The modern design has rotary positions besides.")
     return told

@@ -1,5 +1,8 @@
 """The answer to one task in one sentence."""
 
+import math
+from dataclasses import dataclass
+
 from globalconv.quantities import decimals_for, duration_option
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
@@ -8,17 +11,32 @@ from globalconv.study.spec import TaskPlan
 QUESTION = "Can a global depthwise convolution replace self-attention here, and at what cost?"
 
 
+@dataclass(frozen=True)
+class Given:
+    """What the study was given, so that advice names what it can be given more of."""
+
+    budget_seconds: float
+    fixed_steps: bool = False
+    """The steps are the user's: a larger budget holds no more of them."""
+    unfinished: bool = False
+    """Runs are still missing, and advice would be early."""
+
+
 def answer_in_words(
-    task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer], rival: str, *, budget_seconds: float
+    task: TaskPlan, verdict: TaskVerdict, arms: list[ArmAnswer], rival: str, given: Given
 ) -> str:
     """One sentence: the verdict, the arms that carry it, their scores; what would decide an open question.
 
-    ``budget_seconds`` is what the study was given.
+    Behind it, where there is need, what to mind: runs that are missing, a floor that beats the rival.
     """
     against = next(arm for arm in arms if arm.arm == rival)
     others = _best_first([arm for arm in arms if arm.arm != rival], task)
-    sentence = _verdict_in_words(task, verdict, others, against, budget_seconds)
-    return f"{sentence} {caveat}" if (caveat := _beaten_by_a_floor(task, verdict, against)) else sentence
+    told = [_verdict_in_words(task, verdict, others, against, given)]
+    if given.unfinished:
+        told.append("The study is unfinished: its command goes on with it, and the answer may change.")
+    if caveat := _beaten_by_a_floor(task, verdict, against):
+        told.append(caveat)
+    return " ".join(told)
 
 
 def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -> str:
@@ -35,20 +53,20 @@ def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -
 
 
 def _verdict_in_words(
-    task: TaskPlan, verdict: TaskVerdict, others: list[ArmAnswer], against: ArmAnswer, budget_seconds: float
+    task: TaskPlan, verdict: TaskVerdict, others: list[ArmAnswer], against: ArmAnswer, given: Given
 ) -> str:
     if verdict == "nothing learned":
-        return _nothing_learned(task, others, against)
+        return _nothing_learned(task, others, against, given)
     if verdict == "yes":
         return _yes(task, [arm for arm in others if not attends(arm.mixers)], against)
     if verdict == "hybrid":
         return _hybrid(task, others, against)
     if verdict == "no":
         return _no(task, others, against)
-    return _undecided(task, others, against, budget_seconds)
+    return _undecided(task, others, against, given)
 
 
-def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
+def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, given: Given) -> str:
     best = (
         f"; the best other arm, {others[0].arm}, reaches {_score(task, others[0])}"
         if others and others[0].metric
@@ -56,9 +74,18 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) 
     )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
-        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with; give it "
-        "more steps (--steps, or a larger --budget) or more data."
+        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with"
+        f"{_what_may_teach(task, rival, given)}."
     )
+
+
+def _what_may_teach(task: TaskPlan, rival: ArmAnswer, given: Given) -> str:
+    if given.unfinished or rival.metric is None:
+        return ""
+    above = (1 if task.higher_is_better else -1) * (rival.metric.mean - task.trivial_floor)
+    if above > task.margin:  # some of its runs have learned, or all of them a little
+        return f"; its {rival.metric.num_seeds} seeds scatter: give it more of them (--seeds), or more steps"
+    return f"; give it more steps ({_more_steps(given)}) or more data"
 
 
 def _yes(task: TaskPlan, pure: list[ArmAnswer], rival: ArmAnswer) -> str:
@@ -99,7 +126,7 @@ def _no(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer) -> str:
     )
 
 
-def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, budget_seconds: float) -> str:
+def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, given: Given) -> str:
     if rival.metric is None:
         return f"Undecided: no run of {rival.arm} finished, so there is nothing to compare with."
     open_arms = [arm for arm in others if arm.verdict == "undecided" and arm.metric is not None]
@@ -113,11 +140,13 @@ def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, budget
     because = arm.because[0].lower() + arm.because[1:].rstrip(".")
     return (
         f"Undecided whether {arm.arm} keeps up with {rival.arm} ({_scores(task, arm, rival)}): {because}"
-        f"{_what_may_decide(task, arm, rival, budget_seconds)}."
+        f"{_what_may_decide(task, arm, rival, given)}."
     )
 
 
-def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, budget_seconds: float) -> str:
+def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, given: Given) -> str:
+    if given.unfinished:
+        return ""
     if arm.further_seeds is not None and arm.metric is not None:
         total = arm.metric.num_seeds + len(arm.diverged_seeds) + arm.further_seeds
         plural = "s" if arm.further_seeds > 1 else ""
@@ -127,18 +156,30 @@ def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, budget_se
     doubted = arm if arm.difference.mean < -task.margin else rival
     ways = []
     if not doubted.plateaued:
-        ways.append(_longer_runs(doubted, budget_seconds))
+        ways.append(_longer_runs(doubted, given))
     if not task.tuned:
         ways.append("tuning (--sweep)")
     return f"; {' and '.join(ways)} may decide it" if ways else ""
 
 
-def _longer_runs(arm: ArmAnswer, budget_seconds: float) -> str:
+def _longer_runs(arm: ArmAnswer, given: Given) -> str:
     if arm.steps_to_plateau is None:
-        return "longer runs (--steps, or a larger --budget)"
+        return f"longer runs ({_more_steps(given)})"
     factor = arm.steps_to_plateau / arm.steps
-    budget = duration_option(factor * budget_seconds)
-    return f"longer runs (at least {factor:.1f} times the steps, such as --budget {budget})"
+    options = f"--budget {duration_option(factor * given.budget_seconds)}"
+    if given.fixed_steps:
+        options = f"--steps {_rounded_up(arm.steps_to_plateau)} {options}"
+    return f"longer runs (at least {factor:.1f} times the steps, such as {options})"
+
+
+def _more_steps(given: Given) -> str:
+    return "--steps, and a --budget that holds them" if given.fixed_steps else "--steps, or a larger --budget"
+
+
+def _rounded_up(steps: int) -> int:
+    """To two digits."""
+    unit = 10 ** max(len(str(steps)) - 2, 0)
+    return unit * math.ceil(steps / unit)
 
 
 def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:

@@ -54,6 +54,8 @@ def print_answer(answer: StudyAnswer, console: Console, report_path: Path) -> No
         console.print()
         console.print(_arms(task, write, width=console.width))
     console.print()
+    if answer.unfinished:
+        console.print(Text.assemble(("Unfinished: ", "bold yellow"), write(answer.unfinished)))
     console.print(Text.assemble(("Report: ", "bold"), write(str(report_path))), soft_wrap=True)
 
 

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 
+EARLY = 0.25
+"""The share of a straight line's gain that falls into the last quarter of its steps."""
+
 
 def late_gain(steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool) -> float | None:
     """How far the best value improved over the last quarter of the steps.
@@ -28,9 +31,10 @@ def steps_to_plateau(
     """At least so many steps are needed for a plateau, if the late gain falls off as 1 / steps.
 
     A gain that falls more slowly, as a power law of a small exponent does, needs more. None where the
-    curve has plateaued, or cannot tell.
+    curve has plateaued, or cannot tell: one that gained EARLY of all its gain late is not slowing down yet.
     """
     gain = late_gain(steps, values, higher_is_better=higher_is_better)
     if gain is None or gain < tolerance or tolerance <= 0:
         return None
-    return math.ceil(steps[-1] * gain / tolerance)
+    whole = (max(values) - values[0]) if higher_is_better else (values[0] - min(values))
+    return None if gain >= EARLY * whole else math.ceil(steps[-1] * gain / tolerance)

@@ -52,11 +52,11 @@ def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: in
 def difference_limits(task: TaskAnswer) -> tuple[float, float]:
     """The ends of the difference axis: every mean and the margin, and of the intervals what stays legible.
 
-    Two seeds can give an interval thirty times as wide as the difference; it is cut at three times the
+    Two seeds can give an interval thirty times as wide as the difference; it is cut at five times the
     largest mean or margin, and drawn with an arrow.
     """
     estimates = [arm.difference for arm in task.arms if arm.difference and finite(arm.difference.mean)]
-    reach = 3 * max([task.margin, *(abs(estimate.mean) for estimate in estimates)])
+    reach = 5 * max([task.margin, *(abs(estimate.mean) for estimate in estimates)])
     ends = [-task.margin, task.margin]
     for estimate in estimates:
         ends += [

@@ -13,6 +13,7 @@ from globalconv.study.answer import (
     Estimate,
     ModelInside,
     Part,
+    StudyAnswer,
     TaskAnswer,
     TaskVerdict,
 )
@@ -169,6 +170,37 @@ def rate(value: float) -> str:
 def percent(value: float) -> str:
     """A share: 1.2 %, 12 %."""
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def visibility(task: TaskAnswer) -> str:
+    """How long the sequences are, and what of them a token sees."""
+    if _has_decoder(task):
+        return (
+            f"Sources and targets of at most {task.length} tokens, the one that ends them among these; in the encoder "
+            "every token sees all others, in the decoder only what came before it."
+        )
+    seen = (
+        "causal: a token sees only what came before it"
+        if task.causal
+        else "not causal: every token sees all others"
+    )
+    return f"Length {task.length}, {seen}."
+
+
+def depth(task: TaskAnswer) -> str:
+    """'2 blocks', of an encoder-decoder '2 blocks on either side'."""
+    return f"{task.depth} block{'s' * (task.depth != 1)}{' on either side' if _has_decoder(task) else ''}"
+
+
+def _has_decoder(task: TaskAnswer) -> bool:
+    return any(arm.parts for arm in task.arms)
+
+
+def seeds(answer: StudyAnswer) -> str:
+    """Over how many seeds the differences are: '3 seeds'; '1 to 3 seeds' while runs are missing, or some diverged."""
+    found = [arm.difference.num_seeds for task in answer.tasks for arm in task.arms if arm.difference]
+    least, most = min(found, default=0), max(found, default=0)
+    return f"{f'{least} to ' if least < most else ''}{most} seed{'s' * (most != 1)}"
 
 
 def direction(task: TaskAnswer) -> str:
