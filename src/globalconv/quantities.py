@@ -97,3 +97,8 @@ def decimals_for(margin: float) -> int:
     if not (math.isfinite(margin) and margin > 0):
         return 3
     return min(max(math.ceil(-math.log10(margin) - 1e-9) + 1, 0), 6)
+
+
+def score_text(value: float, margin: float) -> str:
+    """A score with as many decimals as its margin asks for."""
+    return f"{value:.{decimals_for(margin)}f}"

@@ -198,7 +198,7 @@ def test_what_a_token_sees_is_told_of_either_side():
 
 def test_seeds_that_are_missing_are_not_counted():
     answer = fake_answers.default_study()
-    assert wording.seeds(answer) == "3 seeds"
+    assert wording.chances(answer) == "3 seeds"
     first = answer.tasks[0]
     compared = next(arm for arm in first.arms if arm.difference)
     fewer = compared.model_copy(
@@ -206,7 +206,7 @@ def test_seeds_that_are_missing_are_not_counted():
     )
     arms = [fewer if arm is compared else arm for arm in first.arms]
     tasks = [first.model_copy(update={"arms": arms}), *answer.tasks[1:]]
-    assert wording.seeds(answer.model_copy(update={"tasks": tasks})) == "1 to 3 seeds"
+    assert wording.chances(answer.model_copy(update={"tasks": tasks})) == "1 to 3 seeds"
 
 
 def test_content_is_told_part_by_part():

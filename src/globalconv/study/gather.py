@@ -7,7 +7,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from globalconv.quantities import decimals_for
+from globalconv.quantities import score_text
 from globalconv.study.answer import (
     SCHEMA_VERSION,
     ArmAnswer,
@@ -332,8 +332,8 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         score = mean(contender.scores.values())
         missed = [floor for floor in task.floors if sign * score < sign * floor.value]
         flags += [
-            f"does not reach the floor '{f.name}' ({f.value:.{decimals_for(task.margin)}f})"
-            for f in missed[:1]
+            f"does not reach the floor '{floor.name}' ({score_text(floor.value, task.margin)})"
+            for floor in missed[:1]
         ]
     return flags
 
@@ -345,7 +345,7 @@ def _unsteady_scores(task: TaskPlan, found: ArmRuns) -> str | None:
         scores += [score for score in found.sweep.scores[found.rate] if score is not None]
     if not scores or not task.margin or max(scores) - min(scores) <= UNSTEADY_SCORES * task.margin:
         return None
-    low, high = (f"{end:.{decimals_for(task.margin)}f}" for end in (min(scores), max(scores)))
+    low, high = (score_text(end, task.margin) for end in (min(scores), max(scores)))
     swept = ", those of its sweep among them" if found.sweep else ""
     return f"unsteady: its runs at this learning rate reached from {low} to {high} on validation{swept}"
 

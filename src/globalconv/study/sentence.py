@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from globalconv.quantities import decimals_for, duration_option
+from globalconv.quantities import duration_option, score_text
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
 from globalconv.study.spec import TaskPlan
@@ -48,7 +48,7 @@ def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -
     if not above:
         return ""
     best = max(above, key=lambda floor: sign * floor.value)
-    reached = _written(task, best.value)
+    reached = score_text(best.value, task.margin)
     return f"Mind the floor: '{best.name}' reaches {reached} without any of this, and {rival.arm} does not."
 
 
@@ -74,7 +74,7 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, 
     )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
-        f"guessing gives {_written(task, task.trivial_floor)}{best}), so there is nothing to compare with"
+        f"guessing gives {score_text(task.trivial_floor, task.margin)}{best}), so there is nothing to compare with"
         f"{_what_may_teach(task, rival, given)}."
     )
 
@@ -200,12 +200,7 @@ def _reading(task: TaskPlan) -> str:
 
 
 def _score(task: TaskPlan, arm: ArmAnswer) -> str:
-    return "no finished run" if arm.metric is None else _written(task, arm.metric.mean)
-
-
-def _written(task: TaskPlan, value: float) -> str:
-    """A score with as many decimals as its margin asks for."""
-    return f"{value:.{decimals_for(task.margin)}f}"
+    return "no finished run" if arm.metric is None else score_text(arm.metric.mean, task.margin)
 
 
 def _named(task: TaskPlan, arms: list[ArmAnswer]) -> str:

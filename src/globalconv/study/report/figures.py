@@ -29,11 +29,11 @@ from globalconv.study.report.svg import house_style, inline, to_png, to_svg
 from globalconv.study.report.wording import (
     SPLITS,
     VERDICT_SIGNS,
+    chances,
     decimals_for,
     has_split,
     interval,
     plain,
-    seeds,
     shortened,
     signed,
     was_swept,
@@ -135,9 +135,8 @@ def _summary(answer: StudyAnswer, looks: Looks) -> Figure:
     """The picture of the answer: every task, every arm, its paired difference to the rival."""
     rows = max(1, *(len(task.arms) - 1 for task in answer.tasks))
     panels = [_difference(task, looks, num_rows=rows) for task in answer.tasks]
-    resampled = any(arm.over_examples for task in answer.tasks for arm in task.arms)
-    chances = f"{seeds(answer)} and test examples" if resampled else seeds(answer)
-    note = f"Test split, paired by seed. Line: 95 % interval over {chances}. Grey band: too small to matter."
+    over = chances(answer)
+    note = f"Test split, paired by seed. Line: 95 % interval over {over}. Grey band: too small to matter."
     return sheet(_rows(rows), panels, title=shortened(answer.question, 160), note=note, ruled=True)
 
 

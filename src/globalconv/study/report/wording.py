@@ -196,11 +196,16 @@ def _has_decoder(task: TaskAnswer) -> bool:
     return any(arm.parts for arm in task.arms)
 
 
-def seeds(answer: StudyAnswer) -> str:
-    """Over how many seeds the differences are: '3 seeds'; '1 to 3 seeds' while runs are missing, or some diverged."""
-    found = [arm.difference.num_seeds for task in answer.tasks for arm in task.arms if arm.difference]
+def chances(answer: StudyAnswer) -> str:
+    """What the intervals of the differences are over: '3 seeds'; '1 to 3 seeds' where runs are missing or diverged.
+
+    And 'test examples', where the study drew them anew.
+    """
+    arms = [arm for task in answer.tasks for arm in task.arms]
+    found = [arm.difference.num_seeds for arm in arms if arm.difference]
     least, most = min(found, default=0), max(found, default=0)
-    return f"{f'{least} to ' if least < most else ''}{most} seed{'s' * (most != 1)}"
+    seeds = f"{f'{least} to ' if least < most else ''}{most} seed{'s' * (most != 1)}"
+    return f"{seeds} and test examples" if any(arm.over_examples for arm in arms) else seeds
 
 
 def direction(task: TaskAnswer) -> str:
