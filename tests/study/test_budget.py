@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
+from globalconv.quantities import format_duration, parse_duration
 from globalconv.study.budget import (
     COST_SECONDS,
     FEWER_SEEDS_BELOW,
@@ -17,6 +18,8 @@ from globalconv.study.budget import (
     SWEEP_RUNS,
     Fitted,
     Load,
+    Terms,
+    check_spent,
     fit_budget,
 )
 
@@ -58,9 +61,13 @@ def asked(draw: st.DrawFn):
 
 def fitted(found, budget, terms) -> Fitted | None:
     try:
-        return fit_budget(found, budget=budget, **terms)
+        return fit_budget(found, asked_for(budget, terms), spent=terms["spent"])
     except InputError:
         return None
+
+
+def asked_for(budget, terms) -> Terms:
+    return Terms(budget=budget, **{name: value for name, value in terms.items() if name != "spent"})
 
 
 @given(asked())
@@ -139,14 +146,15 @@ def test_every_cut_is_told_and_nothing_else(question):
         told = " ".join(plan.cuts)
         assert (f"{plan.seeds} seeds instead of {terms['seeds']}" in told) == (plan.seeds < terms["seeds"])
         assert (f"{plan.scale:.0%} of the usual steps" in told) == (plan.scale < 1)
+        if plan.scale < 1:
+            whole = format_duration(seconds(found, terms, scale=1.0, seeds=plan.seeds))
+            assert f"would take about {whole} here" in told
         assert len(plan.cuts) == (plan.seeds < terms["seeds"]) + (plan.scale < 1)
 
 
 @given(loads, terms)
 def test_the_error_names_a_budget_that_works(found, terms):
-    with pytest.raises(InputError) as error:
-        fit_budget(found, budget=terms["spent"] + COST_SECONDS, **terms)
-    message = str(error.value)
+    message = refused(found, terms["spent"] + COST_SECONDS, terms)
     named = re.search(r"Give it --budget (\d+)s or more", message)
     assert named is not None
     budget = float(named[1])
@@ -154,12 +162,91 @@ def test_the_error_names_a_budget_that_works(found, terms):
     slower = terms | {"spent": 1.09 * terms["spent"]}
     assert fitted(found, budget, slower) is not None, "a second measurement may take a little longer"
     assert budget <= 1.1 * (terms["spent"] + needed_at_least(found, terms)) + 1, "and no more than that"
+    assert_ways_out(message, terms)
+
+
+def refused(found, budget, terms) -> str:
+    with pytest.raises(InputError) as error:
+        fit_budget(found, asked_for(budget, terms), spent=terms["spent"])
+    return str(error.value)
+
+
+def assert_ways_out(message, terms):
+    fewest = terms["seeds"] if terms["fixed_seeds"] else min(terms["seeds"], FEWEST_SEEDS)
     for option, named_too in (
         ("--steps", terms["fixed_steps"]),
-        ("--seeds", terms["fixed_seeds"]),
+        ("--seeds", fewest > 2),  # one seed alone gives no verdict
         ("--no-sweep", terms["sweep"]),
     ):
         assert (option in message) == named_too
+
+
+@given(loads, terms)
+def test_every_way_out_that_is_named_makes_it_cheaper(found, terms):
+    """Also the number of seeds, where none was asked for: then three are the fewest, unless it is said."""
+    message = refused(found, terms["spent"] + COST_SECONDS, terms)
+    needed = needed_at_least(found, terms)
+    if "--seeds" in message:
+        named = re.search(r"--seeds (\d+) \(which tell less than 3\)", message)
+        assert (named is None) == terms["fixed_seeds"]
+        fewer = int(named[1]) if named else terms["seeds"] - 1
+        asked = terms | {"seeds": fewer, "fixed_seeds": True}
+        assert needed_at_least(found, asked) < needed
+        assert fitted(found, terms["spent"] + needed_at_least(found, asked) * 1.001, asked) is not None
+    if "--no-sweep" in message:
+        assert needed_at_least(found, terms | {"sweep": False}) < needed
+
+
+@given(asked(), st.data())
+def test_what_is_refused_while_it_is_measured_would_not_have_fitted(question, data):
+    found, budget, terms = question
+    so_far = data.draw(st.lists(st.sampled_from(found), unique_by=id, max_size=len(found)))
+    spent = terms["spent"] * data.draw(st.floats(0.0, 1.0))
+    try:
+        check_spent(so_far, asked_for(budget, terms), spent=spent, arms=len(found))
+    except InputError as error:
+        message = str(error)
+    else:
+        # And nothing is measured on that cannot fit: by what is known, the study still might.
+        assert spent + needed_at_least(so_far, terms) <= budget
+        return
+    assert fitted(found, budget, terms) is None
+    larger = re.search(r"Give it (about )?--budget (\w+)", message)
+    assert larger is not None
+    assert parse_duration(larger[2]) > budget
+    if 0 < len(so_far) < len(found):
+        assert f"{len(so_far)} of {len(found)} arms" in message
+        assert "estimate" in message
+    if budget >= COST_SECONDS:
+        assert_ways_out(message, terms)
+
+
+@given(st.builds(Load, st.floats(1e-4, 1.0), st.floats(0.0, 60.0), st.integers(1, 2000)), terms)
+def test_an_estimate_from_some_of_equal_arms_holds_them_all(load, terms):
+    alone = terms | {"workers": 1}
+    for_each = 1.0 + terms["spent"]
+    for measured in (1, 2, 3):
+        with pytest.raises(InputError) as error:
+            check_spent([load] * measured, asked_for(COST_SECONDS, alone), spent=measured * for_each, arms=4)
+        named = re.search(r"about --budget (\w+) \(an estimate", str(error.value))
+        assert named is not None
+        assert fitted([load] * 4, parse_duration(named[1]), alone | {"spent": 4 * for_each}) is not None
+
+
+@given(terms, st.floats(0.1, COST_SECONDS - 0.1))
+def test_a_budget_below_what_is_set_aside_is_refused_at_once(terms, budget):
+    with pytest.raises(
+        InputError, match=r"too small for any study: 25 s .* --budget 5m, the default, or more\.$"
+    ):
+        check_spent([], asked_for(budget, terms), spent=0.0, arms=None)
+
+
+def test_before_anything_is_measured_the_budget_that_is_named_is_a_guess_and_larger():
+    told = {"workers": 2, "sweep": False, "seeds": 3, "fixed_seeds": False, "fixed_steps": False}
+    for budget, named in ((30.0, "5m"), (299.0, "10m"), (3600.0, "2h")):
+        with pytest.raises(InputError, match=rf"--budget {named} or more \(a guess"):
+            check_spent([], asked_for(budget, told), spent=budget - COST_SECONDS + 0.1, arms=5)
+        check_spent([], asked_for(budget, told), spent=budget - COST_SECONDS, arms=5)
 
 
 def needed_at_least(found, terms):
@@ -170,13 +257,8 @@ def needed_at_least(found, terms):
 def test_a_study_that_fits_three_times_over_gets_more_steps():
     plan = fit_budget(
         [Load(seconds_per_step=0.01, seconds_of_evaluations=1.0, steps=500)] * 5,
-        budget=300.0,
+        Terms(budget=300.0, workers=2, sweep=False, seeds=3, fixed_seeds=False, fixed_steps=False),
         spent=10.0,
-        workers=2,
-        sweep=False,
-        seeds=3,
-        fixed_seeds=False,
-        fixed_steps=False,
     )
     assert plan.scale > 1
     assert plan.cuts == ()

@@ -1,6 +1,6 @@
 """A plan made from seconds that are given, not measured."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,11 +16,17 @@ from tests.study.small_studies import prose
 SECONDS = {"attention": 0.010, "gated_conv": 0.007, "global_conv": 0.005}
 
 
-def warm_ups(specs: Sequence[RunSpec]) -> list[WarmUp]:
-    return [
-        WarmUp(seconds_per_step=SECONDS[spec.arm], seconds_per_evaluation=0.01, peak_memory_bytes=1)
-        for spec in specs
-    ]
+def warm_ups(specs: Sequence[RunSpec], until: float) -> Generator[tuple[int, WarmUp], None, None]:
+    del until
+    for index, spec in enumerate(specs):
+        yield (
+            index,
+            WarmUp(
+                seconds_per_step=SECONDS.get(spec.arm, 0.010),
+                seconds_per_evaluation=0.01,
+                peak_memory_bytes=1,
+            ),
+        )
 
 
 def plan(data: Path, *, steps: int, arms: tuple[str, ...] = ("global_conv", "gated_conv")) -> StudyPlan:
@@ -51,8 +57,7 @@ def pairs_plan(**options: object) -> StudyPlan:
         | {"sweep": False, "budget_seconds": 1e6}
         | options
     )
-    same = WarmUp(seconds_per_step=0.01, seconds_per_evaluation=0.01, peak_memory_bytes=1)
-    return make_plan(request, command="", workers=1, warm_ups=lambda specs: [same for _ in specs])
+    return make_plan(request, command="", workers=1, warm_ups=warm_ups)
 
 
 @pytest.mark.parametrize("design", ["original", "modern"])

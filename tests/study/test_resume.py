@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
+from globalconv.quantities import format_duration
 from globalconv.study.workers import over_the_cores
 from globalconv.training import fit
 from tests.study.small_studies import (
@@ -91,6 +92,16 @@ def test_a_complete_study_is_not_called_unfinished(unstopped: Path) -> None:
     report = report_of(unstopped)
     assert report["unfinished"] is None
     assert "unfinished" not in report["tasks"][0]["sentence"]
+
+
+def test_a_study_that_took_longer_than_its_budget_says_so(finished: Path) -> None:
+    budget = report_of(finished)["budget_seconds"]
+    told = f"It took {format_duration(2 * budget)} and not {format_duration(budget)}"
+    assert not any("It took" in cut for cut in report_of(finished)["cuts"])
+    state = json.loads((finished / "state.json").read_text())
+    (finished / "state.json").write_text(json.dumps(state | {"seconds": 2 * budget}))
+    assert globalconv("report", finished).code == 0
+    assert any(told in cut for cut in report_of(finished)["cuts"])
 
 
 def test_runs_of_one_arm_that_have_little_in_common_are_told(finished: Path) -> None:

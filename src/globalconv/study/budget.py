@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from globalconv.errors import InputError
+from globalconv.quantities import duration_option, format_duration
 from globalconv.study.sweep import START_SIZE, SWEEP_SEEDS
 
 FEWEST_SEEDS = 3
@@ -20,8 +21,17 @@ LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
 FEWER_SEEDS_BELOW = 0.35
 """Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
 
+FEWEST_TELLING_SEEDS = 2
+"""One alone has no interval, and so never a verdict: no one is sent there."""
+
+OVERRUN = 0.1
+"""Of the budget: so late may a study end before a seed is dropped. A machine that is slow for a minute must not
+cost a third of what three seeds can tell."""
+
 SLACK = 1.1
 """The budget that an error message names, over the least by this warm-up: the next one may be slower."""
+FIRST_GUESS = 300.0
+"""The default budget, which is named where nothing has been measured yet."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,39 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What was asked, as far as it decides what fits. ``fixed_...``: the user's own, which are not touched."""
+
+    budget: float
+    """Seconds for the whole study."""
+    workers: int
+    sweep: bool
+    seeds: int
+    fixed_seeds: bool
+    fixed_steps: bool
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The factors that all steps may have, largest first."""
+        return (1.0,) if self.fixed_steps else LADDER
+
+    @property
+    def fewest_seeds(self) -> int:
+        """As many as there are at least."""
+        return self.seeds if self.fixed_seeds else min(self.seeds, FEWEST_SEEDS)
+
+    def seconds(self, loads: Sequence[Load], scale: float, seeds: int) -> float:
+        """What is left to do, once measured, takes so long."""
+        runs = seeds + (SWEEP_RUNS if self.sweep else 0)
+        one = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads)
+        return runs * one / (self.workers * PARALLEL_EFFICIENCY) + COST_SECONDS
+
+    def least(self, loads: Sequence[Load]) -> float:
+        """What it takes with the fewest steps and seeds."""
+        return self.seconds(loads, self.scales[-1], self.fewest_seeds)
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What fits: the factor on all steps, the seeds, the seconds that training takes, what was cut."""
 
@@ -43,51 +86,88 @@ class Fitted:
     cuts: tuple[str, ...]
 
 
-def fit_budget(
-    loads: Sequence[Load],
-    *,
-    budget: float,
-    spent: float,
-    workers: int,
-    sweep: bool,
-    seeds: int,
-    fixed_seeds: bool,
-    fixed_steps: bool,
-) -> Fitted:
-    """The most steps, on a ladder of eighth powers of two, that fit with ``seeds`` final runs of every arm.
+def fit_budget(loads: Sequence[Load], terms: Terms, *, spent: float) -> Fitted:
+    """The most steps, on a ladder of eighth powers of two, that fit with the seeds asked for.
 
-    ``budget``: seconds for the whole study, of which ``spent`` are gone. Where the steps that fit are less
-    than about a third of the usual ones, three seeds are enough. ``fixed_steps`` and ``fixed_seeds`` are
-    the user's and are not touched. Raises InputError if nothing fits, and names a budget that would do.
+    ``spent``: seconds of the budget that are gone. Where the steps that fit are less than about a third of
+    the usual ones, three seeds are enough. Raises InputError if nothing fits, and names a budget that would do.
     """
-
-    def seconds(scale: float, num_seeds: int) -> float:
-        runs = num_seeds + (SWEEP_RUNS if sweep else 0)
-        one = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads)
-        return runs * one / (workers * PARALLEL_EFFICIENCY) + COST_SECONDS
-
-    scales = (1.0,) if fixed_steps else LADDER
-    choices = [seeds] if fixed_seeds else sorted({seeds, min(seeds, FEWEST_SEEDS)}, reverse=True)
-    for num_seeds in choices:
-        least = FEWER_SEEDS_BELOW if num_seeds > choices[-1] and not fixed_steps else 0.0
-        for scale in scales:
-            needed = seconds(scale, num_seeds)
-            if scale >= least and spent + needed <= budget:
-                return Fitted(scale, num_seeds, needed, _cuts(seeds, num_seeds, scale))
-    least = seconds(scales[-1], choices[-1])
-    fixes = ["fewer tasks or arms", "smaller sizes"]
-    fixes += ["fewer --steps"] * fixed_steps + ["fewer --seeds"] * fixed_seeds + ["--no-sweep"] * sweep
-    raise InputError(
-        f"--budget {budget:g}s is too small: measuring the speed took {spent:.0f} s, and the least that this "
-        f"study then needs here is {least:.0f} s. Give it --budget {math.ceil(SLACK * (spent + least))}s or "
-        f"more, or {', '.join(fixes[:-1])} or {fixes[-1]}."
-    )
+    check_spent(loads, terms, spent=spent, arms=len(loads))
+    for seeds in sorted({terms.seeds, terms.fewest_seeds}, reverse=True):
+        lowest = FEWER_SEEDS_BELOW if seeds > terms.fewest_seeds and not terms.fixed_steps else 0.0
+        for scale in terms.scales:
+            needed = terms.seconds(loads, scale, seeds)
+            if scale >= lowest and spent + needed <= terms.budget:
+                return Fitted(scale, seeds, needed, _cuts(loads, terms, scale, seeds))
+    raise AssertionError("the last of these is the least, which fits")
 
 
-def _cuts(usual_seeds: int, seeds: int, scale: float) -> tuple[str, ...]:
+def check_spent(loads: Sequence[Load], terms: Terms, *, spent: float, arms: int | None) -> None:
+    """Raise InputError as soon as nothing can fit any more, whatever is still to be measured.
+
+    ``loads``: the arms measured so far, of ``arms`` (None: not known yet). The others cost something too, and
+    time only goes on: what is refused here, `fit_budget` would refuse at the end.
+    """
+    least = terms.least(loads)
+    if spent + least <= terms.budget:
+        return
+    too_small = f"--budget {terms.budget:g}s is too small"
+    if terms.budget < COST_SECONDS:
+        raise InputError(
+            f"{too_small} for any study: {COST_SECONDS:g} s of it are set aside for the cost curves, a look inside "
+            f"the trained models and the report. Give it --budget {duration_option(FIRST_GUESS)}, the default, "
+            "or more."
+        )
+    if not loads:
+        guess = duration_option(max(FIRST_GUESS, 2 * terms.budget))
+        told = (
+            f"{too_small}: {spent:.0f} s are spent before any arm's speed was known, and {COST_SECONDS:g} s are set "
+            f"aside for the cost curves and the report. Give it --budget {guess} or more (a guess: nothing is "
+            "measured yet)."
+        )
+    elif len(loads) == arms:
+        told = (
+            f"{too_small}: measuring the speed took {spent:.0f} s, and the least that this study then needs here "
+            f"is {least:.0f} s. Give it --budget {math.ceil(SLACK * (spent + least))}s or more."
+        )
+    else:
+        assert arms is not None
+        told = (
+            f"{too_small}: after {spent:.0f} s the speed of {len(loads)} of {arms} arms is measured, and the least "
+            f"that a study of these alone then needs here is {least:.0f} s. Give it about --budget "
+            f"{duration_option(SLACK * _estimate(loads, terms, spent, arms))} (an estimate: the other arms are taken "
+            "to be like these)."
+        )
+    raise InputError(f"{told} It needs less with {_ways_out(terms)}.")
+
+
+def _estimate(loads: Sequence[Load], terms: Terms, spent: float, arms: int) -> float:
+    """Seconds of the whole study at least, if the arms that are not measured yet cost what the others do."""
+    rounds = math.ceil(arms / terms.workers) / math.ceil(len(loads) / terms.workers)
+    return spent * rounds + COST_SECONDS + (terms.least(loads) - COST_SECONDS) * arms / len(loads)
+
+
+def _ways_out(terms: Terms) -> str:
+    """What makes a study cost less, in words."""
+    ways = ["fewer tasks or arms", "smaller sizes"]
+    if terms.fixed_steps:
+        ways.append("fewer --steps")
+    if terms.fewest_seeds > FEWEST_TELLING_SEEDS:
+        fewer = "fewer --seeds" if terms.fixed_seeds else f"--seeds {FEWEST_TELLING_SEEDS}"
+        ways.append(f"{fewer} (which tell less than {terms.fewest_seeds})")
+    if terms.sweep:
+        ways.append("--no-sweep (and rates that are not tuned)")
+    return f"{', '.join(ways[:-1])} or {ways[-1]}"
+
+
+def _cuts(loads: Sequence[Load], terms: Terms, scale: float, seeds: int) -> tuple[str, ...]:
     cuts = []
-    if seeds < usual_seeds:
-        cuts.append(f"{seeds} seeds instead of {usual_seeds}, to fit the budget.")
+    if seeds < terms.seeds:
+        cuts.append(f"{seeds} seeds instead of {terms.seeds}, to fit the budget.")
     if scale < 1:
-        cuts.append(f"Every run has {scale:.0%} of the usual steps, to fit the budget.")
+        whole = format_duration(terms.seconds(loads, 1.0, seeds))
+        cuts.append(
+            f"Every run has {scale:.0%} of the usual steps, to fit the budget; with all of them the study would "
+            f"take about {whole} here."
+        )
     return tuple(cuts)

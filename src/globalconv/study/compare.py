@@ -1,13 +1,14 @@
 """The study itself: plan, sweep, train, measure costs, answer. It can be killed and resumed anywhere."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from globalconv.cost import CostCurve, measure_cost
 from globalconv.cost.crossover import crossover
 from globalconv.quantities import format_duration
 from globalconv.study import answer
+from globalconv.study.budget import OVERRUN
 from globalconv.study.directory import StudyDirectory, StudyState
 from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_of
@@ -22,9 +23,6 @@ COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
 INSIDE_SECONDS = 2.0
 """A guess at how long one model is probed, for the time left."""
-OVERRUN = 0.1
-"""Of the budget: so late may a study end before a seed is dropped. A machine that is slow for a minute must not
-cost a third of what three seeds can tell."""
 
 
 def compare(
@@ -63,10 +61,9 @@ def compare(
 def _new_plan(
     request: StudyRequest, directory: StudyDirectory, *, command: str, workers: int, progress: Progress
 ) -> StudyPlan:
-    def warm_ups(specs: Sequence[RunSpec]) -> list[WarmUp]:
+    def warm_ups(specs: Sequence[RunSpec], until: float) -> Generator[tuple[int, WarmUp | None], None, None]:
         progress.say("Measuring what a step of each arm costs here ...")
-        found = dict(over_the_cores(execute_warm_up, [(spec,) for spec in specs], workers=workers))
-        return [found[index] for index in range(len(specs))]
+        yield from over_the_cores(execute_warm_up, [(spec, until) for spec in specs], workers=workers)
 
     try:
         plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)

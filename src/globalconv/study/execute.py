@@ -1,9 +1,10 @@
 """What a worker does: one run, or one warm-up, from a spec to files. It shares nothing but the disk."""
 
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +30,18 @@ from globalconv.training.resampling import resampled_scores
 UNTIMED_STEPS = 5
 """The first of a process are slower: libraries plan, the allocator grows."""
 TIMED_STEPS = 15
+FEWEST_TIMED_STEPS = 5
+"""Their median stands against two that a neighbour on the machine made slow."""
+LONG_UNTIMED_SECONDS = 1.0
+LONG_TIMED_SECONDS = 2.0
+"""Where steps are long, fewer will do: after so long one is enough, untimed, and the fewest, timed."""
+LONG_EVALUATION_SECONDS = 3.0
+"""An evaluation that takes so long is not repeated. The first of a process fills caches, which added 0.9 s at most
+where it was looked at (translation, copy, text on a busy machine); two neighbouring ones differ by as much."""
+
+
+class _TimeIsUp(Exception):
+    """There is no time left for a warm-up."""
 
 
 def execute_run(spec: RunSpec, runs: Path) -> str:
@@ -80,50 +93,77 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
         return outcome.status
 
 
-def execute_warm_up(spec: RunSpec) -> WarmUp:
-    """Time a few training steps and an evaluation of ``spec``, and count the memory of one step."""
+def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp | None:
+    """Time a few training steps and an evaluation of ``spec``, and count the memory of one step.
+
+    None if ``until``, of time.monotonic, which is one clock for all processes, comes before it is done. It is
+    looked at before the task is built, before every step and before every evaluation.
+    """
     with one_thread():
-        task = rebuild_task(spec.task)
-        accelerator = _accelerator(spec)
-        torch.manual_seed(spec.seed)
-        settings = spec.training
-        model = build_model(spec.model, task.signature).to(accelerator.device)
-        optimizer = build_optimizer(model, settings, accelerator.device)
+        try:
+            return _warm_up(spec, until)
+        except _TimeIsUp:
+            return None
 
-        def step(number: int) -> None:
-            batch = task.train_batch(number, seed=spec.seed, batch_size=settings.batch_size)
-            batch = batch.to(accelerator.device)
-            with accelerator.autocast():
-                loss = task.loss(model(*batch.arguments), batch, label_smoothing=settings.label_smoothing)
-            loss.backward()
-            if settings.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
 
-        step(1)
-        state = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
-        state += sum(
-            t.numel() * t.element_size()
-            for moments in optimizer.state.values()
-            for t in moments.values()
-            if isinstance(t, torch.Tensor)
-        )
-        peak = state + peak_tensor_bytes(lambda: step(2))
-        times = []
-        for number in range(3, 3 + UNTIMED_STEPS + TIMED_STEPS):
-            started = time.perf_counter()
-            step(number)
-            times.append(time.perf_counter() - started)
-        for _ in range(2):  # the second is timed
-            started = time.perf_counter()
-            evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
-            seconds_per_evaluation = time.perf_counter() - started
-        return WarmUp(
-            seconds_per_step=statistics.median(times[UNTIMED_STEPS:]),
-            seconds_per_evaluation=seconds_per_evaluation,
-            peak_memory_bytes=peak,
-        )
+def _warm_up(spec: RunSpec, until: float) -> WarmUp:
+    _check_time(until)
+    task = rebuild_task(spec.task)
+    accelerator = _accelerator(spec)
+    torch.manual_seed(spec.seed)
+    settings = spec.training
+    model = build_model(spec.model, task.signature).to(accelerator.device)
+    optimizer = build_optimizer(model, settings, accelerator.device)
+    numbers = itertools.count(1)
+
+    def step() -> None:
+        _check_time(until)
+        batch = task.train_batch(next(numbers), seed=spec.seed, batch_size=settings.batch_size)
+        batch = batch.to(accelerator.device)
+        with accelerator.autocast():
+            loss = task.loss(model(*batch.arguments), batch, label_smoothing=settings.label_smoothing)
+        loss.backward()
+        if settings.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def evaluation() -> None:
+        _check_time(until)
+        evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
+
+    step()
+    state = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    state += sum(
+        t.numel() * t.element_size()
+        for moments in optimizer.state.values()
+        for t in moments.values()
+        if isinstance(t, torch.Tensor)
+    )
+    peak = state + peak_tensor_bytes(step)
+    timed(step, most=UNTIMED_STEPS, fewest=1, seconds=LONG_UNTIMED_SECONDS)
+    steps = timed(step, most=TIMED_STEPS, fewest=FEWEST_TIMED_STEPS, seconds=LONG_TIMED_SECONDS)
+    evaluations = timed(evaluation, most=2, fewest=1, seconds=LONG_EVALUATION_SECONDS)
+    return WarmUp(
+        seconds_per_step=statistics.median(steps),
+        seconds_per_evaluation=evaluations[-1],
+        peak_memory_bytes=peak,
+    )
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise _TimeIsUp
+
+
+def timed(action: Callable[[], object], *, most: int, fewest: int, seconds: float) -> list[float]:
+    """The seconds that each of several calls takes: ``most`` calls, or ``fewest`` once ``seconds`` are over."""
+    times: list[float] = []
+    while len(times) < most and (len(times) < fewest or sum(times) < seconds):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return times
 
 
 def rebuild_task(choice: TaskChoice) -> Task:

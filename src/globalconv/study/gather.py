@@ -7,7 +7,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from globalconv.quantities import score_text
+from globalconv.quantities import format_duration, score_text
 from globalconv.study.answer import (
     SCHEMA_VERSION,
     ArmAnswer,
@@ -21,6 +21,7 @@ from globalconv.study.answer import (
     TaskAnswer,
 )
 from globalconv.study.arms import attends
+from globalconv.study.budget import OVERRUN
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.methods import describe_methods
 from globalconv.study.run_directory import BrokenRun, RunResult
@@ -87,6 +88,11 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     if state.dropped_seeds:
         cuts.append(
             f"The clock ran out: seed(s) {', '.join(map(str, state.dropped_seeds))} of every arm were dropped."
+        )
+    if state.complete and state.seconds > (1 + OVERRUN) * plan.request.budget_seconds:
+        cuts.append(
+            f"It took {format_duration(state.seconds)} and not {format_duration(plan.request.budget_seconds)}: the "
+            "machine was slower than when its speed was measured, or a round of runs had begun."
         )
     return StudyAnswer(
         schema_version=SCHEMA_VERSION,

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from globalconv.errors import InputError
 from globalconv.mixers.catalogue import outside_source
 from globalconv.study.answer import FloorAnswer
 from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, attends, mixers_of, twin_of
-from globalconv.study.budget import Load, fit_budget
+from globalconv.study.budget import COST_SECONDS, Load, Terms, check_spent, fit_budget
 from globalconv.study.build import TOLERANCE, match_models, sizes
 from globalconv.study.presets import ANY_ARM_RATE, SERIOUS_BUDGET_SECONDS, Preset, preset_for
 from globalconv.study.spec import (
@@ -34,7 +35,10 @@ from globalconv.training.settings import TrainingSettings
 DEFAULT_TASKS = ("recall", "digits", "text")
 ORIGINAL_WARMUP = 0.2
 """Of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
-WarmUps = Callable[[Sequence[RunSpec]], list[WarmUp]]
+WarmUps = Callable[[Sequence[RunSpec], float], Generator[tuple[int, WarmUp | None], None, None]]
+"""(specs, until) -> (a spec's index, its warm-up), as they end. None: ``until``, of time.monotonic, came before."""
+Costs = dict[str, dict[str, WarmUp]]
+"""Task -> arm -> what was measured, as far as it was."""
 
 
 @dataclass
@@ -58,48 +62,60 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     """Plan the study that ``request`` asks for.
 
     ``warm_ups`` times each arm for a few steps. Raises InputError for anything that cannot be run,
-    naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps.
+    naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps: as soon
+    as that is certain, so that measuring takes no longer than the budget.
     """
     started = time.monotonic()
     if request.margin is not None and not 0 <= request.margin < math.inf:
         raise InputError(
             f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more."
         )
-    drafts = [_draft(name, request) for name in request.tasks or DEFAULT_TASKS]
+    serious = request.budget_seconds >= SERIOUS_BUDGET_SECONDS
+    terms = Terms(
+        budget=request.budget_seconds,
+        workers=workers,
+        sweep=request.sweep if request.sweep is not None else serious,
+        seeds=request.seeds or (5 if serious else 3),
+        fixed_seeds=request.seeds is not None,
+        fixed_steps=request.steps is not None,
+    )
+
+    def spent() -> float:
+        return time.monotonic() - started
+
+    drafts: list[_Draft] = []
+    for name in request.tasks or DEFAULT_TASKS:
+        check_spent([], terms, spent=spent(), arms=None)
+        drafts.append(_draft(name, request))
     names = [draft.choice.name for draft in drafts]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(
             f"two tasks are called '{twice}'. Name each task once; files of one name must be renamed."
         )
-    serious = request.budget_seconds >= SERIOUS_BUDGET_SECONDS
-    sweep = request.sweep if request.sweep is not None else serious or any(not d.tuned for d in drafts)
-    seeds = request.seeds or (5 if serious else 3)
+    if request.sweep is None and any(not draft.tuned for draft in drafts):
+        terms = replace(terms, sweep=True)
 
-    specs = [_warm_up_spec(draft, arm, request) for draft in drafts for arm in draft.models]
-    measured = iter(warm_ups(specs))
-    costs = {draft.choice.name: {arm: next(measured) for arm in draft.models} for draft in drafts}
+    costs: Costs = {name: {} for name in names}
+    arms = [(draft, arm) for draft in drafts for arm in draft.models]
 
-    floors = {draft.choice.name: draft.task.floors() for draft in drafts}
-    loads = [
-        Load(
-            seconds_per_step=cost.seconds_per_step,
-            seconds_of_evaluations=(draft.preset.evaluations + 2) * cost.seconds_per_evaluation,
-            steps=_steps(draft, arm, costs[draft.choice.name], request),
-        )
-        for draft in drafts
-        for arm, cost in costs[draft.choice.name].items()
-    ]
-    fitted = fit_budget(
-        loads,
-        budget=request.budget_seconds,
-        spent=time.monotonic() - started,
-        workers=workers,
-        sweep=sweep,
-        seeds=seeds,
-        fixed_seeds=request.seeds is not None,
-        fixed_steps=request.steps is not None,
-    )
+    def check() -> None:
+        check_spent(_loads(drafts, costs, request), terms, spent=spent(), arms=len(arms))
+
+    check()
+    specs = [_warm_up_spec(draft, arm, request) for draft, arm in arms]
+    with closing(warm_ups(specs, started + terms.budget - COST_SECONDS)) as measured:
+        for index, cost in measured:
+            draft, arm = arms[index]
+            if cost is not None:
+                costs[draft.choice.name][arm] = cost
+            check()  # without a cost the time is up, and this ends it
+
+    floors = {}
+    for draft in drafts:
+        check()
+        floors[draft.choice.name] = draft.task.floors()
+    fitted = fit_budget(_loads(drafts, costs, request), terms, spent=spent())
     return StudyPlan(
         globalconv_version=globalconv.__version__,
         command=command,
@@ -107,11 +123,11 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         request=request,
         tasks=tuple(
             _task_plan(
-                d, costs[d.choice.name], floors[d.choice.name], request, scale=fitted.scale, sweep=sweep
+                d, costs[d.choice.name], floors[d.choice.name], request, scale=fitted.scale, sweep=terms.sweep
             )
             for d in drafts
         ),
-        sweep=sweep,
+        sweep=terms.sweep,
         seeds=tuple(range(fitted.seeds)),
         workers=workers,
         estimated_seconds=fitted.seconds,
@@ -261,6 +277,20 @@ def _recipe(draft: _Draft, request: StudyRequest) -> dict[str, Any]:
     """The paper's settings for its own design; the defaults for everything else."""
     design = request.design or draft.preset.design
     return ORIGINAL_RECIPE | {"warmup": ORIGINAL_WARMUP} if design == "original" else {}
+
+
+def _loads(drafts: Sequence[_Draft], costs: Costs, request: StudyRequest) -> list[Load]:
+    """Of the arms measured so far. Where seconds are matched, a task's need those of its rival first."""
+    return [
+        Load(
+            seconds_per_step=cost.seconds_per_step,
+            seconds_of_evaluations=(draft.preset.evaluations + 2) * cost.seconds_per_evaluation,
+            steps=_steps(draft, arm, costs[draft.choice.name], request),
+        )
+        for draft in drafts
+        for arm, cost in costs[draft.choice.name].items()
+        if request.match != "seconds" or request.rival in costs[draft.choice.name]
+    ]
 
 
 def _steps(
