@@ -237,7 +237,8 @@ def figures_block(record: Row) -> str:
         "",
         f"{machine['cpu']} ({machine['vector_instructions']}), 1 thread, torch {machine['torch']}, one sequence, width "
         f"{WIDTH}, float32; microseconds for a token, the mean over a sequence of the length; median of "
-        f"{record['rounds']} rounds ({record['stack_rounds']} of the stacks).",
+        f"{record['rounds']} rounds ({record['stack_rounds']} of the stacks). A stack is {DEPTH} blocks: norm, mixer, "
+        "norm, channel MLP.",
         "",
         "![Writing a token](figures/decode.png)",
         "",

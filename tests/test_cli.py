@@ -29,6 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "short.txt").write_text("Too short.")
     (folder / "noise.txt").write_bytes(rng.bytes(9_000))
     (folder / "nothing").mkdir()
+    (folder / "pairs.tsv").write_text("a cat\tun chat\n")
     (folder / "secret.txt").write_text("secret")
     (folder / "secret.txt").chmod(0)
     return folder
@@ -81,7 +82,11 @@ MISTAKES = {
     "an unknown design": ("copy --design orignal", "'original'"),
     "a design for a language model": ("prose.txt --design modern", "leave it out"),
     "an unknown twin": ("copy --arms conv_encodr", "'conv_encoder'"),
-    "parallel text with one column": ("translation --data prose.txt", "two, source and target"),
+    "a twin for a language model": ("prose.txt --arms conv_encoder", "translation"),
+    "a twin for a rival without a decoder": ("digits --rival attention/global_conv", "encoder-decoders"),
+    "a length that leaves too few sources": ("reverse --length 1", "use --length 4 or more"),
+    "parallel text with one column": ("translation --data prose.txt", "SOURCE,TARGET"),
+    "parallel text as a task": ("pairs.tsv", "globalconv compare translation --data pairs.tsv"),
 }
 
 
@@ -185,6 +190,14 @@ def test_help_names_every_option() -> None:
     help_text = globalconv("compare", "--help").out
     for option in ("arms", "rival", "budget", "match", "margin", "sweep", "out", "device", "label", "data"):
         assert f"--{option}" in help_text
+
+
+def test_help_names_the_default_arms_of_sequence_to_sequence_and_what_a_length_is() -> None:
+    from globalconv.study.arms import DEFAULT_TWINS
+
+    shown = " ".join(globalconv("compare", "--help").out.replace("│", " ").split())
+    assert f"default there: {', '.join(DEFAULT_TWINS)}." in shown
+    assert "of copy, reverse and sort: exactly so many" in shown
 
 
 def test_the_version_is_the_packages() -> None:

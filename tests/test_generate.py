@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from globalconv.decoding import stream
+from globalconv.errors import InputError
 from globalconv.generate import GenerateRequest, _Writer, run_generate
 from globalconv.study.execute import execute_run
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
@@ -25,7 +26,7 @@ from tests.tasks.examples import write_prose
 LENGTH = 32
 
 
-def trained(folder: Path, *, kind: str = "text", mixers=("gated_conv", "attention")) -> Path:
+def trained(folder: Path, *, kind: str = "text", mixers=("gated_conv", "attention"), **also) -> Path:
     """The directory of a run of a few steps."""
     options = {"vocabulary": 16, "length": 16, "num_pairs": 2, "num_validation": 8}
     if kind == "text":
@@ -38,8 +39,7 @@ def trained(folder: Path, *, kind: str = "text", mixers=("gated_conv", "attentio
         model=ModelSpec(mixers=mixers, mixer_options={}, width=8, mlp_width=8),
         training=TrainingSettings(steps=20, batch_size=4, learning_rate=0.01, evaluations=1),
         seed=0,
-        purpose="sweep",
-        device="cpu",
+        **{"purpose": "sweep", "device": "cpu"} | also,
     )
     assert execute_run(spec, folder / "runs") == "finished"
     return folder / "runs" / spec.name
@@ -176,3 +176,41 @@ def test_what_is_no_language_model_of_text(tmp_path, run):
     spec = json.loads((broken / "spec.json").read_text())
     (broken / "spec.json").write_text(json.dumps(spec | {"arm": 3}))
     assert "spec.json" in globalconv("generate", broken, "--prompt", "a").err
+
+
+def test_a_studys_directory_is_answered_with_its_final_runs_on_text(tmp_path):
+    study = tmp_path / "my study"
+    study.mkdir()
+    text = trained(study, purpose="final")
+    trained(study, mixers=("attention", "attention"))  # a sweep's
+    recall = trained(study, kind="recall", mixers=("global_conv",), purpose="final")
+    shutil.copytree(text, text.with_name(f"{text.name}.broken-1"))
+    assert "runs/." in globalconv("generate", study, "--prompt", "a").err  # of no study, as far as is known
+    (study / "plan.json").write_text("{}")
+    for given in (study, study / "runs"):
+        ended = globalconv("generate", given, "--prompt", "a")
+        assert ended.code == 2
+        first, *runs = ended.err.strip().splitlines()
+        assert first.endswith("final runs on text:")
+        assert runs == [f"  '{text}'  hybrid on prose.txt, seed 0"]
+    probed = globalconv("probe", study, "--out", tmp_path / "found").err.strip().splitlines()[1:]
+    assert [line.split("'")[1] for line in probed] == [str(text), str(recall)]
+    (text / "result.json").unlink()
+    assert "no finished final run on text" in globalconv("generate", study, "--prompt", "a").err
+    shutil.rmtree(study / "runs")
+    assert "only its report was kept" in globalconv("generate", study, "--prompt", "a").err
+
+
+def test_of_many_runs_the_first_few_are_listed(tmp_path):
+    run = trained(tmp_path, purpose="final")
+    (tmp_path / "plan.json").write_text("{}")
+    spec = read_spec(run)
+    for seed in range(1, 12):
+        other = spec.model_copy(update={"seed": seed})
+        shutil.copytree(run, run.with_name(other.name))
+        (run.with_name(other.name) / "spec.json").write_text(other.model_dump_json())
+    with pytest.raises(InputError) as error:
+        read_spec(tmp_path)
+    lines = str(error.value).splitlines()
+    assert [line.split("seed ")[1] for line in lines[1:-1]] == list("01234567")
+    assert lines[-1] == "  and 4 more"

@@ -43,8 +43,8 @@ def compare(
         typer.Option(
             help="Comma-separated: attention, global_conv, gated_conv, token_mlp, hybrid (global_conv and "
             "attention in turns), any mixers joined by + over the depth, or package.module:Class. Default: all "
-            "five, where they fit. Of sequence to sequence: conv_encoder, conv_decoder, conv_both, conv_cross, or "
-            "ENCODER/DECODER/CROSS."
+            "five, where they fit. Of sequence to sequence also conv_encoder, conv_decoder, conv_both, conv_cross, or "
+            "ENCODER/DECODER/CROSS; default there: attention, conv_encoder, conv_both, hybrid, conv_cross."
         ),
     ] = None,
     rival: Annotated[str, typer.Option(help="The arm that the others are compared with.")] = "attention",
@@ -54,7 +54,8 @@ def compare(
         int | None,
         typer.Option(
             min=1,
-            help="Tokens: of a text's window, of recall; at most, of copy, reverse, sort and translation.",
+            help="Tokens: of a text's window, of recall; at most, of either side of translation, its end among them. "
+            "Symbols of copy, reverse and sort: exactly so many, and an end, which reports count too.",
         ),
     ] = None,
     vocabulary: Annotated[
@@ -465,7 +466,7 @@ def _default_out(request: "StudyRequest") -> Path:
 
 
 def main() -> None:
-    """The console script: user's mistakes end in one line, ours in a traceback."""
+    """The console script: user's mistakes end in what mends them, mostly a line; ours in a traceback."""
     # A polite end (timeout, a cluster's scheduler) is told like Ctrl-C, and leaves no worker behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.

@@ -24,7 +24,9 @@ def record():
 
 def test_the_page_shows_what_is_recorded(script, record):
     page = script.PAGE.read_text()
-    assert page.split(script.BEGIN)[1].split(script.END)[0] == script.figures_block(record)
+    shown = page.split(script.BEGIN)[1].split(script.END)[0]
+    assert shown == script.figures_block(record)
+    assert f"A stack is {script.DEPTH} blocks" in shown
 
 
 def test_the_bars(record):

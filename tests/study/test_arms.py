@@ -96,6 +96,31 @@ def test_a_class_that_cannot_be_loaded_is_said(typed):
         mixers_of(typed, 2)
 
 
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *TWINS,
+        "conv_both+attention",
+        "attention/global_conv",
+        "a/b",
+        "pkg:Mixer/attention",
+        "hybrid/pkg:Mixer",
+    ],
+)
+def test_an_arm_of_encoder_decoders_is_said_to_be_one(arm):
+    with pytest.raises(InputError, match="encoder-decoders") as error:
+        mixers_of(arm, 2)
+    told = str(error.value)
+    assert f"'{arm}'" in told
+    assert "(copy, reverse, sort, number_words, translation)" in told
+    assert all(name in told for name in (*MIXERS, *HYBRIDS))
+
+
+def test_a_path_in_place_of_a_module_is_no_arm_of_encoder_decoders():
+    with pytest.raises(InputError, match="Write it as package"):
+        mixers_of("folder/my_mixer:Mixer", 2)
+
+
 def test_a_twin_names_its_encoder_its_decoder_and_how_it_reads():
     conv, attention = ("global_conv",) * 2, ("attention",) * 2
     hybrid = ("global_conv", "attention")
@@ -122,6 +147,8 @@ def test_the_default_twins_are_told_apart(arm):
         ("attention/atention", "Did you mean 'attention'"),
         ("attention/attention/aligned", "Did you mean 'aligned_conv'"),
         ("attention/", "ENCODER/DECODER/CROSS"),
+        ("conv_encoder/attention", "conv_encoder is short for the whole of global_conv/attention"),
+        ("conv_both+attention", "conv_both is short for the whole of global_conv/global_conv"),
         ("a/b/c/d", "ENCODER/DECODER/CROSS"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.tasks import TASKS, Digits, Fashion, Recall, Table, Text, build_task, load_task
+from globalconv.tasks import TASKS, Digits, Fashion, Recall, Table, Text, build_task, load_task, resolve_task
 from tests.tasks.examples import write_csv, write_fashion, write_npz, write_records
 
 
@@ -21,6 +21,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Path:
     write_csv(tmp_path / "waves.CSV", rng)
     write_records(tmp_path / "log.txt", 0, 2000)
     write_records(tmp_path / "text", 5000, 2000)
+    (tmp_path / "my pairs.tsv").write_text("a cat\tun chat\na dog\tun chien\n")
+    (tmp_path / "twice.tsv").write_text("no\tno\n")
+    (tmp_path / "fr.po").write_text('msgid "a cat"\nmsgstr "un chat"\n')
+    (tmp_path / "fr.mo").write_bytes(b"\xde\x12\x04\x95")
     write_records(tmp_path / "notes.csv" / "a.txt", 0, 2000)
     write_fashion(tmp_path / "clothes", rng, num_train=4500)
     return tmp_path
@@ -84,7 +88,16 @@ def test_a_changed_file_is_read_anew(here: Path):
         ("waves.npz", {"length": 9}, "task 'waves.npz' takes no length"),
         ("waves.npz", {"label": "y"}, "leave out the label"),
         ("log.txt", {"label": "y"}, "task 'log.txt' takes no label"),
-        ("waves.CSV", {}, "Name it with --label"),
+        ("waves.CSV", {}, r"Name it with --label\. Columns: [^.]*\.$"),
+        (
+            "my pairs.tsv",
+            {},
+            "Name it with --label.* If .* pairs.*: globalconv compare translation --data 'my pairs.tsv'",
+        ),
+        ("twice.tsv", {}, "two columns of one name.* globalconv compare translation --data twice.tsv"),
+        ("twice.tsv", {"label": "no"}, "two columns of one name: no. Rename one of them.$"),
+        ("fr.po", {}, "globalconv compare translation --data fr.po"),
+        ("fr.mo", {}, "globalconv compare translation --data fr.mo"),
         (
             "digit",
             {},
@@ -101,6 +114,11 @@ def test_a_changed_file_is_read_anew(here: Path):
 def test_mistakes(here: Path, name: str, options: dict[str, str], words: str):
     with pytest.raises(InputError, match=words):
         load_task(name, **options)
+
+
+def test_a_study_is_told_of_pairs_too(here: Path):
+    with pytest.raises(InputError, match=r"globalconv compare translation --data twice\.tsv"):
+        build_task(*resolve_task("twice.tsv", {}))
 
 
 def test_building_from_a_specification():

@@ -142,3 +142,22 @@ def test_only_what_is_right_to_the_end_is_exact():
 def test_impossible_sizes_are_refused(build):
     with pytest.raises(InputError):
         build()
+
+
+@pytest.mark.parametrize("task", [Copy, Reverse, Sort])
+@pytest.mark.parametrize(
+    ("num_symbols", "num_validation", "num_test"), [(20, 256, 1024), (2, 50, 9), (3, 1, 2)]
+)
+def test_too_few_sources_name_a_length_that_has_enough(
+    task, num_symbols: int, num_validation: int, num_test: int
+):
+    sizes = {"num_validation": num_validation, "num_test": num_test}
+    with pytest.raises(InputError, match=r"use --length \d+ or more\.$") as error:
+        task(1, num_symbols, **sizes)
+    assert "num_" not in str(error.value)
+    task(int(str(error.value).split("--length ")[1].split()[0]), num_symbols, **sizes)
+
+
+def test_too_few_numbers_name_their_digits():
+    with pytest.raises(InputError, match="use a larger max_digits, or fewer"):
+        NumberWords(1)

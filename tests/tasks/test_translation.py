@@ -154,11 +154,21 @@ def test_catalogues_are_found_on_a_machine(tmp_path: Path, monkeypatch):
 @pytest.mark.parametrize(
     ("files", "data", "told"),
     [
-        ({"a": "1\n2\n", "b": "1\n"}, "a,b", "2 lines .* 1"),
-        ({"a.tsv": "1\t2\n3\n"}, "a.tsv", "line 2: 1 column"),
-        ({"a.tsv": "1\t2\t3\n"}, "a.tsv", "line 1: 3 column"),
+        ({"a": "1\n2\n", "b": "1\n"}, "a,b", "2 lines .* has 1:"),
+        ({"a": "1\n", "b": "1\n2\n"}, "a,b", "1 line and .* has 2:"),
+        ({"a": "1\n", "b": ""}, "a,b", "b' is empty"),
+        ({"a": "", "b": ""}, "a,b", "a' is empty"),
+        ({"a.tsv": ""}, "a.tsv", "a.tsv' is empty"),
+        ({"a.txt": "1\n2\n"}, "a.txt", "has one column, .* name both: --data SOURCE,TARGET"),
+        ({"a.tsv": "1\t2\n3\n"}, "a.tsv", "line 2: 1 column,"),
+        ({"a.tsv": "1\t2\t3\n"}, "a.tsv", "line 1: 3 columns,"),
         ({"a.tsv": b"\xe9t\xe9\tsummer\n"}, "a.tsv", "not UTF-8 .*iconv"),
-        ({"a.tsv": "1\t2\n"}, "a.tsv", "1 pairs are too few"),
+        ({"a.tsv": "1\t2\n"}, "a.tsv", r"1 pair is too few; at least 200 are needed\.$"),
+        (
+            {"a.tsv": "1\t2\n" * 150 + "3\t4\n" + "5\t\n" * 70},
+            "a.tsv",
+            "2 pairs are too few; .* 70 of 221 pairs without a source or a target: .* 149 pairs with the source of",
+        ),
         ({"a.po": "nonsense\n"}, "a.po", "no catalogue"),
         ({"a.mo": b"nonsense"}, "a.mo", "no catalogue"),
         ({"readme.txt": "x"}, ".", "no gettext catalogue"),
@@ -220,3 +230,10 @@ else:
     raise SystemExit(1)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("library", ["tokenizers", "sacrebleu"])
+def test_a_library_that_is_not_installed_is_told_before_any_work(library: str, pairs: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InputError, match=rf"{library}.*pip install 'globalconv\[translation\]'"):
+        Translation(str(pairs), 24, 300)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
 from globalconv.models.cross import find_cross_mixer
+from globalconv.tasks import TASKS, SequenceToSequence
 
 HYBRIDS = {"hybrid": "global_conv+attention"}
 TWINS = {
@@ -24,8 +25,29 @@ def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
 
     ``arm`` is a mixer (see ``globalconv.mixers``), several joined by ``+`` and repeated over the depth
     (``global_conv+attention`` alternates), or ``hybrid``, which is short for just that. Raises
-    InputError for an unknown mixer and for a pattern longer than the depth.
+    InputError for an unknown mixer, for an arm of encoder-decoders, and for a pattern longer than the depth.
     """
+    if _is_a_twins(arm):
+        tasks = [name for name, task in TASKS.items() if issubclass(task, SequenceToSequence)]
+        raise InputError(
+            f"arm '{arm}' is one of encoder-decoders, which only tasks of sequence to sequence have "
+            f"({', '.join(tasks)}). For others: {', '.join([*MIXERS, *HYBRIDS])}, or any joined by +."
+        )
+    return _blocks(arm, depth)
+
+
+def _is_a_twins(arm: str) -> bool:
+    """Whether ``arm`` is one of TWINS, or ENCODER/DECODER/CROSS."""
+    if any(name in TWINS for name in arm.split("+")):
+        return True
+    first = arm.split("/")[0].split("+")
+    # Not folder/file:Class, where somebody wrote a path in place of a module: find_mixer tells that.
+    path = ":" in arm and not all(":" in name or name in MIXERS or name in HYBRIDS for name in first)
+    return "/" in arm and not path
+
+
+def _blocks(arm: str, depth: int) -> tuple[str, ...]:
+    """``mixers_of`` for any part of an arm."""
     pattern = "+".join(HYBRIDS.get(name, name) for name in arm.split("+")).split("+")
     for name in pattern:
         if ":" not in name and name not in MIXERS:
@@ -59,6 +81,11 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
             f"arm '{arm}': write ENCODER/DECODER/CROSS, such as global_conv/attention or global_conv/"
             "global_conv/aligned_conv."
         )
+    for name in sorted({name for part in parts for name in part.split("+")} & set(TWINS)):
+        raise InputError(
+            f"arm '{arm}': {name} is short for the whole of {TWINS[name]} and can be no part of an arm. Write that "
+            "out, as ENCODER/DECODER/CROSS."
+        )
     if len(parts) == 1:
         simple = set(arm.split("+"))
         unknown = [name for name in simple if ":" not in name and name not in (*MIXERS, *HYBRIDS)]
@@ -70,7 +97,7 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
         parts[2] if len(parts) == 3 else "attention",
     )
     find_cross_mixer(cross)
-    return TwinMixers(mixers_of(encoder, depth), mixers_of(decoder, depth), cross)
+    return TwinMixers(_blocks(encoder, depth), _blocks(decoder, depth), cross)
 
 
 def attends(mixers: tuple[str, ...]) -> bool:

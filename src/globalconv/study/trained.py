@@ -1,5 +1,7 @@
 """Trained models, back from their runs' directories."""
 
+import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,10 +17,19 @@ from globalconv.tasks.base import Signature
 from globalconv.training import load_best
 from globalconv.training.checkpoint import BrokenCheckpoint
 
+MOST_SHOWN = 8
+"""Runs in a message."""
 
-def read_spec(path: Path) -> RunSpec:
-    """What was run in the directory ``path``. InputError unless it is that of a run with weights."""
+
+def read_spec(path: Path, *, kind: str | None = None) -> RunSpec:
+    """What was run in the directory ``path``. InputError unless it is that of a run with weights.
+
+    For a study's directory the error lists its final runs, with ``kind`` only those on tasks of that kind.
+    """
     if not (path / "spec.json").exists() or not (path / "best.safetensors").exists():
+        for study in (path, path.parent):  # or its runs/
+            if (study / "plan.json").exists():
+                raise InputError(_runs_to_choose(path, study, kind))
         raise InputError(
             f"{path} is not the directory of a run with weights (spec.json, best.safetensors). Those of a study are "
             "in its runs/."
@@ -29,6 +40,41 @@ def read_spec(path: Path) -> RunSpec:
         raise InputError(
             f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
         ) from error
+
+
+def _runs_to_choose(path: Path, study: Path, kind: str | None) -> str:
+    """What is said where ``path``, of the directory ``study`` itself, stands in place of a run's directory."""
+    if not (study / "runs").is_dir():
+        return (
+            f"{path} is not a run's directory, and this study's runs/ is not there: only its report was kept. The "
+            "study's command trains them again."
+        )
+    runs = [(spec, run) for spec, run in _final_runs(study / "runs") if kind in (None, spec.task.kind)]
+    on = "" if kind is None else f" on {kind}"
+    if not runs:
+        return f"{path} is not a run's directory, and this study has no finished final run{on} with weights."
+    # By seeds, so that the first few show every arm.
+    runs.sort(key=lambda found: (found[0].seed, found[0].task.name, found[0].arm))
+    lines = [
+        f"{shlex.quote(str(run))}  {spec.arm} on {spec.task.name}, seed {spec.seed}"
+        for spec, run in runs[:MOST_SHOWN]
+    ]
+    if len(runs) > MOST_SHOWN:
+        lines.append(f"and {len(runs) - MOST_SHOWN} more")
+    return "\n  ".join([f"{path} is not a run's directory. Name one of this study's final runs{on}:", *lines])
+
+
+def _final_runs(runs: Path) -> list[tuple[RunSpec, Path]]:
+    """The finished final runs with weights in the directory ``runs``; what cannot be read is left out."""
+    found = []
+    for path in runs.iterdir():
+        # One that was set aside as broken no longer has its spec's name.
+        with suppress(ValidationError, OSError):
+            spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
+            whole = (path / "result.json").exists() and (path / "best.safetensors").exists()
+            if whole and spec.purpose == "final" and path.name == spec.name:
+                found.append((spec, path))
+    return found
 
 
 def load_model(

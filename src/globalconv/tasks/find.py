@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -11,6 +12,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.base import Option, Task
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
+from globalconv.tasks.gettext_catalogues import SUFFIXES as CATALOGUES
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
 from globalconv.tasks.rewriting import Copy, Reverse, Sort
@@ -41,7 +43,8 @@ def load_task(
     """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
 
     Names: digits, text, recall, fashion, copy, reverse, sort, number_words, translation (write ./text for
-    a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict.
+    a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict,
+    but for a .po or a .mo: gettext's catalogues are parallel text, which translation takes as its ``data``.
     ``length`` is for text, recall, copy, reverse, sort and translation, ``vocabulary`` for recall and translation,
     ``label`` for .csv and .tsv, ``data`` for fashion and translation, ``beams`` for translation;
     None leaves the task's own default. Raises InputError for unknown names, for options that the task cannot
@@ -49,7 +52,7 @@ def load_task(
     """
     asked = (length, vocabulary, label, data, beams)
     kind, options = resolve_task(name_or_path, dict(zip(OFFERED, asked, strict=True)))
-    return TASKS[kind](**options)
+    return _make(kind, options)
 
 
 def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, dict[str, Option]]:
@@ -63,6 +66,11 @@ def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, d
         path = Path(name_or_path).expanduser()
         if not name_or_path or not path.exists():
             raise _not_found(name_or_path)
+        if path.suffix in CATALOGUES and not path.is_dir():
+            raise InputError(
+                f"'{name_or_path}' is a catalogue of gettext, and so parallel text: globalconv compare translation "
+                f"--data {shlex.quote(name_or_path)}. To predict its bytes instead, copy it to a .txt."
+            )
         kind = "table" if path.suffix.lower() in SUFFIXES and not path.is_dir() else "text"
     _check_options(kind, options, f"task '{name_or_path}'")
     if kind != name_or_path:
@@ -80,7 +88,21 @@ def build_task(kind: str, options: Mapping[str, Option]) -> Task:
 
 @lru_cache(maxsize=8)
 def _build(kind: str, canonical_options: str) -> Task:
-    return TASKS[kind](**json.loads(canonical_options))
+    return _make(kind, json.loads(canonical_options))
+
+
+def _make(kind: str, options: Mapping[str, Option]) -> Task:
+    """The task; where a .tsv without a label makes none, the error says how it would be parallel text."""
+    try:
+        return TASKS[kind](**options)
+    except InputError as error:
+        path = str(options.get("path"))
+        if kind != Table.kind or options.get("label") is not None or not path.lower().endswith(".tsv"):
+            raise
+        raise InputError(
+            f"{error} If its lines are pairs, source, tab, target: globalconv compare translation "
+            f"--data {shlex.quote(path)}."
+        ) from error
 
 
 def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None:

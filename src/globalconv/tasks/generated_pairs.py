@@ -22,7 +22,8 @@ MOST_DRAWS = 400
 class GeneratedPairs(SequenceToSequence):
     """Sources from a generator, targets from a rule; fresh training data at every step.
 
-    A subclass sets its options, then calls ``_set_up``. Metric: exact match, written greedily.
+    A subclass sets its options, then calls ``_set_up``, which raises InputError where there are too few sources.
+    Metric: exact match, written greedily.
     """
 
     metric = Metric("exact_match", higher_is_better=True, margin=0.02, ceiling=1.0)
@@ -38,6 +39,10 @@ class GeneratedPairs(SequenceToSequence):
     @abstractmethod
     def symbol(self, token: int) -> str:
         """A token as people write it."""
+
+    @abstractmethod
+    def more_sources(self) -> str:
+        """What to ask for, where there are too few different sources: "use ..."."""
 
     def _set_up(self, *, num_validation: int, num_test: int) -> None:
         if min(num_validation, num_test) < 1:
@@ -99,8 +104,7 @@ class GeneratedPairs(SequenceToSequence):
             if distinct:
                 seen.add(key)
         raise InputError(
-            f"{self.name} has too few different sources for {count} in the {split} split: use longer ones, or "
-            "fewer held-out examples (num_validation, num_test)."
+            f"{self.name} has too few different sources for {count} in the {split} split: {self.more_sources()}."
         )
 
 

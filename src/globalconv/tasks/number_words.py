@@ -67,6 +67,9 @@ class NumberWords(GeneratedPairs):
     def answer(self, source: Tokens) -> Tokens:
         return np.array([TOKEN[digit] for digit in str(value_of([self.symbol(t) for t in source.tolist()]))])
 
+    def more_sources(self) -> str:
+        return "use a larger max_digits, or fewer held-out examples (num_validation, num_test)"
+
     def symbol(self, token: int) -> str:
         return ("_", "<", ">")[token] if token < FIRST_SYMBOL else SYMBOLS[token - FIRST_SYMBOL]
 

@@ -42,7 +42,7 @@ def locate(data: str | None) -> tuple[Path, ...]:
 def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
     """The pairs in ``paths`` (as from ``locate``): runs of blanks become one, pairs without both sides are left out.
 
-    Of a source's translations the first is kept. Raises InputError for files that are not UTF-8, of
+    Of a source's translations the first is kept. Raises InputError for files that are empty or not UTF-8, of
     different numbers of lines, or without two columns.
     """
     notices: list[str] = []
@@ -55,10 +55,15 @@ def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
     found = [(" ".join(source.split()), " ".join(target.split())) for source, target in found]
     whole = [pair for pair in found if all(pair)]
     if len(whole) < len(found):
-        notices.append(f"{len(found) - len(whole)} of {len(found)} pairs lack a side and are left out.")
+        notices.append(
+            f"{len(found) - len(whole)} of {counted(len(found), 'pair')} without a source or a target: left out."
+        )
     pairs = dict(reversed(whole))
     if len(pairs) < len(whole):
-        notices.append(f"{len(whole) - len(pairs)} pairs repeat a source; its first translation is kept.")
+        notices.append(
+            f"{counted(len(whole) - len(pairs), 'pair')} with the source of another: left out, a source's first "
+            "translation is kept."
+        )
     # A hash of the source: the order says nothing about the file's, and splits cut from it stay what they are.
     ordered = sorted(pairs.items(), key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
     return ParallelText(ordered, " and ".join(f"'{path}'" for path in paths), tuple(notices))
@@ -68,20 +73,26 @@ def _two_files(source: Path, target: Path) -> Pairs:
     sources, targets = _lines(source), _lines(target)
     if len(sources) != len(targets):
         raise InputError(
-            f"'{source}' has {len(sources)} lines and '{target}' has {len(targets)}: line by line, they must be "
-            "translations of each other. Leave an empty line where one is missing."
+            f"'{source}' has {counted(len(sources), 'line')} and '{target}' has {len(targets)}: line by line, they "
+            "must be translations of each other. Leave an empty line where one is missing."
         )
     return list(zip(sources, targets, strict=True))
 
 
 def _table(path: Path) -> Pairs:
     pairs = []
-    for number, line in enumerate(_lines(path), start=1):
+    lines = _lines(path)
+    if not any("\t" in line for line in lines):
+        raise InputError(
+            f"'{path}' has one column, and parallel text has two, source and target, with one tab between. Where the "
+            "translations are the lines of another file, name both: --data SOURCE,TARGET."
+        )
+    for number, line in enumerate(lines, start=1):
         columns = line.split("\t")
         if line.strip() and len(columns) != 2:
             raise InputError(
-                f"'{path}', line {number}: {len(columns)} column(s), and parallel text has two, source and target, "
-                "with one tab between."
+                f"'{path}', line {number}: {counted(len(columns), 'column')}, and parallel text has two, source and "
+                "target, with one tab between."
             )
         if line.strip():
             pairs.append((columns[0], columns[1]))
@@ -97,4 +108,11 @@ def _lines(path: Path) -> list[str]:
         ) from error
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}.") from error
+    if not text:
+        raise InputError(f"'{path}' is empty, and parallel text has a sentence on each line.")
     return text.split("\n")[: -1 if text.endswith("\n") else None]
+
+
+def counted(number: int, noun: str) -> str:
+    """1 pair, 2 pairs, 0 pairs."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,12 +1,13 @@
 """Copy, reverse, sort: random symbols in, the same symbols out, in another order."""
 
+import itertools
 from typing import ClassVar
 
 import numpy as np
 
 from globalconv.errors import InputError
 from globalconv.tasks.base import Floor, Option, Signature
-from globalconv.tasks.generated_pairs import GeneratedPairs
+from globalconv.tasks.generated_pairs import HELD_OUT, GeneratedPairs
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens
 
 
@@ -46,6 +47,8 @@ class Rewriting(GeneratedPairs):
         }
         self._lengths = (shortest, length)
         self._num_symbols = num_symbols
+        # Twice as many as fill the larger split on the average: so it is found within the draws.
+        self._enough_sources = 2 * HELD_OUT * max(num_validation, num_test)
         vocabulary = FIRST_SYMBOL + num_symbols
         # One more place for the token that ends a sequence.
         self.signature = Signature(
@@ -61,6 +64,11 @@ class Rewriting(GeneratedPairs):
     def draw_source(self, rng: np.random.Generator) -> Tokens:
         shortest, longest = self._lengths
         return rng.integers(self._num_symbols, size=rng.integers(shortest, longest + 1)) + FIRST_SYMBOL
+
+    def more_sources(self) -> str:
+        # In whole numbers: a logarithm would round.
+        length = next(n for n in itertools.count(1) if self._num_symbols**n >= self._enough_sources)
+        return f"use --length {length} or more"
 
     def symbol(self, token: int) -> str:
         return ("_", "<", ">")[token] if token < FIRST_SYMBOL else str(token - FIRST_SYMBOL)

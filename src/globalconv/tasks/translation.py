@@ -10,7 +10,8 @@ from globalconv.errors import InputError
 from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
-from globalconv.tasks.parallel_text import Pairs, locate, read_parallel_text
+from globalconv.tasks.extras import translation_library
+from globalconv.tasks.parallel_text import Pairs, counted, locate, read_parallel_text
 from globalconv.tasks.sequence_to_sequence import SequenceToSequence, Tokens, pair_batch, tally_exact
 from globalconv.tasks.subwords import FEWEST_TIMES, Subwords
 from globalconv.tasks.translation_scores import is_translation_tally, tally_translations, translation_metrics
@@ -58,13 +59,15 @@ class Translation(SequenceToSequence):
             raise InputError(f"beams={beams}: a beam of 1 is greedy, and none writes nothing.")
         if max_pairs < FEWEST_PAIRS:
             raise InputError(f"max_pairs={max_pairs}: use at least {FEWEST_PAIRS}.")
+        for library in ("tokenizers", "sacrebleu"):  # before any work
+            translation_library(library)
         paths = locate(data)
         text = read_parallel_text(paths)
         pairs = text.pairs[:max_pairs]
         if len(pairs) < FEWEST_PAIRS:
-            raise InputError(
-                f"{text.where}: {len(pairs)} pairs are too few; at least {FEWEST_PAIRS} are needed."
-            )
+            few = "is" if len(pairs) == 1 else "are"
+            told = f"{counted(len(pairs), 'pair')} {few} too few; at least {FEWEST_PAIRS} are needed."
+            raise InputError(" ".join([f"{text.where}: {told}", *text.notices]))
         self.name = "translation" if data is None else paths[0].stem
         self.beams = beams
         self.options: dict[str, Option] = {
