@@ -62,6 +62,12 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     """The answer that the runs in ``directory`` give now, however many of them are there."""
     state = directory.state()
     seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
+    given = Given(
+        plan.request.budget_seconds,
+        taken_seconds=state.seconds,
+        fixed_steps=plan.request.steps is not None,
+        unfinished=not state.complete,
+    )
     used: list[RunResult] = []
     num_done = 0
     num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
@@ -83,7 +89,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
                 failures += [f"{task.task.name}: {arm}, seed {seed}: {notice}." for notice in result.notices]
                 spec = plan.run(task, found.plan, rate=found.rate or 0.0, seed=seed, purpose="final")
                 environment |= directory.run(spec).environment()
-        tasks.append(_answer_task(plan, task, runs, unfinished=not state.complete))
+        tasks.append(_answer_task(plan, task, runs, given))
     cuts = list(plan.cuts)
     if state.dropped_seeds:
         cuts.append(
@@ -191,9 +197,7 @@ def _sweep_results(
             yield result
 
 
-def _answer_task(
-    plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], *, unfinished: bool
-) -> TaskAnswer:
+def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given: Given) -> TaskAnswer:
     rival = plan.request.rival
     yardstick = Yardstick(task.higher_is_better, task.margin, task.ceiling, task.trivial_floor)
     curves = {arm: _mean_curve(found, task) for arm, found in runs.items()}
@@ -206,7 +210,6 @@ def _answer_task(
     verdict = judge_task(
         [(contenders[arm], judgement) for arm, judgement in judgements.items()], contenders[rival], yardstick
     )
-    given = Given(plan.request.budget_seconds, plan.request.steps is not None, unfinished)
     arms = [
         _answer_arm(task, found, contenders[arm], judgements.get(arm), curves[arm])
         for arm, found in runs.items()

@@ -16,6 +16,8 @@ class Given:
     """What the study was given, so that advice names what it can be given more of."""
 
     budget_seconds: float
+    taken_seconds: float = 0.0
+    """Of these it has needed so many; all, where the steps are as many as the budget holds."""
     fixed_steps: bool = False
     """The steps are the user's: a larger budget holds no more of them."""
     unfinished: bool = False
@@ -166,10 +168,17 @@ def _longer_runs(arm: ArmAnswer, given: Given) -> str:
     if arm.steps_to_plateau is None:
         return f"longer runs ({_more_steps(given)})"
     factor = arm.steps_to_plateau / arm.steps
-    options = f"--budget {duration_option(factor * given.budget_seconds)}"
-    if given.fixed_steps:
-        options = f"--steps {_rounded_up(arm.steps_to_plateau)} {options}"
-    return f"longer runs (at least {factor:.1f} times the steps, such as {options})"
+    return f"longer runs (at least {factor:.1f} times the steps, such as {_options(arm, factor, given)})"
+
+
+def _options(arm: ArmAnswer, factor: float, given: Given) -> str:
+    """What makes the runs of ``arm`` ``factor`` times as long."""
+    if not given.fixed_steps:
+        return f"--budget {duration_option(factor * given.budget_seconds)}"
+    assert arm.steps_to_plateau is not None
+    steps = _rounded_up(arm.steps_to_plateau)
+    budget = max(given.budget_seconds, steps / arm.steps * given.taken_seconds)
+    return f"--steps {steps} --budget {duration_option(budget)}"
 
 
 def _more_steps(given: Given) -> str:
