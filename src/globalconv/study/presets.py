@@ -68,6 +68,11 @@ PAIRS = Preset(
 )
 """Of the generated pairs. At these sizes the original Transformer copies, and reverses, 32 symbols without a fault
 after 1,000 steps at a rate of 1e-3."""
+COPY = replace(
+    PAIRS,
+    rates={"attention": 1e-3, "conv_encoder": 1e-3, "conv_both": 2e-3, "hybrid": 1e-3, "conv_cross": 2e-3},
+    source=SWEEP_SOURCE,
+)
 REVERSE = replace(
     PAIRS,
     rates={"attention": 1e-3, "conv_encoder": 1e-3, "conv_both": 2e-3, "hybrid": 1e-3, "conv_cross": 6.3e-3},
@@ -125,7 +130,8 @@ QUICK: dict[str, Preset] = {
         mlp_ratio=4,
         source=SWEEP_SOURCE,
     ),
-    **dict.fromkeys(("copy", "sort", "number_words"), PAIRS),
+    **dict.fromkeys(("sort", "number_words"), PAIRS),
+    "copy": COPY,
     "reverse": REVERSE,
     "translation": TRANSLATION,
     "fashion": Preset(
