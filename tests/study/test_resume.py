@@ -94,6 +94,18 @@ def test_a_complete_study_is_not_called_unfinished(unstopped: Path) -> None:
     assert "unfinished" not in report["tasks"][0]["sentence"]
 
 
+def test_where_the_rival_learned_nothing_no_arm_is_judged(finished: Path) -> None:
+    for run in runs_of(finished, arm="attention"):
+        test = run.result["test"] | {"bits_per_byte": 8.0}
+        (run.path / "result.json").write_text(json.dumps(run.result | {"test": test}))
+    assert globalconv("report", finished).code == 0
+    (task,) = report_of(finished)["tasks"]
+    assert task["verdict"] == "nothing learned"
+    (other,) = (arm for arm in task["arms"] if arm["arm"] != "attention")
+    assert other["verdict"] == "undecided"
+    assert other["because"].startswith("There is nothing to compare with")
+
+
 def test_a_study_that_took_longer_than_its_budget_says_so(finished: Path) -> None:
     budget = report_of(finished)["budget_seconds"]
     told = f"It took {format_duration(2 * budget)} and not {format_duration(budget)}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean, median
 
 import numpy as np
@@ -210,6 +210,12 @@ def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], give
     verdict = judge_task(
         [(contenders[arm], judgement) for arm, judgement in judgements.items()], contenders[rival], yardstick
     )
+    if verdict == "nothing learned":  # then 0 against 0 is not "not worse"
+        because = f"There is nothing to compare with: {rival} itself is not clear of guessing."
+        judgements = {
+            arm: replace(judgement, verdict="undecided", because=because, further_seeds=None)
+            for arm, judgement in judgements.items()
+        }
     arms = [
         _answer_arm(task, found, contenders[arm], judgements.get(arm), curves[arm])
         for arm, found in runs.items()
