@@ -198,7 +198,9 @@ def test_a_studys_directory_is_answered_with_its_final_runs_on_text(tmp_path):
     (text / "result.json").unlink()
     assert "no finished final run on text" in globalconv("generate", study, "--prompt", "a").err
     shutil.rmtree(study / "runs")
-    assert "only its report was kept" in globalconv("generate", study, "--prompt", "a").err
+    told = globalconv("generate", study, "--prompt", "a").err
+    assert "only its report was kept" in told
+    assert "with another --out" in told
 
 
 def test_of_many_runs_the_first_few_are_listed(tmp_path):

@@ -227,3 +227,21 @@ def test_a_report_whose_runs_are_elsewhere_is_not_overwritten(out: Path, tmp_pat
     before = (kept / "report.json").read_bytes()
     assert "left as it is" in refused("report", kept)
     assert (kept / "report.json").read_bytes() == before
+    plan = json.loads((kept / "plan.json").read_text())
+    (kept / "plan.json").write_text(json.dumps(plan | {"version": 2}))
+    assert "left as it is" in refused("report", kept), "also one of an earlier version"
+
+
+@pytest.mark.parametrize("difference", ["another version", "another study"])
+def test_what_was_refused_adds_nothing_to_a_directory(
+    difference: str, out: Path, command: list[str | Path], tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    shutil.copytree(out, kept, ignore=shutil.ignore_patterns("runs", ".lock"))
+    if difference == "another version":
+        plan = json.loads((kept / "plan.json").read_text())
+        (kept / "plan.json").write_text(json.dumps(plan | {"version": 2}))
+    before = sorted(kept.iterdir())
+    told = refused(*command, *(["--margin", "0.5"] if difference == "another study" else []), "--out", kept)
+    assert difference in told
+    assert sorted(kept.iterdir()) == before

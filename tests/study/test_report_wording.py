@@ -207,6 +207,9 @@ def test_seeds_that_are_missing_are_not_counted():
     arms = [fewer if arm is compared else arm for arm in first.arms]
     tasks = [first.model_copy(update={"arms": arms}), *answer.tasks[1:]]
     assert wording.chances(answer.model_copy(update={"tasks": tasks})) == "1 to 3 seeds"
+    none_yet = [arm.model_copy(update={"difference": None, "over_examples": None}) for arm in first.arms]
+    begun = first.model_copy(update={"arms": none_yet})
+    assert wording.chances(answer.model_copy(update={"tasks": [begun]})) == "3 seeds"
 
 
 def test_content_is_told_part_by_part():

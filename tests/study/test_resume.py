@@ -4,6 +4,7 @@ import html
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.quantities import format_duration
+from globalconv.quantities import format_duration, parse_duration
 from globalconv.study.workers import over_the_cores
 from globalconv.training import fit
 from tests.study.small_studies import (
@@ -321,6 +322,104 @@ def test_a_damaged_run_is_told_set_aside_and_redone(
     assert scores(runs_of(finished)) == scores(runs_of(unstopped))
     assert globalconv("report", finished).code == 0
     assert report_of(finished) == report
+
+
+@pytest.fixture(scope="module")
+def swept_once(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that tunes its rates first."""
+    out = tmp_path_factory.mktemp("swept") / "out"
+    few = [
+        "--length",
+        "16",
+        "--steps",
+        "4",
+        "--seeds",
+        "2",
+        "--sweep",
+        "--arms",
+        "global_conv",
+        "--workers",
+        "1",
+    ]
+    ended = globalconv("compare", text, *TINY, *few, "--out", out)
+    assert ended.code == 0, ended.err
+    return out
+
+
+@pytest.fixture
+def swept(swept_once: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(swept_once, tmp_path / "out"))
+
+
+def flags_of(out: Path) -> dict[str, list[str]]:
+    assert globalconv("report", out).code == 0
+    (task,) = report_of(out)["tasks"]
+    return {arm["arm"]: arm["flags"] for arm in task["arms"]}
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 4])
+def test_a_sweep_that_has_only_begun_is_told_as_that(swept: Path, num_done: int) -> None:
+    """Nothing has diverged that was not run, and no edge is known."""
+    for run in runs_of(swept, purpose="final"):
+        shutil.rmtree(run.path)
+    for run in sorted(runs_of(swept, purpose="sweep"), key=lambda run: run.path.stat().st_mtime)[num_done:]:
+        shutil.rmtree(run.path)
+    for flags in flags_of(swept).values():
+        assert "the sweep of its learning rate is unfinished" in flags
+        assert not any("diverged" in flag or "edge" in flag for flag in flags)
+
+
+def test_a_broken_run_of_a_sweep_is_told(swept: Path, swept_once: Path) -> None:
+    """Without it another rate may look best: no one may be left to wonder why."""
+    (arm,) = (arm for arm in report_of(swept)["tasks"][0]["arms"] if arm["arm"] == "global_conv")
+    chosen = [
+        run
+        for run in runs_of(swept, purpose="sweep", arm="global_conv")
+        if run.spec["training"]["learning_rate"] == arm["learning_rate"]
+    ]
+    halve(chosen[-1].path / "result.json")
+    assert "the sweep of its learning rate is unfinished" in flags_of(swept)["global_conv"]
+    rate, seed = arm["learning_rate"], chosen[-1].spec["seed"]
+    told = f"global_conv, sweep at learning rate {rate:g}, seed {seed}: result.json cannot be read"
+    assert any(told in failure for failure in report_of(swept)["failures"])
+    assert flags_of(swept_once) == {
+        other["arm"]: other["flags"] for other in report_of(swept_once)["tasks"][0]["arms"]
+    }
+
+
+@pytest.mark.parametrize("longer", ["as planned", "than planned"])
+def test_longer_runs_are_advised_by_what_the_study_needs(finished: Path, longer: str) -> None:
+    """By the plan, where the clock shows less (runs reused, seeds dropped); by the clock, where that shows more."""
+    for run in runs_of(finished):
+        rival = run.spec["arm"] == "attention"
+        lines = [
+            line
+            | {"validation": line["validation"] | {"bits_per_byte": 3 + (2 / line["step"] if rival else 0)}}
+            for line in run.curve
+        ]
+        (run.path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        test = run.result["test"] | {"bits_per_byte": 1.0 + rival + 0.001 * run.spec["seed"]}
+        (run.path / "result.json").write_text(json.dumps(run.result | {"test": test, "test_resampled": []}))
+    plan = json.loads((finished / "plan.json").read_text())
+    (finished / "plan.json").write_text(
+        json.dumps(
+            plan
+            | {"planning_seconds": 2e5, "estimated_seconds": 3e5}
+            | {"request": plan["request"] | {"margin": 1e-3}, "tasks": [plan["tasks"][0] | {"margin": 1e-3}]}
+        )
+    )
+    state = json.loads((finished / "state.json").read_text())
+    seconds = 1.0 if longer == "as planned" else 8e5
+    (finished / "state.json").write_text(json.dumps(state | {"seconds": seconds}))
+    assert globalconv("report", finished).code == 0
+    (task,) = report_of(finished)["tasks"]
+    advice = re.search(r"such as --steps (\d+) --budget (\w+)", task["sentence"])
+    assert advice is not None, task["sentence"]
+    factor = int(advice[1]) / 60
+    assert factor > 1
+    needed = max(5e5, seconds) * factor
+    assert needed < parse_duration(advice[2]) < 1.2 * needed
 
 
 def halve(file: Path) -> None:

@@ -1,5 +1,6 @@
 """The answer in words: it says the verdict that was reached, of whom, by which numbers, and what would help."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from globalconv.quantities import parse_duration
 from globalconv.study.answer import ArmAnswer, FloorAnswer, TaskVerdict
 from globalconv.study.arms import attends, mixers_of
-from globalconv.study.sentence import Given, answer_in_words
+from globalconv.study.given import Given
+from globalconv.study.presets import preset_for
+from globalconv.study.sentence import answer_in_words
 from globalconv.study.spec import TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
@@ -37,6 +40,7 @@ class Runs:
     tuned: bool = True
     diverged: list[int] = field(default_factory=list)
     steps_to_plateau: int | None = None
+    steps: int = STEPS
 
 
 @dataclass
@@ -105,7 +109,7 @@ def answer_of(name: str, runs: Runs, judgement: ArmJudgement) -> ArmAnswer:
         because=judgement.because,
         further_seeds=judgement.further_seeds,
         plateaued=runs.plateaued,
-        steps=STEPS,
+        steps=runs.steps,
         steps_to_plateau=runs.steps_to_plateau,
         diverged_seeds=runs.diverged,
     )
@@ -344,24 +348,29 @@ def test_a_sweep_is_not_advised_after_a_sweep():
 def test_longer_runs_are_advised_with_a_budget_that_holds_them(steps):
     gaining = Runs([0.25, 0.29, 0.21], plateaued=False, steps_to_plateau=steps)
     sentence = tell({RIVAL: Runs(CLOSE), "gated_conv": gaining}).sentence
-    advice = re.search(r"at least ([\d.]+) times the steps, such as --budget (\w+)\) may decide it", sentence)
+    advice = re.search(
+        r"at least ([\d.]+) times the steps, such as --budget (\w+)(; .*)?\) may decide it", sentence
+    )
     assert advice is not None
     assert float(advice[1]) == pytest.approx(steps / STEPS, abs=0.0501)
-    assert parse_duration(advice[2]) >= BUDGET * steps / STEPS
+    budget = parse_duration(advice[2])
+    assert budget >= BUDGET * steps / STEPS
+    other_defaults = preset_for("text", BUDGET) != preset_for("text", budget)
+    assert (advice[3] is not None) == other_defaults
+    assert advice[3] is None or "the defaults are larger: swept rates, five seeds" in advice[3]
 
 
-@given(st.integers(STEPS + 1, 100 * STEPS), st.floats(1.0, 2 * BUDGET))
-def test_where_the_steps_were_given_more_of_them_are_advised(steps, taken):
-    """A larger budget alone would run the same steps once more; and the old one may be large enough."""
-    gaining = Runs([0.25, 0.29, 0.21], plateaued=False, steps_to_plateau=steps)
+@given(st.integers(STEPS + 1, 100 * STEPS), st.floats(0.2, 5.0))
+def test_where_the_steps_were_given_more_of_them_are_advised(steps, pace):
+    """--steps are the rival's: an arm with others, where seconds are matched, is to have so many times as many."""
+    own = max(1, round(pace * STEPS))
+    gaining = Runs([0.25, 0.29, 0.21], plateaued=False, steps=own, steps_to_plateau=math.ceil(steps * pace))
     arms = {RIVAL: Runs(CLOSE), "gated_conv": gaining}
-    given_steps = Given(BUDGET, taken, fixed_steps=True)
-    advice = re.search(r"such as --steps (\d+) --budget (\w+)\)", tell(arms, given=given_steps).sentence)
+    given_steps = Given(BUDGET, fixed_steps=STEPS)
+    advice = re.search(r"such as --steps (\d+) --budget", tell(arms, given=given_steps).sentence)
     assert advice is not None
-    advised = int(advice[1])
-    assert steps <= advised < 1.1 * steps + 1
-    enough = max(BUDGET, taken * advised / STEPS)
-    assert enough <= parse_duration(advice[2]) <= max(2 * enough, enough + 3600)
+    needed = gaining.steps_to_plateau / own * STEPS
+    assert needed <= int(advice[1]) < 1.1 * needed + 1
     gaining.steps_to_plateau = None
     unforetold = tell(arms, given=given_steps).sentence
     assert "longer runs (--steps, and a --budget that holds them)" in unforetold

@@ -160,6 +160,7 @@ def test_catalogues_are_found_on_a_machine(tmp_path: Path, monkeypatch):
         ({"a": "", "b": ""}, "a,b", "a' is empty"),
         ({"a.tsv": ""}, "a.tsv", "a.tsv' is empty"),
         ({"a.txt": "1\n2\n"}, "a.txt", "has one column, .* name both: --data SOURCE,TARGET"),
+        ({"a.tsv": "\n \n\t\n"}, "a.tsv", "no pair: all of its lines are empty"),
         ({"a.tsv": "1\t2\n3\n"}, "a.tsv", "line 2: 1 column,"),
         ({"a.tsv": "1\t2\t3\n"}, "a.tsv", "line 1: 3 columns,"),
         ({"a.tsv": b"\xe9t\xe9\tsummer\n"}, "a.tsv", "not UTF-8 .*iconv"),

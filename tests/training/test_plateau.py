@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globalconv.training.plateau import EARLY, has_plateaued, late_gain, steps_to_plateau
+from globalconv.training.plateau import has_plateaued, late_gain, steps_to_plateau
 
 # Multiples of 1/64 up to 64: sums and differences are exact.
 exact = st.integers(-4096, 4096).map(lambda n: n / 64)
@@ -68,7 +68,8 @@ def test_more_steps_are_asked_for_just_where_they_are_missing(values, tolerance)
     gain = late_gain(steps, values, higher_is_better=True)
     more = steps_to_plateau(steps, values, higher_is_better=True, tolerance=tolerance)
     flat = has_plateaued(steps, values, higher_is_better=True, tolerance=tolerance)
-    begun = gain is not None and gain >= EARLY * (max(values) - values[0])
+    # A straight line gains a quarter in its last quarter: what does so is not slowing down.
+    begun = gain is not None and gain >= (max(values) - values[0]) / 4
     assert (more is None) == (flat or gain is None or begun)
     assert more is None or more >= steps[-1]
 

@@ -1,11 +1,12 @@
 """How many steps and seeds a budget of wall-clock seconds holds, and what is cut to make them fit."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from globalconv.errors import InputError
-from globalconv.quantities import duration_option, format_duration
+from globalconv.quantities import duration_option, format_duration, parse_duration
+from globalconv.study.presets import SERIOUS_BUDGET_SECONDS
 from globalconv.study.sweep import START_SIZE, SWEEP_SEEDS
 
 FEWEST_SEEDS = 3
@@ -13,7 +14,8 @@ COST_SECONDS = 25.0
 """Set aside for the cost curves, a look inside the trained models, and the report."""
 WIDENING = 1.3
 """Runs of a sweep, over those of a grid that does not widen and whose best rate proves to be it: some do otherwise."""
-SWEEP_RUNS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1)
+LATER_TRIALS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1) - START_SIZE
+"""Runs of an arm's sweep after its grid, in the mean. Each waits for what the one before it found."""
 PARALLEL_EFFICIENCY = 0.97
 """The last runs of a round run alone. That neighbours slow each other down is in the warm-ups already."""
 LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
@@ -29,9 +31,14 @@ OVERRUN = 0.1
 cost a third of what three seeds can tell."""
 
 SLACK = 1.1
-"""The budget that an error message names, over the least by this warm-up: the next one may be slower."""
+"""The budget that is advised, over what it must hold by this warm-up: the next one may be slower."""
 FIRST_GUESS = 300.0
 """The default budget, which is named where nothing has been measured yet."""
+
+LARGER_DEFAULTS = (
+    f"; from --budget {duration_option(SERIOUS_BUDGET_SECONDS)} on the defaults are larger: swept rates, five seeds, "
+    "on some tasks larger models"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Terms:
     workers: int
     sweep: bool
     seeds: int
+    fixed_sweep: bool
     fixed_seeds: bool
     fixed_steps: bool
 
@@ -67,9 +75,18 @@ class Terms:
 
     def seconds(self, loads: Sequence[Load], scale: float, seeds: int) -> float:
         """What is left to do, once measured, takes so long."""
-        runs = seeds + (SWEEP_RUNS if self.sweep else 0)
-        one = sum(scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads)
-        return runs * one / (self.workers * PARALLEL_EFFICIENCY) + COST_SECONDS
+        runs = [scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads]
+        swept = self._side_by_side(START_SIZE * runs) + LATER_TRIALS * self._side_by_side(runs)
+        return self._side_by_side(seeds * runs) + (swept if self.sweep else 0.0) + COST_SECONDS
+
+    def _side_by_side(self, runs: Sequence[float]) -> float:
+        """How long the workers are busy with ``runs``, at least.
+
+        Of the longest k x workers + 1, one must wait for k others: many workers do not shorten a round of few runs.
+        """
+        waiting = enumerate(sorted(runs, reverse=True)[:: self.workers], start=1)
+        shared = sum(runs) / (self.workers * PARALLEL_EFFICIENCY)
+        return max(shared, *(rounds * seconds for rounds, seconds in waiting)) if runs else 0.0
 
     def least(self, loads: Sequence[Load]) -> float:
         """What it takes with the fewest steps and seeds."""
@@ -98,7 +115,7 @@ def fit_budget(loads: Sequence[Load], terms: Terms, *, spent: float) -> Fitted:
         for scale in terms.scales:
             needed = terms.seconds(loads, scale, seeds)
             if scale >= lowest and spent + needed <= terms.budget:
-                return Fitted(scale, seeds, needed, _cuts(loads, terms, scale, seeds))
+                return Fitted(scale, seeds, needed, _cuts(loads, terms, scale, seeds, spent))
     raise AssertionError("the last of these is the least, which fits")
 
 
@@ -119,26 +136,49 @@ def check_spent(loads: Sequence[Load], terms: Terms, *, spent: float, arms: int 
             "or more."
         )
     if not loads:
-        guess = duration_option(max(FIRST_GUESS, 2 * terms.budget))
+        guess = larger_budget(max(FIRST_GUESS, 2 * terms.budget), terms.budget)
         told = (
             f"{too_small}: {spent:.0f} s are spent before any arm's speed was known, and {COST_SECONDS:g} s are set "
-            f"aside for the cost curves and the report. Give it --budget {guess} or more (a guess: nothing is "
-            "measured yet)."
+            "aside for the cost curves and the report. As a guess, for nothing is measured yet, give it at least "
+            f"{guess}."
         )
     elif len(loads) == arms:
+        enough = _enough(terms, lambda terms: spent + terms.least(loads))
         told = (
-            f"{too_small}: measuring the speed took {spent:.0f} s, and the least that this study then needs here "
-            f"is {least:.0f} s. Give it --budget {math.ceil(SLACK * (spent + least))}s or more."
+            f"{too_small}: {spent:.0f} s are spent on reading the data and measuring the speed, and the least that "
+            f"this study then needs here is {least:.0f} s. Give it at least {larger_budget(enough, terms.budget)}."
         )
     else:
         assert arms is not None
+        enough = _enough(terms, lambda terms: _estimate(loads, terms, spent, arms))
         told = (
             f"{too_small}: after {spent:.0f} s the speed of {len(loads)} of {arms} arms is measured, and the least "
-            f"that a study of these alone then needs here is {least:.0f} s. Give it about --budget "
-            f"{duration_option(SLACK * _estimate(loads, terms, spent, arms))} (an estimate: the other arms are taken "
-            "to be like these)."
+            f"that a study of these alone then needs here is {least:.0f} s. By an estimate that takes the other arms "
+            f"to be like these, give it about {larger_budget(enough, terms.budget)}."
         )
-    raise InputError(f"{told} It needs less with {_ways_out(terms)}.")
+    raise InputError(f"{told} It needs less with {_ways_out(loads, terms)}.")
+
+
+def larger_budget(seconds: float, asked: float, *, with_a_sweep: float = 1.0) -> str:
+    """'--budget 45m' for ``seconds``, and what it brings along where the ``asked`` ones did not.
+
+    ``with_a_sweep``: how many times as many it takes if that is a sweep.
+    """
+    if not _crosses(seconds, asked):
+        return f"--budget {duration_option(seconds)}"
+    return f"--budget {duration_option(seconds * with_a_sweep)}{LARGER_DEFAULTS}"
+
+
+def _crosses(seconds: float, asked: float) -> bool:
+    return asked < SERIOUS_BUDGET_SECONDS <= parse_duration(duration_option(seconds))
+
+
+def _enough(terms: Terms, needed: Callable[[Terms], float]) -> float:
+    """Seconds of a budget that holds what is ``needed``, also where it is one for which rates are swept by default."""
+    enough = SLACK * needed(terms)
+    if _crosses(enough, terms.budget) and not terms.fixed_sweep:
+        enough = SLACK * needed(replace(terms, sweep=True))
+    return enough
 
 
 def _estimate(loads: Sequence[Load], terms: Terms, spent: float, arms: int) -> float:
@@ -147,12 +187,13 @@ def _estimate(loads: Sequence[Load], terms: Terms, spent: float, arms: int) -> f
     return spent * rounds + COST_SECONDS + (terms.least(loads) - COST_SECONDS) * arms / len(loads)
 
 
-def _ways_out(terms: Terms) -> str:
+def _ways_out(loads: Sequence[Load], terms: Terms) -> str:
     """What makes a study cost less, in words."""
     ways = ["fewer tasks or arms", "smaller sizes"]
     if terms.fixed_steps:
         ways.append("fewer --steps")
-    if terms.fewest_seeds > FEWEST_TELLING_SEEDS:
+    with_two = replace(terms, seeds=FEWEST_TELLING_SEEDS, fixed_seeds=True)
+    if terms.fewest_seeds > FEWEST_TELLING_SEEDS and with_two.least(loads) < terms.least(loads):
         fewer = "fewer --seeds" if terms.fixed_seeds else f"--seeds {FEWEST_TELLING_SEEDS}"
         ways.append(f"{fewer} (which tell less than {terms.fewest_seeds})")
     if terms.sweep:
@@ -160,14 +201,15 @@ def _ways_out(terms: Terms) -> str:
     return f"{', '.join(ways[:-1])} or {ways[-1]}"
 
 
-def _cuts(loads: Sequence[Load], terms: Terms, scale: float, seeds: int) -> tuple[str, ...]:
+def _cuts(loads: Sequence[Load], terms: Terms, scale: float, seeds: int, spent: float) -> tuple[str, ...]:
     cuts = []
     if seeds < terms.seeds:
         cuts.append(f"{seeds} seeds instead of {terms.seeds}, to fit the budget.")
     if scale < 1:
-        whole = format_duration(terms.seconds(loads, 1.0, seeds))
+        whole = spent + terms.seconds(loads, 1.0, seeds)
+        larger = LARGER_DEFAULTS if _crosses(whole, terms.budget) else ""
         cuts.append(
             f"Every run has {scale:.0%} of the usual steps, to fit the budget; with all of them the study would "
-            f"take about {whole} here."
+            f"take about {format_duration(whole)} here{larger}."
         )
     return tuple(cuts)

@@ -37,8 +37,12 @@ def compare(
     directory.create()
     with directory.lock():
         started = time.monotonic()
-        found = directory.plan_of(request)
-        plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
+        try:
+            found = directory.plan_of(request)
+            plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
+        except BaseException:
+            directory.discard()
+            raise
         study = _Study(directory, progress, workers, started)
         if found is None:
             study.state = StudyState()  # one that lies here belongs to a plan that was lost
@@ -65,12 +69,8 @@ def _new_plan(
         progress.say("Measuring what a step of each arm costs here ...")
         yield from over_the_cores(execute_warm_up, [(spec, until) for spec in specs], workers=workers)
 
-    try:
-        plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)
-        directory.write_plan(plan)
-    except BaseException:
-        directory.discard()
-        raise
+    plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)
+    directory.write_plan(plan)
     num_arms = sum(len(task.arms) for task in plan.tasks)
     progress.say(
         f"{num_arms} arms on {len(plan.tasks)} task(s), {len(plan.seeds)} seed(s)"

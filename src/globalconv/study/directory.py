@@ -57,6 +57,11 @@ class StudyDirectory:
             self.runs.rmdir()
             self.path.rmdir()
 
+    @property
+    def is_report_alone(self) -> bool:
+        """Whether the report was kept without its runs, as in this project's studies/: it cannot be made anew."""
+        return (self.path / "report.json").exists() and not self.runs.is_dir()
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the study for this process. Raises InputError if another process has it."""

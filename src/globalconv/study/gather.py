@@ -23,9 +23,10 @@ from globalconv.study.answer import (
 from globalconv.study.arms import attends
 from globalconv.study.budget import OVERRUN
 from globalconv.study.directory import StudyDirectory
+from globalconv.study.given import Given
 from globalconv.study.methods import describe_methods
 from globalconv.study.run_directory import BrokenRun, RunResult
-from globalconv.study.sentence import QUESTION, Given, answer_in_words
+from globalconv.study.sentence import QUESTION, answer_in_words
 from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.sweep import SWEEP_SEEDS, Sweep, Trial
@@ -48,6 +49,8 @@ class ArmRuns:
     plan: ArmPlan
     sweep: Sweep | None
     """None: its rate is a shipped one."""
+    sweeping: bool
+    """Runs of its sweep are missing, so that it may still find another rate."""
     rate: float | None
     finished: dict[int, RunResult] = field(default_factory=dict)
     curves: dict[int, list[Evaluation]] = field(default_factory=dict)
@@ -62,12 +65,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     """The answer that the runs in ``directory`` give now, however many of them are there."""
     state = directory.state()
     seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
-    given = Given(
-        plan.request.budget_seconds,
-        taken_seconds=state.seconds,
-        fixed_steps=plan.request.steps is not None,
-        unfinished=not state.complete,
-    )
+    given = Given.to(plan, state)
     used: list[RunResult] = []
     num_done = 0
     num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
@@ -97,8 +95,9 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         )
     if state.complete and state.seconds > (1 + OVERRUN) * plan.request.budget_seconds:
         cuts.append(
-            f"It took {format_duration(state.seconds)} and not {format_duration(plan.request.budget_seconds)}: the "
-            "machine was slower than when its speed was measured, or a round of runs had begun."
+            f"It took {format_duration(state.seconds)} and not {format_duration(plan.request.budget_seconds)}. The "
+            "plan is an estimate: the machine may have been slower than when its speed was measured, or have had fewer "
+            "workers; a sweep wider than most; runs done again; or a round of them had begun."
         )
     return StudyAnswer(
         schema_version=SCHEMA_VERSION,
@@ -162,18 +161,16 @@ def _runs_of(
     seeds: list[int],
     used: list[RunResult],
 ) -> ArmRuns:
-    sweep, _ = sweep_of(directory, plan, task, arm)
+    sweep, due = sweep_of(directory, plan, task, arm)
     used += _sweep_results(directory, plan, task, arm, sweep)
-    found = ArmRuns(arm, sweep, chosen_rate(arm, sweep))
+    found = ArmRuns(arm, sweep, bool(due), chosen_rate(arm, sweep))
+    for spec in due:
+        _sound_result(directory, spec, found)
     if found.rate is None:
         return found
     for seed in seeds:
         spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
-        try:
-            result = directory.run(spec).result()
-        except BrokenRun as error:
-            found.broken.append(f"seed {seed}: {error}")
-            result = None
+        result = _sound_result(directory, spec, found)
         if result is None:
             found.missing.append(seed)
             continue
@@ -185,6 +182,16 @@ def _runs_of(
             found.curves[seed] = directory.run(spec).curve()
             found.inside = found.inside or directory.run(spec).inside()
     return found
+
+
+def _sound_result(directory: StudyDirectory, spec: RunSpec, found: ArmRuns) -> RunResult | None:
+    """The result of a run; None where there is none yet, or where the run is broken, which is kept in words."""
+    try:
+        return directory.run(spec).result()
+    except BrokenRun as error:
+        swept = f"sweep at learning rate {spec.training.learning_rate:g}, " if spec.purpose == "sweep" else ""
+        found.broken.append(f"{swept}seed {spec.seed}: {error}")
+        return None
 
 
 def _sweep_results(
@@ -254,7 +261,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
             higher_is_better=task.higher_is_better,
             tolerance=task.margin,
         ),
-        tuned=task.tuned and not (found.sweep and found.sweep.on_edge),
+        tuned=task.tuned and not found.sweeping and not (found.sweep and found.sweep.on_edge),
         attends=attends(found.plan.model.all_mixers),
         num_diverged=len(found.diverged),
         resampled={seed: result.test_resampled for seed, result in found.finished.items()},
@@ -326,13 +333,13 @@ def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     flags = []
     if found.curves and not contender.plateaued:
         flags.append("still improving when its steps ran out")
-    if not contender.tuned:
-        flags.append(
-            "best learning rate on the edge of the sweep"
-            if task.tuned
-            else "learning rate not tuned on this data"
-        )
-    if found.sweep and found.rate is None:
+    if not task.tuned:
+        flags.append("learning rate not tuned on this data")
+    elif found.sweeping:
+        flags.append("the sweep of its learning rate is unfinished")
+    elif not contender.tuned:
+        flags.append("best learning rate on the edge of the sweep")
+    if found.sweep and not found.sweeping and found.rate is None:
         flags.append("diverged at every learning rate")
     if flag := _unsteady_scores(task, found):
         flags.append(flag)

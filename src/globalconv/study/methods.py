@@ -33,8 +33,9 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         f"Intervals are {CONFIDENCE:.0%} Student's t over seeds; differences are paired by seed. That of a difference "
         f"holds the choice of test examples too: {RESAMPLES} test splits drawn again with replacement, the same for "
         "all runs (paired bootstrap over the mean of the seeds), joined to the seeds' by the root of the squares' sum. "
-        "They speak of seeds and examples of this kind, not of other data sets, and are not corrected for comparing "
-        "several arms.",
+        "An arm's own interval, of its score and of its curve, ends where scores do: at 0, and at the best there is. "
+        "Intervals speak of seeds and examples of this kind, not of other data sets, and are not corrected for "
+        "comparing several arms.",
         "Verdict: 'better' if the whole interval of the difference is above 0, 'not worse' if above minus the "
         "margin, 'worse' if wholly below minus the margin, else 'undecided'. No arm is declared the loser that "
         "was still improving (by more than the margin over the last quarter of its steps) or is not tuned; "

@@ -76,6 +76,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         workers=workers,
         sweep=request.sweep if request.sweep is not None else serious,
         seeds=request.seeds or (5 if serious else 3),
+        fixed_sweep=request.sweep is not None,
         fixed_seeds=request.seeds is not None,
         fixed_steps=request.steps is not None,
     )
@@ -115,7 +116,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     for draft in drafts:
         check()
         floors[draft.choice.name] = draft.task.floors()
-    fitted = fit_budget(_loads(drafts, costs, request), terms, spent=spent())
+    planning_seconds = spent()
+    fitted = fit_budget(_loads(drafts, costs, request), terms, spent=planning_seconds)
     return StudyPlan(
         globalconv_version=globalconv.__version__,
         command=command,
@@ -130,6 +132,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         sweep=terms.sweep,
         seeds=tuple(range(fitted.seeds)),
         workers=workers,
+        planning_seconds=planning_seconds,
         estimated_seconds=fitted.seconds,
         cuts=fitted.cuts,
     )

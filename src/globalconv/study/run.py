@@ -34,14 +34,14 @@ def run_study(request: StudyRequest, out: Path, *, command: str, console: Consol
 def rebuild_report(directory: Path, *, console: Console) -> None:
     """Write the report anew from a study's directory. Raises InputError if none lies there."""
     study = StudyDirectory(directory)
+    if study.is_report_alone:
+        raise InputError(
+            f"{directory} holds a report, but not the runs that it was made from (runs/): it is left as it is. "
+            "Open its report.html, or run the study's command with another --out for runs of your own."
+        )
     plan = study.plan() if directory.is_dir() else None
     if plan is None:
         raise InputError(f"{directory} holds no study (no plan.json). Name the directory `compare` printed.")
-    if not study.runs.is_dir() and (directory / "report.json").exists():
-        raise InputError(
-            f"{directory} holds a report, but not the runs that it was made from (runs/): it is left as it is. "
-            "Open its report.html, or run the study's command again for runs of your own."
-        )
     answer = gather(study, plan)
     print_answer(answer, console, write_report(answer, directory))
 

@@ -1,27 +1,12 @@
 """The answer to one task in one sentence."""
 
-import math
-from dataclasses import dataclass
-
-from globalconv.quantities import duration_option, score_text
+from globalconv.quantities import score_text
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
+from globalconv.study.given import Given
 from globalconv.study.spec import TaskPlan
 
 QUESTION = "Can a global depthwise convolution replace self-attention here, and at what cost?"
-
-
-@dataclass(frozen=True)
-class Given:
-    """What the study was given, so that advice names what it can be given more of."""
-
-    budget_seconds: float
-    taken_seconds: float = 0.0
-    """Of these it has needed so many; all, where the steps are as many as the budget holds."""
-    fixed_steps: bool = False
-    """The steps are the user's: a larger budget holds no more of them."""
-    unfinished: bool = False
-    """Runs are still missing, and advice would be early."""
 
 
 def answer_in_words(
@@ -87,7 +72,7 @@ def _what_may_teach(task: TaskPlan, rival: ArmAnswer, given: Given) -> str:
     above = (1 if task.higher_is_better else -1) * (rival.metric.mean - task.trivial_floor)
     if above > task.margin:  # some of its runs have learned, or all of them a little
         return f"; its {rival.metric.num_seeds} seeds scatter: give it more of them (--seeds), or more steps"
-    return f"; give it more steps ({_more_steps(given)}) or more data"
+    return f"; give it more steps ({given.more_steps}) or more data"
 
 
 def _yes(task: TaskPlan, pure: list[ArmAnswer], rival: ArmAnswer) -> str:
@@ -166,29 +151,9 @@ def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, given: Gi
 
 def _longer_runs(arm: ArmAnswer, given: Given) -> str:
     if arm.steps_to_plateau is None:
-        return f"longer runs ({_more_steps(given)})"
+        return f"longer runs ({given.more_steps})"
     factor = arm.steps_to_plateau / arm.steps
-    return f"longer runs (at least {factor:.1f} times the steps, such as {_options(arm, factor, given)})"
-
-
-def _options(arm: ArmAnswer, factor: float, given: Given) -> str:
-    """What makes the runs of ``arm`` ``factor`` times as long."""
-    if not given.fixed_steps:
-        return f"--budget {duration_option(factor * given.budget_seconds)}"
-    assert arm.steps_to_plateau is not None
-    steps = _rounded_up(arm.steps_to_plateau)
-    budget = max(given.budget_seconds, steps / arm.steps * given.taken_seconds)
-    return f"--steps {steps} --budget {duration_option(budget)}"
-
-
-def _more_steps(given: Given) -> str:
-    return "--steps, and a --budget that holds them" if given.fixed_steps else "--steps, or a larger --budget"
-
-
-def _rounded_up(steps: int) -> int:
-    """To two digits."""
-    unit = 10 ** max(len(str(steps)) - 2, 0)
-    return unit * math.ceil(steps / unit)
+    return f"longer runs (at least {factor:.1f} times the steps, such as {given.longer_runs(factor)})"
 
 
 def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:

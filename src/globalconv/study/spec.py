@@ -166,7 +166,10 @@ class StudyPlan(_Frozen):
     sweep: bool
     seeds: tuple[int, ...]
     workers: int
+    planning_seconds: float = 0.0
+    """What reading the data and measuring the speed took of the budget; not known of plans from before 2026-11-23."""
     estimated_seconds: float
+    """What the rest takes by the warm-ups."""
     cuts: tuple[str, ...]
 
     def run(self, task: TaskPlan, arm: ArmPlan, *, rate: float, seed: int, purpose: Purpose) -> RunSpec:

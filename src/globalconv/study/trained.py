@@ -46,8 +46,8 @@ def _runs_to_choose(path: Path, study: Path, kind: str | None) -> str:
     """What is said where ``path``, of the directory ``study`` itself, stands in place of a run's directory."""
     if not (study / "runs").is_dir():
         return (
-            f"{path} is not a run's directory, and this study's runs/ is not there: only its report was kept. The "
-            "study's command trains them again."
+            f"{path} is not a run's directory, and this study's runs/ is not there: only its report was kept. Its "
+            "command, with another --out, trains them again."
         )
     runs = [(spec, run) for spec, run in _final_runs(study / "runs") if kind in (None, spec.task.kind)]
     on = "" if kind is None else f" on {kind}"

@@ -36,7 +36,7 @@ class Contender:
     """Seed -> test metric of the runs that finished."""
     plateaued: bool
     tuned: bool
-    """Its learning rate was tuned for this task, and the best does not lie on the grid's edge."""
+    """Its learning rate was tuned for this task to the end, and the best does not lie on the grid's edge."""
     attends: bool
     num_diverged: int = 0
     resampled: Mapping[int, Sequence[float]] = field(default_factory=dict)
@@ -51,8 +51,8 @@ class Contender:
             reasons.append("was still improving when its steps ran out")
         if not self.tuned:
             reasons.append(
-                "has a learning rate that may not be its best (not tuned on this data, or on the edge of "
-                "what was tried)"
+                "has a learning rate that may not be its best (not tuned on this data, on the edge of what was tried, "
+                "or swept in part only)"
             )
         return f"{self.arm} " + " and ".join(reasons) if reasons else None
 

@@ -82,6 +82,8 @@ def _two_files(source: Path, target: Path) -> Pairs:
 def _table(path: Path) -> Pairs:
     pairs = []
     lines = _lines(path)
+    if not any(line.strip() for line in lines):
+        raise InputError(f"'{path}' has no pair: all of its lines are empty.")
     if not any("\t" in line for line in lines):
         raise InputError(
             f"'{path}' has one column, and parallel text has two, source and target, with one tab between. Where the "

@@ -203,7 +203,8 @@ def chances(answer: StudyAnswer) -> str:
     """
     arms = [arm for task in answer.tasks for arm in task.arms]
     found = [arm.difference.num_seeds for arm in arms if arm.difference]
-    least, most = min(found, default=0), max(found, default=0)
+    planned = len(answer.seeds)  # where no run has finished yet
+    least, most = min(found, default=planned), max(found, default=planned)
     seeds = f"{f'{least} to ' if least < most else ''}{most} seed{'s' * (most != 1)}"
     return f"{seeds} and test examples" if any(arm.over_examples for arm in arms) else seeds
 

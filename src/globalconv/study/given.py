@@ -1,0 +1,79 @@
+"""What a study was given, so that advice names what it can be given more of, and options that do just that."""
+
+import math
+from dataclasses import dataclass, replace
+
+from globalconv.study.budget import SLACK, Load, Terms, larger_budget
+from globalconv.study.directory import StudyState
+from globalconv.study.spec import StudyPlan
+
+
+@dataclass(frozen=True)
+class Given:
+    """The budget of a study, its steps where they are the user's own, and what they came to."""
+
+    budget_seconds: float
+    needed_seconds: float = 0.0
+    """Of these the whole study needs so many, by what it took and by what was planned."""
+    fixed_steps: int | None = None
+    """The rival's steps, where they are the user's: then a larger budget alone holds no more of them."""
+    with_a_sweep: float = 1.0
+    """How many times as long it takes with the sweep that is the default of large budgets; 1 if it has one."""
+    unfinished: bool = False
+    """Runs are still missing, and advice would be early."""
+
+    @classmethod
+    def to(cls, plan: StudyPlan, state: StudyState) -> "Given":
+        """What the study of ``plan`` was given, and how far it is."""
+        return cls(
+            plan.request.budget_seconds,
+            needed_seconds=max(state.seconds, plan.planning_seconds + plan.estimated_seconds),
+            fixed_steps=plan.request.steps,
+            with_a_sweep=_with_a_sweep(plan) if plan.request.sweep is None else 1.0,
+            unfinished=not state.complete,
+        )
+
+    def longer_runs(self, factor: float) -> str:
+        """The options that make every run ``factor`` times as long, or a little longer."""
+        if self.fixed_steps is None:
+            needed = factor * self.budget_seconds
+            return larger_budget(needed, self.budget_seconds, with_a_sweep=self.with_a_sweep)
+        steps = _rounded_up(math.ceil(factor * self.fixed_steps))
+        # Not all that a study needs grows with its steps, so this holds them.
+        needed = max(self.budget_seconds, SLACK * steps / self.fixed_steps * self.needed_seconds)
+        return f"--steps {steps} {larger_budget(needed, self.budget_seconds, with_a_sweep=self.with_a_sweep)}"
+
+    @property
+    def more_steps(self) -> str:
+        """The options that make runs longer, where nobody can tell by how much."""
+        if self.fixed_steps is None:
+            return "--steps, or a larger --budget"
+        return "--steps, and a --budget that holds them"
+
+
+def _with_a_sweep(plan: StudyPlan) -> float:
+    loads = [
+        Load(
+            arm.warm_up.seconds_per_step,
+            (task.evaluations + 2) * arm.warm_up.seconds_per_evaluation,
+            arm.steps,
+        )
+        for task in plan.tasks
+        for arm in task.arms
+    ]
+    terms = Terms(
+        budget=plan.request.budget_seconds,
+        workers=plan.workers,
+        sweep=plan.sweep,
+        seeds=len(plan.seeds),
+        fixed_sweep=True,
+        fixed_seeds=True,
+        fixed_steps=True,
+    )
+    return replace(terms, sweep=True).least(loads) / terms.least(loads)
+
+
+def _rounded_up(steps: int) -> int:
+    """To two digits."""
+    unit = 10 ** max(len(str(steps)) - 2, 0)
+    return unit * math.ceil(steps / unit)
