@@ -109,6 +109,9 @@ def test_a_changed_file_is_read_anew(here: Path):
         ("waves.np", {}, "there is no file or folder 'waves.np'. Did you mean 'waves.npz'"),
         ("nowhere/at/all.csv", {}, "there is no folder 'nowhere/at'"),
         ("qqqq.csv", {}, "there is no file or folder 'qqqq.csv'.$"),
+        ("copy,waves.npz", {}, "'copy,waves.npz' is no task. Put spaces between several: copy waves.npz.$"),
+        ("log.txt,twice.tsv", {}, "Put spaces .* globalconv compare translation --data log.txt,twice.tsv.$"),
+        ("log.txt,nowhere.txt", {}, "there is no file or folder 'log.txt,nowhere.txt'"),
     ],
 )
 def test_mistakes(here: Path, name: str, options: dict[str, str], words: str):

@@ -124,6 +124,19 @@ def _what_it_takes(usable: list[str]) -> str:
 
 def _not_found(name_or_path: str) -> InputError:
     path = Path(name_or_path).expanduser()
+    parts = name_or_path.split(",")
+    are_files = [Path(part).expanduser().is_file() for part in parts]
+    if len(parts) > 1 and all(
+        is_file or part in NAMES for part, is_file in zip(parts, are_files, strict=True)
+    ):
+        pairs = (
+            " If the lines of one are the translations of the other's: globalconv compare translation --data "
+            f"{shlex.quote(name_or_path)}."
+        )
+        return InputError(
+            f"'{name_or_path}' is no task. Put spaces between several: {shlex.join(parts)}."
+            f"{pairs if are_files == [True, True] else ''}"
+        )
     if path.name == name_or_path and not path.suffix:
         return InputError(
             f"{unknown_name('task', name_or_path, NAMES)} A file or folder of your own is a task too, but "
