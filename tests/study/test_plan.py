@@ -110,3 +110,23 @@ def test_a_decoder_that_is_not_causal_is_left_out() -> None:
 def test_a_design_for_what_has_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--design modern"):
         pairs_plan(tasks=("recall",), design="modern", length=32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "swept"),
+    [
+        ({}, False),
+        ({"length": 32}, False),
+        ({"length": 31}, True),
+        ({"steps": 100}, False),
+        ({"width": 64}, False),
+        ({"width": 32}, True),
+        ({"tasks": ("recall",), "arms": ("gated_conv",), "vocabulary": 64}, False),
+        ({"tasks": ("recall",), "arms": ("gated_conv",), "vocabulary": 65}, True),
+    ],
+)
+def test_sizes_that_are_as_shipped_need_no_sweep_said_or_not(asked: dict[str, object], swept: bool) -> None:
+    given = {"tasks": ("copy",), "steps": 100, "seeds": 2, "budget_seconds": 1799.0} | asked
+    found = make_plan(StudyRequest.model_validate(given), command="", workers=2, warm_ups=warm_ups)
+    assert found.sweep == swept
+    assert all(task.tuned for task in found.tasks)

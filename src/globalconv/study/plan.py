@@ -183,8 +183,6 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
             (request.batch_size, preset.batch_size),
             (request.design, preset.design),
             (mlp_ratio, preset.mlp_ratio),
-            (request.length, preset.options.get("length")),
-            (request.vocabulary, preset.options.get("vocabulary")),
         )
     )
     known = all(arm in preset.rates for arm in models)
@@ -199,7 +197,11 @@ def _draft(name: str, request: StudyRequest) -> _Draft:
         depth=depth,
         steps=request.steps or preset.steps,
         batch_size=request.batch_size or preset.batch_size,
-        tuned=preset.source is not None and as_measured and known and not own_data,
+        tuned=preset.source is not None
+        and as_measured
+        and known
+        and not own_data
+        and (not options or task.options == build_task(kind, preset.options).options),
         notices=notices,
     )
 
