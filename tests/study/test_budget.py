@@ -172,6 +172,14 @@ def test_what_the_user_fixed_is_not_touched(question):
 
 
 @given(asked())
+@example(
+    (
+        [Load(1.0, 0.0, 600)] * 2,
+        1200.0,
+        {"spent": 10.0, "workers": 1, "sweep": False, "seeds": 3}
+        | dict.fromkeys(("fixed_sweep", "fixed_seeds", "fixed_steps"), False),
+    )
+)
 def test_every_cut_is_told_and_nothing_else(question):
     found, budget, terms = question
     plan = fitted(found, budget, terms)

@@ -1,5 +1,6 @@
 """Measuring what a step costs ends with the budget: it stops, it is told, and nothing is left of it."""
 
+import re
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from globalconv.errors import InputError
+from globalconv.quantities import parse_duration
 from globalconv.study import execute, plan
 from globalconv.study.budget import COST_SECONDS
 from globalconv.study.execute import execute_warm_up, rebuild_task, timed
 from globalconv.study.plan import make_plan
-from globalconv.study.spec import RunSpec, StudyRequest, WarmUp
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.workers import over_the_cores
 from globalconv.tasks import Copy, Recall, Reverse
 from tests.study.small_studies import globalconv
@@ -80,9 +82,9 @@ class Measuring:
             self.closed = True
 
 
-def planned(measuring: Measuring, **asked: Any) -> None:
+def planned(measuring: Measuring, **asked: Any) -> StudyPlan:
     request = StudyRequest(tasks=("recall",), arms=ARMS, **SMALL, **asked)
-    make_plan(request, command="", workers=1, warm_ups=measuring)
+    return make_plan(request, command="", workers=1, warm_ups=measuring)
 
 
 def test_measuring_stops_with_the_budget(clock: Clock) -> None:
@@ -112,8 +114,25 @@ def test_time_that_is_gone_before_a_speed_is_known_is_told_as_such(clock: Clock)
 
 def test_slow_measuring_that_leaves_enough_is_refused_nothing(clock: Clock) -> None:
     measuring = Measuring(clock, seconds=60.0)
-    planned(measuring, budget_seconds=300.0)
+    plan = planned(measuring, budget_seconds=300.0)
     assert measuring.begun == 4
+    assert plan.planning_seconds == pytest.approx(240.0)
+
+
+def test_the_budget_that_is_named_reckons_with_the_sweep_that_it_brings_along(clock: Clock) -> None:
+    """Unless it was said that rates are not swept."""
+    named = {}
+    for sweep in (None, False):
+        request = StudyRequest(
+            tasks=("digits",), arms=("gated_conv",), steps=100, sweep=sweep, budget_seconds=1790.0
+        )
+        measuring = Measuring(clock, seconds=0.0, per_step=5.9)
+        with pytest.raises(InputError, match="the least that this study then needs here") as error:
+            make_plan(request, command="", workers=2, warm_ups=measuring)
+        option = re.search(r"at least --budget (\w+); from --budget 30m on", str(error.value))
+        assert option is not None
+        named[sweep] = parse_duration(option[1])
+    assert named[None] > 2 * named[False]
 
 
 def test_a_task_that_is_slow_to_prepare_is_the_last(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

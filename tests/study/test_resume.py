@@ -18,6 +18,8 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.quantities import format_duration, parse_duration
+from globalconv.study.directory import StudyDirectory
+from globalconv.study.spec import ArmPlan, StudyPlan, TaskPlan
 from globalconv.study.workers import over_the_cores
 from globalconv.training import fit
 from tests.study.small_studies import (
@@ -388,6 +390,33 @@ def test_a_broken_run_of_a_sweep_is_told(swept: Path, swept_once: Path) -> None:
     }
 
 
+def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run in runs_of(finished):
+        bits = 2.0 if run.spec["arm"] == "attention" else 3.0
+        lines = [line | {"validation": line["validation"] | {"bits_per_byte": bits}} for line in run.curve]
+        (run.path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        test = run.result["test"] | {"bits_per_byte": bits}
+        (run.path / "result.json").write_text(json.dumps(run.result | {"test": test, "test_resampled": []}))
+    plan = json.loads((finished / "plan.json").read_text())
+    tuned = plan | {"tasks": [plan["tasks"][0] | {"tuned": True}]}
+    (finished / "plan.json").write_text(json.dumps(tuned))
+
+    def judged() -> tuple[str, str]:
+        assert globalconv("report", finished).code == 0
+        (arm,) = (a for a in report_of(finished)["tasks"][0]["arms"] if a["arm"] == "global_conv")
+        return arm["verdict"], arm["because"]
+
+    assert judged()[0] == "worse"
+
+    def one_is_due(directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> object:
+        return None, [plan.run(task, arm, rate=9.0, seed=1, purpose="sweep")]
+
+    monkeypatch.setattr("globalconv.study.gather.sweep_of", one_is_due)
+    verdict, because = judged()
+    assert verdict == "undecided"
+    assert "swept in part only" in because
+
+
 @pytest.mark.parametrize("longer", ["as planned", "than planned"])
 def test_longer_runs_are_advised_by_what_the_study_needs(finished: Path, longer: str) -> None:
     """By the plan, where the clock shows less (runs reused, seeds dropped); by the clock, where that shows more."""
@@ -414,12 +443,15 @@ def test_longer_runs_are_advised_by_what_the_study_needs(finished: Path, longer:
     (finished / "state.json").write_text(json.dumps(state | {"seconds": seconds}))
     assert globalconv("report", finished).code == 0
     (task,) = report_of(finished)["tasks"]
-    advice = re.search(r"such as --steps (\d+) --budget (\w+)", task["sentence"])
+    advice = re.search(
+        r"at least ([\d.]+) times the steps, such as --steps (\d+) --budget (\w+)", task["sentence"]
+    )
     assert advice is not None, task["sentence"]
-    factor = int(advice[1]) / 60
+    factor = int(advice[2]) / 60
     assert factor > 1
+    assert factor == pytest.approx(float(advice[1]), rel=0.1)
     needed = max(5e5, seconds) * factor
-    assert needed < parse_duration(advice[2]) < 1.2 * needed
+    assert needed < parse_duration(advice[3]) < 1.2 * needed
 
 
 def halve(file: Path) -> None:
