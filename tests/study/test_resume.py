@@ -26,6 +26,7 @@ from tests.study.small_studies import (
     FEW,
     IN_A_PROCESS,
     TINY,
+    Run,
     globalconv,
     prose,
     report_of,
@@ -393,10 +394,7 @@ def test_a_broken_run_of_a_sweep_is_told(swept: Path, swept_once: Path) -> None:
 def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for run in runs_of(finished):
         bits = 2.0 if run.spec["arm"] == "attention" else 3.0
-        lines = [line | {"validation": line["validation"] | {"bits_per_byte": bits}} for line in run.curve]
-        (run.path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        test = run.result["test"] | {"bits_per_byte": bits}
-        (run.path / "result.json").write_text(json.dumps(run.result | {"test": test, "test_resampled": []}))
+        rescore(run, curve=lambda step, bits=bits: bits, test=bits)
     plan = json.loads((finished / "plan.json").read_text())
     tuned = plan | {"tasks": [plan["tasks"][0] | {"tuned": True}]}
     (finished / "plan.json").write_text(json.dumps(tuned))
@@ -411,7 +409,7 @@ def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pyte
     def one_is_due(directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> object:
         return None, [plan.run(task, arm, rate=9.0, seed=1, purpose="sweep")]
 
-    monkeypatch.setattr("globalconv.study.gather.sweep_of", one_is_due)
+    monkeypatch.setattr("globalconv.study.arm_runs.sweep_of", one_is_due)
     verdict, because = judged()
     assert verdict == "undecided"
     assert "swept in part only" in because
@@ -422,14 +420,11 @@ def test_longer_runs_are_advised_by_what_the_study_needs(finished: Path, longer:
     """By the plan, where the clock shows less (runs reused, seeds dropped); by the clock, where that shows more."""
     for run in runs_of(finished):
         rival = run.spec["arm"] == "attention"
-        lines = [
-            line
-            | {"validation": line["validation"] | {"bits_per_byte": 3 + (2 / line["step"] if rival else 0)}}
-            for line in run.curve
-        ]
-        (run.path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        test = run.result["test"] | {"bits_per_byte": 1.0 + rival + 0.001 * run.spec["seed"]}
-        (run.path / "result.json").write_text(json.dumps(run.result | {"test": test, "test_resampled": []}))
+        rescore(
+            run,
+            curve=lambda step, rival=rival: 3 + (2 / step if rival else 0),
+            test=1.0 + rival + 0.001 * run.spec["seed"],
+        )
     plan = json.loads((finished / "plan.json").read_text())
     (finished / "plan.json").write_text(
         json.dumps(
@@ -452,6 +447,17 @@ def test_longer_runs_are_advised_by_what_the_study_needs(finished: Path, longer:
     assert factor == pytest.approx(float(advice[1]), rel=0.1)
     needed = max(5e5, seconds) * factor
     assert needed < parse_duration(advice[3]) < 1.2 * needed
+
+
+def rescore(run: Run, *, curve: Callable[[int], float], test: float) -> None:
+    """Have the files of ``run`` say that it reached these bits per byte, at each step and on the test split."""
+    lines = [
+        line | {"validation": line["validation"] | {"bits_per_byte": curve(line["step"])}}
+        for line in run.curve
+    ]
+    (run.path / "curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = run.result | {"test": run.result["test"] | {"bits_per_byte": test}, "test_resampled": []}
+    (run.path / "result.json").write_text(json.dumps(result))
 
 
 def halve(file: Path) -> None:

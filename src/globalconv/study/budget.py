@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from globalconv.errors import InputError
 from globalconv.quantities import duration_option, format_duration, parse_duration
 from globalconv.study.presets import SERIOUS_BUDGET_SECONDS
+from globalconv.study.spec import WarmUp
 from globalconv.study.sweep import START_SIZE, SWEEP_SEEDS
 
 FEWEST_SEEDS = 3
@@ -49,6 +50,15 @@ class Load:
     seconds_of_evaluations: float
     steps: int
 
+    @classmethod
+    def of(cls, warm_up: WarmUp, *, steps: int, evaluations: int) -> "Load":
+        """The load of a run with so many steps, and with an evaluation on either split of the best weights besides."""
+        return cls(warm_up.seconds_per_step, (evaluations + 2) * warm_up.seconds_per_evaluation, steps)
+
+    def seconds(self, scale: float = 1.0) -> float:
+        """Of the whole run, with ``scale`` times the steps."""
+        return scale * self.steps * self.seconds_per_step + self.seconds_of_evaluations
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -75,7 +85,7 @@ class Terms:
 
     def seconds(self, loads: Sequence[Load], scale: float, seeds: int) -> float:
         """What is left to do, once measured, takes so long."""
-        runs = [scale * load.steps * load.seconds_per_step + load.seconds_of_evaluations for load in loads]
+        runs = [load.seconds(scale) for load in loads]
         swept = self._side_by_side(START_SIZE * runs) + LATER_TRIALS * self._side_by_side(runs)
         return self._side_by_side(seeds * runs) + (swept if self.sweep else 0.0) + COST_SECONDS
 
@@ -87,6 +97,11 @@ class Terms:
         waiting = enumerate(sorted(runs, reverse=True)[:: self.workers], start=1)
         shared = sum(runs) / (self.workers * PARALLEL_EFFICIENCY)
         return max(shared, *(rounds * seconds for rounds, seconds in waiting)) if runs else 0.0
+
+    @property
+    def with_larger_defaults(self) -> "Terms":
+        """The same at a budget from SERIOUS_BUDGET_SECONDS on, as far as it decides what fits there at the least."""
+        return replace(self, sweep=self.sweep or not self.fixed_sweep)
 
     def least(self, loads: Sequence[Load]) -> float:
         """What it takes with the fewest steps and seeds."""
@@ -159,14 +174,14 @@ def check_spent(loads: Sequence[Load], terms: Terms, *, spent: float, arms: int 
     raise InputError(f"{told} It needs less with {_ways_out(loads, terms)}.")
 
 
-def larger_budget(seconds: float, asked: float, *, with_a_sweep: float = 1.0) -> str:
+def larger_budget(seconds: float, asked: float, *, larger_defaults: float = 1.0) -> str:
     """'--budget 45m' for ``seconds``, and what it brings along where the ``asked`` ones did not.
 
-    ``with_a_sweep``: how many times as many it takes if that is a sweep.
+    ``larger_defaults``: how many times as many it takes with that.
     """
     if not _crosses(seconds, asked):
         return f"--budget {duration_option(seconds)}"
-    return f"--budget {duration_option(seconds * with_a_sweep)}{LARGER_DEFAULTS}"
+    return f"--budget {duration_option(seconds * larger_defaults)}{LARGER_DEFAULTS}"
 
 
 def _crosses(seconds: float, asked: float) -> bool:
@@ -176,8 +191,8 @@ def _crosses(seconds: float, asked: float) -> bool:
 def _enough(terms: Terms, needed: Callable[[Terms], float]) -> float:
     """Seconds of a budget that holds what is ``needed``, also where it is one for which rates are swept by default."""
     enough = SLACK * needed(terms)
-    if _crosses(enough, terms.budget) and not terms.fixed_sweep:
-        enough = SLACK * needed(replace(terms, sweep=True))
+    if _crosses(enough, terms.budget):
+        enough = SLACK * needed(terms.with_larger_defaults)
     return enough
 
 

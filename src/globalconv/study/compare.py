@@ -8,10 +8,11 @@ from globalconv.cost import CostCurve, measure_cost
 from globalconv.cost.crossover import crossover
 from globalconv.quantities import format_duration
 from globalconv.study import answer
-from globalconv.study.budget import OVERRUN
+from globalconv.study.arm_runs import all_finals, chosen_rate, sweep_of
+from globalconv.study.budget import OVERRUN, Load
 from globalconv.study.directory import StudyDirectory, StudyState
 from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
-from globalconv.study.gather import all_finals, chosen_rate, gather, sweep_of
+from globalconv.study.gather import gather
 from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
@@ -276,8 +277,7 @@ def _planned_seconds(plan: StudyPlan) -> Callable[[RunSpec], float]:
 
     def cost(spec: RunSpec) -> float:
         task, arm = arms[spec.task.name, spec.arm]
-        evaluations = (task.evaluations + 2) * arm.warm_up.seconds_per_evaluation
-        return arm.steps * arm.warm_up.seconds_per_step + evaluations
+        return Load.of(arm.warm_up, steps=arm.steps, evaluations=task.evaluations).seconds()
 
     return cost
 

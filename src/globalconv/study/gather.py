@@ -1,8 +1,7 @@
 """From run directories to the answer: every number of a report is read or computed here, none is typed."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from statistics import mean, median
 
 import numpy as np
@@ -14,24 +13,22 @@ from globalconv.study.answer import (
     AxisRanking,
     CurvePoint,
     Estimate,
-    ModelInside,
     PartsAnswer,
     RatePoint,
     StudyAnswer,
     TaskAnswer,
 )
+from globalconv.study.arm_runs import ArmRuns, runs_of_arm
 from globalconv.study.arms import attends
 from globalconv.study.budget import OVERRUN
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.given import Given
 from globalconv.study.methods import describe_methods
-from globalconv.study.run_directory import BrokenRun, RunResult
+from globalconv.study.run_directory import RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
-from globalconv.study.spec import ArmPlan, ModelSpec, RunSpec, StudyPlan, TaskPlan
+from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
-from globalconv.study.sweep import SWEEP_SEEDS, Sweep, Trial
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
-from globalconv.training.fit import Evaluation
 from globalconv.training.plateau import has_plateaued, steps_to_plateau
 
 BACKWARD_FLOPS = 2.0
@@ -40,25 +37,6 @@ UNSTEADY_SCORES = 5.0
 """Margins between the runs of one arm at one rate, from which on the reader is told."""
 UNSTEADY_SPEED = 3.0
 """How many times as long a step took in one run as in another, from which on the reader is told."""
-
-
-@dataclass
-class ArmRuns:
-    """What lies on disk of one arm on one task."""
-
-    plan: ArmPlan
-    sweep: Sweep | None
-    """None: its rate is a shipped one."""
-    sweeping: bool
-    """Runs of its sweep are missing, so that it may still find another rate."""
-    rate: float | None
-    finished: dict[int, RunResult] = field(default_factory=dict)
-    curves: dict[int, list[Evaluation]] = field(default_factory=dict)
-    diverged: list[int] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    """In words: runs that cannot be read, which the study's command would redo."""
-    missing: list[int] = field(default_factory=list)
-    inside: ModelInside | None = None
 
 
 def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
@@ -73,7 +51,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     environment: dict[str, str] = {}
     tasks = []
     for task in plan.tasks:
-        runs = {arm.arm: _runs_of(directory, plan, task, arm, seeds, used) for arm in task.arms}
+        runs = {arm.arm: runs_of_arm(directory, plan, task, arm, seeds, used) for arm in task.arms}
         num_done += sum(len(found.finished) + len(found.diverged) for found in runs.values())
         for arm, found in runs.items():
             failures += [f"{task.task.name}: {arm} diverged with seed {seed}." for seed in found.diverged]
@@ -120,88 +98,6 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         environment=environment,
         methods=describe_methods(plan),
     )
-
-
-def sweep_of(
-    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan
-) -> tuple[Sweep | None, list[RunSpec]]:
-    """What the sweep's complete runs found, each followed by what it made due, and the runs that are due now.
-
-    A study that does not sweep has neither; and no run is due when the sweep is over.
-    """
-    if not plan.sweep:
-        return None, []
-    scores: dict[float, list[float | None]] = {}
-    sweep = Sweep(scores, task.higher_is_better, task.margin / 2)
-    trials = [Trial(rate, SWEEP_SEEDS[0]) for rate in arm.rates]
-    while trials:
-        specs = [plan.run(task, arm, rate=t.rate, seed=t.seed, purpose="sweep") for t in trials]
-        results = [directory.result(spec) for spec in specs]
-        for trial, result in zip(trials, results, strict=True):
-            if result is not None:
-                score = result.validation.get(task.metric) if result.status == "finished" else None
-                scores.setdefault(trial.rate, []).append(score)
-        due = [spec for spec, result in zip(specs, results, strict=True) if result is None]
-        if due:
-            return sweep, due
-        trials = [sweep.next_trial] if sweep.next_trial else []
-    return sweep, []
-
-
-def chosen_rate(arm: ArmPlan, sweep: Sweep | None) -> float | None:
-    """The learning rate of the final runs: swept, or shipped. None if the sweep found none that trains."""
-    return sweep.best if sweep else arm.rates[0]
-
-
-def _runs_of(
-    directory: StudyDirectory,
-    plan: StudyPlan,
-    task: TaskPlan,
-    arm: ArmPlan,
-    seeds: list[int],
-    used: list[RunResult],
-) -> ArmRuns:
-    sweep, due = sweep_of(directory, plan, task, arm)
-    used += _sweep_results(directory, plan, task, arm, sweep)
-    found = ArmRuns(arm, sweep, bool(due), chosen_rate(arm, sweep))
-    for spec in due:
-        _sound_result(directory, spec, found)
-    if found.rate is None:
-        return found
-    for seed in seeds:
-        spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
-        result = _sound_result(directory, spec, found)
-        if result is None:
-            found.missing.append(seed)
-            continue
-        used.append(result)
-        if result.status == "diverged":
-            found.diverged.append(seed)
-        else:
-            found.finished[seed] = result
-            found.curves[seed] = directory.run(spec).curve()
-            found.inside = found.inside or directory.run(spec).inside()
-    return found
-
-
-def _sound_result(directory: StudyDirectory, spec: RunSpec, found: ArmRuns) -> RunResult | None:
-    """The result of a run; None where there is none yet, or where the run is broken, which is kept in words."""
-    try:
-        return directory.run(spec).result()
-    except BrokenRun as error:
-        swept = f"sweep at learning rate {spec.training.learning_rate:g}, " if spec.purpose == "sweep" else ""
-        found.broken.append(f"{swept}seed {spec.seed}: {error}")
-        return None
-
-
-def _sweep_results(
-    directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan, sweep: Sweep | None
-) -> Iterator[RunResult]:
-    for rate, scores in (sweep.scores if sweep else {}).items():
-        for seed in SWEEP_SEEDS[: len(scores)]:
-            result = directory.result(plan.run(task, arm, rate=rate, seed=seed, purpose="sweep"))
-            assert result is not None
-            yield result
 
 
 def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given: Given) -> TaskAnswer:
@@ -432,23 +328,3 @@ def _rankings(curves: dict[str, list[CurvePoint]], task: TaskPlan) -> list[AxisR
 
 def _along(point: CurvePoint, axis: str) -> float:
     return float({"steps": point.step, "seconds": point.seconds, "flops": point.flops}[axis])
-
-
-def all_finals(plan: StudyPlan, rates: Mapping[tuple[str, str], float | None]) -> list[list[RunSpec]]:
-    """The final runs, one list per seed, longest run first so that no core waits at the end.
-
-    ``rates``: (task, arm) -> learning rate; None where the sweep found none, and nothing is run.
-    """
-    rounds = []
-    for seed in plan.seeds:
-        timed = [
-            (
-                arm.steps * arm.warm_up.seconds_per_step,
-                plan.run(task, arm, rate=rate, seed=seed, purpose="final"),
-            )
-            for task in plan.tasks
-            for arm in task.arms
-            if (rate := rates[task.task.name, arm.arm]) is not None
-        ]
-        rounds.append([spec for _, spec in sorted(timed, key=lambda item: -item[0])])
-    return rounds

@@ -1,7 +1,7 @@
 """What a study was given, so that advice names what it can be given more of, and options that do just that."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from globalconv.study.budget import SLACK, Load, Terms, larger_budget
 from globalconv.study.directory import StudyState
@@ -17,8 +17,8 @@ class Given:
     """Of these the whole study needs so many, by what it took and by what was planned."""
     fixed_steps: int | None = None
     """The rival's steps, where they are the user's: then a larger budget alone holds no more of them."""
-    with_a_sweep: float = 1.0
-    """How many times as long it takes with the sweep that is the default of large budgets; 1 if it has one."""
+    larger_defaults: float = 1.0
+    """How many times as long it takes with the defaults of large budgets: with a sweep, unless it has one."""
     unfinished: bool = False
     """Runs are still missing, and advice would be early."""
 
@@ -29,7 +29,7 @@ class Given:
             plan.request.budget_seconds,
             needed_seconds=max(state.seconds, plan.planning_seconds + plan.estimated_seconds),
             fixed_steps=plan.request.steps,
-            with_a_sweep=_with_a_sweep(plan) if plan.request.sweep is None else 1.0,
+            larger_defaults=_larger_defaults(plan),
             unfinished=not state.complete,
         )
 
@@ -37,11 +37,12 @@ class Given:
         """The options that make every run ``factor`` times as long, or a little longer."""
         if self.fixed_steps is None:
             needed = factor * self.budget_seconds
-            return larger_budget(needed, self.budget_seconds, with_a_sweep=self.with_a_sweep)
+            return larger_budget(needed, self.budget_seconds, larger_defaults=self.larger_defaults)
         steps = _rounded_up(math.ceil(factor * self.fixed_steps))
         # Not all that a study needs grows with its steps, so this holds them.
         needed = max(self.budget_seconds, SLACK * steps / self.fixed_steps * self.needed_seconds)
-        return f"--steps {steps} {larger_budget(needed, self.budget_seconds, with_a_sweep=self.with_a_sweep)}"
+        budget = larger_budget(needed, self.budget_seconds, larger_defaults=self.larger_defaults)
+        return f"--steps {steps} {budget}"
 
     @property
     def more_steps(self) -> str:
@@ -51,13 +52,9 @@ class Given:
         return "--steps, and a --budget that holds them"
 
 
-def _with_a_sweep(plan: StudyPlan) -> float:
+def _larger_defaults(plan: StudyPlan) -> float:
     loads = [
-        Load(
-            arm.warm_up.seconds_per_step,
-            (task.evaluations + 2) * arm.warm_up.seconds_per_evaluation,
-            arm.steps,
-        )
+        Load.of(arm.warm_up, steps=arm.steps, evaluations=task.evaluations)
         for task in plan.tasks
         for arm in task.arms
     ]
@@ -66,11 +63,11 @@ def _with_a_sweep(plan: StudyPlan) -> float:
         workers=plan.workers,
         sweep=plan.sweep,
         seeds=len(plan.seeds),
-        fixed_sweep=True,
+        fixed_sweep=plan.request.sweep is not None,
         fixed_seeds=True,
         fixed_steps=True,
     )
-    return replace(terms, sweep=True).least(loads) / terms.least(loads)
+    return terms.with_larger_defaults.least(loads) / terms.least(loads)
 
 
 def _rounded_up(steps: int) -> int:

@@ -287,10 +287,10 @@ def _recipe(draft: _Draft, request: StudyRequest) -> dict[str, Any]:
 def _loads(drafts: Sequence[_Draft], costs: Costs, request: StudyRequest) -> list[Load]:
     """Of the arms measured so far. Where seconds are matched, a task's need those of its rival first."""
     return [
-        Load(
-            seconds_per_step=cost.seconds_per_step,
-            seconds_of_evaluations=(draft.preset.evaluations + 2) * cost.seconds_per_evaluation,
+        Load.of(
+            cost,
             steps=_steps(draft, arm, costs[draft.choice.name], request),
+            evaluations=draft.preset.evaluations,
         )
         for draft in drafts
         for arm, cost in costs[draft.choice.name].items()

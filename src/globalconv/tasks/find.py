@@ -122,21 +122,22 @@ def _what_it_takes(usable: list[str]) -> str:
     return f"Of {', '.join(OFFERED[:-1])} and {OFFERED[-1]} it takes {' and '.join(offered) or 'none'}."
 
 
-def _not_found(name_or_path: str) -> InputError:
-    path = Path(name_or_path).expanduser()
-    parts = name_or_path.split(",")
-    are_files = [Path(part).expanduser().is_file() for part in parts]
-    if len(parts) > 1 and all(
-        is_file or part in NAMES for part, is_file in zip(parts, are_files, strict=True)
-    ):
-        pairs = (
+def _joined_by_commas(name_or_path: str, parts: list[str], *, are_two_files: bool) -> InputError:
+    told = f"'{name_or_path}' is no task. Put spaces between several: {shlex.join(parts)}."
+    if are_two_files:
+        told += (
             " If the lines of one are the translations of the other's: globalconv compare translation --data "
             f"{shlex.quote(name_or_path)}."
         )
-        return InputError(
-            f"'{name_or_path}' is no task. Put spaces between several: {shlex.join(parts)}."
-            f"{pairs if are_files == [True, True] else ''}"
-        )
+    return InputError(told)
+
+
+def _not_found(name_or_path: str) -> InputError:
+    path = Path(name_or_path).expanduser()
+    parts = name_or_path.split(",")
+    files = [part for part in parts if Path(part).expanduser().is_file()]
+    if len(parts) > 1 and all(part in files or part in NAMES for part in parts):
+        return _joined_by_commas(name_or_path, parts, are_two_files=len(parts) == len(files) == 2)
     if path.name == name_or_path and not path.suffix:
         return InputError(
             f"{unknown_name('task', name_or_path, NAMES)} A file or folder of your own is a task too, but "
