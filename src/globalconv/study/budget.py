@@ -95,7 +95,8 @@ class Terms:
         Of the longest k x workers + 1, one must wait for k others: many workers do not shorten a round of few runs.
         """
         waiting = enumerate(sorted(runs, reverse=True)[:: self.workers], start=1)
-        shared = sum(runs) / (self.workers * PARALLEL_EFFICIENCY)
+        # Rounded once, so that it does not depend on the order in which the arms were measured.
+        shared = math.fsum(runs) / (self.workers * PARALLEL_EFFICIENCY)
         return max(shared, *(rounds * seconds for rounds, seconds in waiting)) if runs else 0.0
 
     @property
