@@ -106,15 +106,22 @@ class Classification(Task, ABC):
     def _batch(self, split: str, indices: Tensor) -> Batch:
         # The data stays as it came (uint8 pixels are an eighth of the memory) and is standardised here,
         # in float64: a large offset would otherwise eat the digits of what varies.
-        inputs = (self._inputs[split][indices] - self._mean) / self._scale
+        # Quarters, which are exact, so that the difference of two numbers near float64's largest is finite.
+        inputs = (self._inputs[split][indices] / 4 - self._mean / 4) / (self._scale / 4)
         return Batch(inputs.float(), self._classes[split][indices])
 
 
 def _moments(inputs: NDArray[Any]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (channels,) float64 of (n, length, channels); 1 where nothing varies."""
+    """Mean and standard deviation (channels,) float64 of (n, length, channels); 1 where nothing varies.
+
+    They are taken in a unit near the largest number, a power of two, which costs no digit: so no square is too large or
+    too small for float64.
+    """
     parts = np.array_split(inputs, -(-len(inputs) // 4096))
+    largest = np.max([np.abs(part.astype(np.float64)).max(axis=(0, 1)) for part in parts], axis=0)
+    unit = np.where(largest > 0, np.ldexp(1.0, np.frexp(largest)[1] - 1), 1.0)
     count = inputs.shape[0] * inputs.shape[1]
-    mean = sum(part.sum(axis=(0, 1), dtype=np.float64) for part in parts) / count
-    variance = sum(np.square(part - mean).sum(axis=(0, 1)) for part in parts) / count
-    scale = np.where(variance > 0, np.sqrt(variance), 1.0)
-    return torch.from_numpy(mean), torch.from_numpy(scale)
+    mean = sum((part / unit).sum(axis=(0, 1)) for part in parts) / count
+    variance = sum(np.square(part / unit - mean).sum(axis=(0, 1)) for part in parts) / count
+    scale = np.where(variance > 0, np.sqrt(variance) * unit, 1.0)
+    return torch.from_numpy(mean * unit), torch.from_numpy(scale)

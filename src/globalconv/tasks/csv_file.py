@@ -1,19 +1,31 @@
 """Read labelled sequences from a table in text, and say where it is not one."""
 
 import csv
+import math
+import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from globalconv.errors import InputError
+from globalconv.tasks.files import check_fits, parsing, read_lines
 from globalconv.tasks.labelled import Labelled, first_few
+from globalconv.tasks.names import LONGEST, shown_names
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Cells, in lower case, that stand for no value."""
+INFINITE = frozenset({"inf", "infinity"})
+PLAIN = re.compile(r"[-+.0-9eE]*")
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+EXACT = 2**53
+"""Up to here float64 tells whole numbers apart."""
+COPIES = 3
+"""The table, and the splits and their standardised values: what reading takes, in numbers of 8 bytes."""
 
 
 def read_csv(path: Path, label: str | None) -> Labelled:
@@ -22,45 +34,60 @@ def read_csv(path: Path, label: str | None) -> Labelled:
     The first line names the columns. Cells are separated by tabs in a .tsv file, and else by whichever
     of comma, semicolon and tab the first line has most of. Raises InputError.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first_line = file.readline()
-            file.seek(0)
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first_line.count)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            rows = ((reader.line_num, [cell.strip() for cell in row]) for row in reader if row)
-            return _read(path, label, rows)
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is not UTF-8 text; iconv -t utf-8 converts it.") from error
-    except csv.Error as error:
-        raise InputError(f"'{path}' is not a table after line {reader.line_num}: {error}.") from error
+    lines = read_lines(path, newline="")
+    first = next(lines, "")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+    return _read(path, label, _rows(path, chain([first], lines), delimiter))
+
+
+def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of the line in which it ends."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        with parsing(path, f"is not a table from line {reader.line_num + 1} on: {{reason}}."):
+            row = next(reader, None)
+        if row is None:
+            return
+        if row:
+            yield reader.line_num, [cell.strip() for cell in row]
 
 
 def _read(path: Path, label: str | None, rows: Iterator[tuple[int, list[str]]]) -> Labelled:
     _, header = next(rows, (1, []))
+    header = list(shown_names(header, "column", path).values()) if len(set(header)) == len(header) else header
     index = _label_index(path, header, label)
     columns = header[:index] + header[index + 1 :]
-    values, labels, lines = array("d"), [], []
+    values = array("d")
+    labels: list[str] = []
+    lines: list[int] = []
     for line, cells in rows:
         if len(cells) != len(header):
             raise InputError(
                 f"line {line} of '{path.name}' has {len(cells)} cells, but the first line names {len(header)} "
                 "columns. Mend that line; a cell with the separator in it must stand in quotes."
             )
+        if not labels:
+            _check_size(path, cells)
         name = cells.pop(index)
         if name == "":
             raise InputError(
                 f"line {line} of '{path.name}' has no label in column '{label}'. Fill or drop it."
             )
-        try:
-            numbers = [float(cell) for cell in cells]
-        except ValueError:
-            numbers = [_number(path, line, *cell) for cell in zip(columns, cells, strict=True)]
-        values.extend(numbers)
+        if len(name) > LONGEST:
+            raise InputError(
+                f"line {line} of '{path.name}' has {len(name)} characters in column '{label}', '{name[:40]}...'. "
+                f"The name of a class has at most {LONGEST}."
+            )
+        values.extend(_numbers(path, line, columns, cells))
         labels.append(name)
         lines.append(line)
     if not labels:
         raise InputError(f"'{path.name}' has column names but no rows. Give one row for each example.")
+    if label in labels:
+        raise InputError(
+            f"the first line of '{path.name}' names no columns: its '{label}' is a class, as in line "
+            f"{lines[labels.index(label)]}. Put a line of names before it."
+        )
     table = np.frombuffer(values, np.float64).reshape(len(labels), len(columns))
     if (gaps := ~np.isfinite(table)).any():
         places = (
@@ -71,20 +98,48 @@ def _read(path: Path, label: str | None, rows: Iterator[tuple[int, list[str]]]) 
             f"'{path.name}' has missing or infinite values in column {first_few(places)}. "
             "Fill them, or drop the rows or the columns."
         )
-    return Labelled(table[:, :, None], np.array(labels), tuple(columns))
+    shown = shown_names(dict.fromkeys(labels), "class", path)
+    return Labelled(table[:, :, None], np.array([shown[name] for name in labels]), tuple(columns))
+
+
+def _check_size(path: Path, cells: list[str]) -> None:
+    """If all rows are as the first, do their numbers, and the splits that are copied from them, fit?"""
+    rows = path.stat().st_size // (sum(map(len, cells)) + len(cells))
+    check_fits(path, COPIES * 8 * rows * len(cells))
+
+
+def _numbers(path: Path, line: int, columns: list[str], cells: list[str]) -> list[float]:
+    # float() takes more than numbers as data has them: 2021_01, digits of other scripts, nan.
+    if PLAIN.fullmatch("".join(cells)):
+        try:
+            numbers = list(map(float, cells))
+        except ValueError:
+            pass
+        else:
+            if not any(abs(number) > EXACT for number in numbers):
+                return numbers
+    return [_number(path, line, *cell) for cell in zip(columns, cells, strict=True)]
 
 
 def _number(path: Path, line: int, column: str, cell: str) -> float:
     if cell.lower() in MISSING:
-        return float("nan")
-    try:
-        return float(cell)
-    except ValueError:
+        return math.nan
+    if cell.lower().lstrip("+-") in INFINITE:
+        return math.inf
+    place = f"line {line}, column '{column}' of '{path.name}' holds '{cell[:40]}'"
+    if not NUMBER.fullmatch(cell):
         raise InputError(
-            f"line {line}, column '{column}' of '{path.name}' holds '{cell}', which is not a number "
+            f"{place}, which is not a number "
             "(decimals are written with a point). Every column but the label's must hold numbers: "
             "encode it, or drop it."
-        ) from None
+        )
+    number = float(cell)
+    if abs(number) > EXACT and cell.lstrip("+-").isdigit():
+        raise InputError(
+            f"{place}, a whole number beyond 2^53, which float64 does not tell apart from its neighbours. Leave "
+            "identifiers out; a measured value may be written as 1.5e20."
+        )
+    return number
 
 
 def _label_index(path: Path, header: list[str], label: str | None) -> int:
@@ -124,8 +179,4 @@ def _label_index(path: Path, header: list[str], label: str | None) -> int:
 
 
 def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
+    return NUMBER.fullmatch(name) is not None

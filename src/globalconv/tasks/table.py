@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 from globalconv.tasks.classification import Classification, Examples
 from globalconv.tasks.csv_file import read_csv
+from globalconv.tasks.files import user_path
 from globalconv.tasks.labelled import Labelled, first_few
 from globalconv.tasks.npz_file import read_npz
 from globalconv.tasks.splits import three_ways
@@ -31,8 +32,7 @@ class Table(Classification):
     kind = "table"
 
     def __init__(self, path: str, label: str | None = None) -> None:
-        # Absolute, so that a worker with another working directory rebuilds the same task.
-        where = Path(path).expanduser().absolute()
+        where = user_path(path)
         data = _read(where, label)
         if data.values.shape[1] < 2:
             raise InputError(
@@ -48,7 +48,7 @@ class Table(Classification):
             )
         examples = Examples(data.values, classes)
         super().__init__(
-            where.name,
+            printable(where.name),
             {
                 "train": examples.take(train),
                 "validation": examples.take(validation),
@@ -56,7 +56,7 @@ class Table(Classification):
             },
             num_classes=len(names),
             options={"path": str(where), "label": label},
-            source=f"'{where}'",
+            source=printable(f"'{where}'"),
             notices=tuple(notices),
         )
         self.classes = tuple(str(name) for name in names)
@@ -66,18 +66,9 @@ def _read(path: Path, label: str | None) -> Labelled:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"'{path.name}' is no table: its name must end in one of {', '.join(SUFFIXES)}.")
-    if not path.is_file():
-        raise InputError(f"there is no file '{path}'.")
     if suffix == ".npz" and label is not None:
         raise InputError(f"'{path.name}' holds the classes in its array y: leave out the label '{label}'.")
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"'{path}' is empty. Give a file with examples in it.")
-        return read_npz(path) if suffix == ".npz" else read_csv(path, label)
-    except OSError as error:
-        raise InputError(
-            f"cannot read '{path}': {error.strerror or error}. Check its permissions."
-        ) from error
+    return read_npz(path) if suffix == ".npz" else read_csv(path, label)
 
 
 def _check_classes(path: Path, names: NDArray[np.str_], classes: NDArray[np.int64]) -> list[str]:
