@@ -13,7 +13,8 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 def free_memory() -> int:
     """Bytes that can be had now: the least of what the machine has left, control groups (containers, SLURM) allow,
     and a limit on the process's address space (ulimit -v) leaves."""
-    return max(0, min(psutil.virtual_memory().available, *_left_to_groups(), *_left_of_address_space()))
+    left = [psutil.virtual_memory().available, *_left_to_groups(), *_left_of_address_space()]
+    return max(0, min(left))
 
 
 def _left_to_groups() -> Iterator[int]:

@@ -84,12 +84,14 @@ def test_damaged_files(tmp_path: Path, rng: np.random.Generator):
     path = tmp_path / "train-images-idx3-ubyte"
     whole = path.read_bytes()
     for damaged, words in [
-        (whole[:-1], "announces 156816 .*truncated"),
+        (whole[:-1], "announces 156800 .*truncated"),
         (whole + b"\0", "too long"),
         (whole[:9], "truncated"),
-        (b"", "begins with nothing"),
+        (b"", "is empty"),
         (b"GIF89a" + whole, "should begin with the bytes 00 00 08, but begins with 47 49 46"),
         (b"\0\0\x0d" + whole[3:], "begins with 00 00 0d"),
+        (b"\0\0\x08\xff" + bytes([0, 0, 0, 1]) * 255 + b"1", "255 axes"),
+        (b"\0\0\x08\x03" + b"\xff" * 12 + b"1", "GB of memory"),
     ]:
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=words):

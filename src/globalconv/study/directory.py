@@ -64,14 +64,23 @@ class StudyDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the study for this process. Raises InputError if another process has it."""
+        """Hold the study for this process. Raises InputError if another process has it, or if it cannot be locked."""
+        lock = FileLock(self.path / ".lock")
         try:
-            with FileLock(self.path / ".lock", timeout=0):
-                yield
+            lock.acquire(timeout=0)
         except Timeout:
             raise InputError(
                 f"another globalconv is working in {self.path}. Wait for it, or name another --out."
             ) from None
+        except (OSError, NotImplementedError) as error:
+            raise InputError(
+                f"{self.path} cannot be locked ({error}), and so not be kept to one process. Its file system may "
+                "have no locks, as some network mounts: name an --out elsewhere."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def plan(self) -> StudyPlan | None:
         """The plan of the study that lies here; None if there is none. Raises InputError if unusable."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 from globalconv.tasks.text_files import read_texts
 
 MAX_BYTES = 4_500_000
@@ -47,7 +47,9 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
         )
     texts = read_texts(path, max_bytes=max_bytes)
     source = (
-        f"'{path}'" if path else f"the standard library of Python {platform.python_version()} (.py, no tests)"
+        printable(f"'{path}'")
+        if path
+        else f"the standard library of Python {platform.python_version()} (.py, no tests)"
     )
     total = sum(map(len, texts.contents))
     if total < needed:

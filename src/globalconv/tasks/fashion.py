@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.classification import Classification, Examples
+from globalconv.tasks.files import user_path
 from globalconv.tasks.idx import read_idx
 from globalconv.tasks.splits import hold_out
 
@@ -40,7 +41,7 @@ class Fashion(Classification):
     ) -> None:
         if tokens not in ("patches", "pixels"):
             raise unknown_name("kind of tokens", tokens, ("patches", "pixels"))
-        folder = DEBIAN_FOLDER if data is None else Path(data).expanduser().absolute()
+        folder = DEBIAN_FOLDER if data is None else user_path(data)
         trainable, test = _read_split(folder, "train"), _read_split(folder, "t10k")
         if not NUM_CLASSES <= num_validation <= len(trainable.classes) // 2 or num_test < 1:
             raise InputError(
@@ -90,7 +91,7 @@ def _read_split(folder: Path, prefix: str) -> Examples:
 
 def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
+        if path.exists():
             return path
     raise InputError(f"Fashion-MNIST's file {name}[.gz] is not in {folder}. {FIX}")
 

@@ -21,7 +21,7 @@ START = 1 << 16
 """Bytes in which data that is no text nearly always shows itself."""
 LONGEST_LINE = 1 << 24
 LONGEST_NAME = 255
-WHAT_TEXT_IS = "Text is UTF-8 without null bytes; iconv -t utf-8 converts other encodings."
+WHAT_TEXT_IS = "Text is UTF-8 without null bytes; iconv -f ENCODING -t utf-8 converts others, such as latin1."
 
 
 def user_path(text: str) -> Path:
@@ -56,12 +56,11 @@ def parsing(path: Path, otherwise: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except MemoryError as error:
-        raise InputError(f"'{path}' does not fit into memory.") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"cannot read '{path}': {error.strerror}.") from error
-        reason = next(iter(str(error).splitlines()), "")[:200].rstrip(".") or type(error).__name__
+        told = "more memory than there is" if isinstance(error, MemoryError) else str(error)
+        reason = next(iter(told.splitlines()), "")[:200].rstrip(".") or type(error).__name__
         raise InputError(f"'{path}' {otherwise.format(reason=reason)}") from error
 
 
@@ -70,11 +69,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """The regular file ``path``, open for reading. Raises InputError for other things, and for an empty one."""
     check_regular(path)
     try:
-        file = path.open("rb")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}. Check its permissions.") from error
-    with file:
-        yield file
 
 
 def check_regular(path: Path) -> int:
@@ -133,8 +131,6 @@ def _next_line(file: io.TextIOWrapper, path: Path) -> str:
             return line
     except UnicodeDecodeError:
         pass
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
     # Rare, so the file is read again for the place, which the decoder, who sees pieces, does not know.
     check_fits(path, 2 * path.stat().st_size)
     raise InputError(f"'{path}' is not text: {flaw_of_text(path.read_bytes(), whole=True)}. {WHAT_TEXT_IS}")

@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.base import Option, Task
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
+from globalconv.tasks.files import user_path
 from globalconv.tasks.gettext_catalogues import SUFFIXES as CATALOGUES
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
@@ -29,6 +31,8 @@ NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "numb
 """The tasks that need no file of the user's."""
 OFFERED = ("length", "vocabulary", "label", "data", "beams")
 """The options of tasks that a user may ask for; a task takes those that its constructor has."""
+MOST_NEIGHBOURS = 5_000
+"""Names in a folder that a wrong one is held against: each takes a tenth of a millisecond."""
 
 
 def load_task(
@@ -63,10 +67,10 @@ def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, d
     options: dict[str, Option] = {name: value for name, value in asked.items() if value is not None}
     kind = name_or_path
     if kind not in NAMES:
-        path = Path(name_or_path).expanduser()
+        path = user_path(name_or_path)
         if not name_or_path or not path.exists():
             raise _not_found(name_or_path)
-        if path.suffix in CATALOGUES and not path.is_dir():
+        if path.suffix.lower() in CATALOGUES and not path.is_dir():
             raise InputError(
                 f"'{name_or_path}' is a catalogue of gettext, and so parallel text: globalconv compare translation "
                 f"--data {shlex.quote(name_or_path)}. To predict its bytes instead, copy it to a .txt."
@@ -135,7 +139,7 @@ def _joined_by_commas(name_or_path: str, parts: list[str], *, are_two_files: boo
 def _not_found(name_or_path: str) -> InputError:
     path = Path(name_or_path).expanduser()
     parts = name_or_path.split(",")
-    files = [part for part in parts if Path(part).expanduser().is_file()]
+    files = [part for part in parts if user_path(part).is_file()]
     if len(parts) > 1 and all(part in files or part in NAMES for part in parts):
         return _joined_by_commas(name_or_path, parts, are_two_files=len(parts) == len(files) == 2)
     if path.name == name_or_path and not path.suffix:
@@ -145,6 +149,12 @@ def _not_found(name_or_path: str) -> InputError:
         )
     if not path.parent.is_dir():
         return InputError(f"there is no folder '{path.parent}', and so no '{name_or_path}'.")
-    close = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1, cutoff=0.5)
+    if path.is_symlink():
+        return InputError(f"'{name_or_path}' is a link to what is not there.")
+    try:
+        neighbours = [entry.name for entry in islice(path.parent.iterdir(), MOST_NEIGHBOURS)]
+    except OSError:
+        neighbours = []
+    close = get_close_matches(path.name, neighbours, n=1, cutoff=0.5)
     hint = f" Did you mean '{path.parent / close[0]}'?" if close else ""
     return InputError(f"there is no file or folder '{name_or_path}'.{hint}")

@@ -1,15 +1,17 @@
 """Read the IDX format of the MNIST family (Y. LeCun, "The MNIST database"): a header and bytes."""
 
 import gzip
-import zlib
+import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError
+from globalconv.tasks.files import check_fits, opened, parsing
 
 UNSIGNED_BYTE = 0x08
+MOST_AXES = 8
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -17,24 +19,25 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
     Raises InputError for anything that is not exactly one IDX array of unsigned bytes.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, zlib.error) as error:
-        raise InputError(f"{path} is truncated or damaged ({error}). Fetch the file again.") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error}.") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTE:
+    packed = path.suffix == ".gz"
+    with opened(path) as file, parsing(path, "is truncated or damaged ({reason}). Fetch the file again."):
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        begins = stream.read(4)
+        if begins[:3] != bytes([0, 0, UNSIGNED_BYTE]) or len(begins) < 4:
+            raise InputError(
+                f"{path} is not an IDX file of unsigned bytes: it should begin with the bytes 00 00 08, "
+                f"but begins with {begins[:3].hex(' ') or 'nothing'}. Fetch the file again, or name another folder."
+            )
+        if begins[3] > MOST_AXES:
+            raise InputError(f"{path} announces {begins[3]} axes, and images have 3. Fetch the file again.")
+        sizes = stream.read(4 * begins[3])
+        shape = tuple(int.from_bytes(sizes[i : i + 4], "big") for i in range(0, len(sizes), 4))
+        expected = math.prod(shape)
+        check_fits(path, 2 * expected)
+        data = stream.read(expected + 1)
+    if len(sizes) < 4 * begins[3] or len(data) != expected:
         raise InputError(
-            f"{path} is not an IDX file of unsigned bytes: it should begin with the bytes 00 00 08, "
-            f"but begins with {data[:3].hex(' ') or 'nothing'}. Fetch the file again, or name another folder."
+            f"the header of {path} announces {expected} bytes (shape {shape}), and the file is "
+            f"{'too long' if len(data) > expected else 'truncated'}. Fetch it again."
         )
-    num_axes = data[3]
-    start = 4 + 4 * num_axes
-    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, min(start, len(data)), 4))
-    expected = start + int(np.prod(shape, dtype=object))
-    if len(data) < start or len(data) != expected:
-        raise InputError(
-            f"{path} holds {len(data)} bytes, but its header announces {expected} (shape {shape}): the file "
-            f"is {'truncated' if len(data) < expected else 'too long'}. Fetch it again."
-        )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)

@@ -4,10 +4,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
+from globalconv.tasks.files import check_fits, check_regular, read_lines, user_path
 from globalconv.tasks.gettext_catalogues import SUFFIXES, catalogues_of_this_machine, read_catalogues
 
 Pairs = list[tuple[str, str]]
+TIMES_ITS_SIZE = 10
+"""What parallel text takes in memory: its lines, cut in two, cleaned, and by source."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +29,32 @@ def locate(data: str | None) -> tuple[Path, ...]:
     """
     if data is None:
         return (catalogues_of_this_machine(),)
-    whole = Path(data).expanduser()
-    paths = [whole] if whole.exists() else [Path(part.strip()).expanduser() for part in data.split(",")]
-    if len(paths) > 2:
+    whole = user_path(data)
+    if whole.exists():
+        return (whole,)
+    # A comma may be part of a name too: the one that parts two files is the one with a file on either side.
+    parts = data.split(",")
+    cuts = [(",".join(parts[:cut]), ",".join(parts[cut:])) for cut in range(1, len(parts))]
+    pairs = [
+        tuple(user_path(side.strip()) for side in cut) for cut in cuts if all(side.strip() for side in cut)
+    ]
+    for pair in pairs:
+        if all(path.exists() for path in pair):
+            return pair
+    if len(parts) > 2:
         raise InputError(f"--data '{data}': give one path, or two as SOURCE,TARGET.")
-    for path in paths:
-        if not path.exists():
-            raise InputError(
-                f"there is no file or folder '{path}'. Parallel text is a .tsv (source, tab, target), two files "
-                "SOURCE,TARGET with as many lines, or a .po, .mo or a folder of them."
-            )
-    return tuple(path.absolute() for path in paths)
+    missing = next((path for pair in pairs for path in pair if not path.exists()), whole)
+    raise InputError(
+        f"there is no file or folder '{missing}'. Parallel text is a .tsv (source, tab, target), two files "
+        "SOURCE,TARGET with as many lines, or a .po, .mo or a folder of them."
+    )
 
 
 def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
     """The pairs in ``paths`` (as from ``locate``): runs of blanks become one, pairs without both sides are left out.
 
-    Of a source's translations the first is kept. Raises InputError for files that are empty or not UTF-8, of
+    Lines end in \\n or \\r\\n and in nothing else: whatever a sentence holds, the pairs behind it stay together. Of a
+    source's translations the first is kept. Raises InputError for files that are empty or not UTF-8, of
     different numbers of lines, or without two columns.
     """
     notices: list[str] = []
@@ -66,7 +78,7 @@ def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
         )
     # A hash of the source: the order says nothing about the file's, and splits cut from it stay what they are.
     ordered = sorted(pairs.items(), key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
-    return ParallelText(ordered, " and ".join(f"'{path}'" for path in paths), tuple(notices))
+    return ParallelText(ordered, printable(" and ".join(f"'{path}'" for path in paths)), tuple(notices))
 
 
 def _two_files(source: Path, target: Path) -> Pairs:
@@ -102,17 +114,8 @@ def _table(path: Path) -> Pairs:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"'{path}' is not UTF-8 (byte {error.start}). iconv -t utf-8 converts other encodings."
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}.") from error
-    if not text:
-        raise InputError(f"'{path}' is empty, and parallel text has a sentence on each line.")
-    return text.split("\n")[: -1 if text.endswith("\n") else None]
+    check_fits(path, TIMES_ITS_SIZE * check_regular(path))
+    return [line.removesuffix("\n").removesuffix("\r") for line in read_lines(path, newline="\n")]
 
 
 def counted(number: int, noun: str) -> str:

@@ -12,7 +12,6 @@ from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens, until_en
 NUM_BYTES = 256
 FEWEST_TIMES = 5
 """A pair of subwords that comes less often is not merged: what is seen so rarely cannot be trained."""
-SPECIAL = ("<padding>", "<start>", "<end>")
 
 
 class Subwords:
@@ -21,6 +20,9 @@ class Subwords:
     ``size`` counts the three tokens that no text has, the 256 bytes, and what is merged from them: at most
     ``largest``, and fewer where ``texts`` do not have so many pairs that come FEWEST_TIMES. Raises InputError
     where ``largest`` does not hold the bytes.
+
+    The library knows nothing of the three: its own numbers begin behind them. So there is no spelling by which a text
+    could ask for one.
     """
 
     def __init__(self, texts: Iterable[str], largest: int) -> None:
@@ -33,20 +35,20 @@ class Subwords:
         self._encoding.pre_tokenizer = byte_level(add_prefix_space=False)
         self._encoding.decoder = library.decoders.ByteLevel()
         trainer = library.trainers.BpeTrainer(
-            vocab_size=largest,
+            vocab_size=largest - FIRST_SYMBOL,
             min_frequency=FEWEST_TIMES,
-            special_tokens=list(SPECIAL),
             initial_alphabet=sorted(byte_level.alphabet()),
             show_progress=False,
         )
         self._encoding.train_from_iterator(texts, trainer)
-        self.size: int = self._encoding.get_vocab_size()
+        self.size: int = FIRST_SYMBOL + self._encoding.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, without START and END."""
-        return [np.array(found.ids, dtype=np.int64) for found in self._encoding.encode_batch(list(texts))]
+        found = self._encoding.encode_batch(list(texts))
+        return [np.array(text.ids, dtype=np.int64) + FIRST_SYMBOL for text in found]
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """The text of each row of tokens, up to its END."""
-        kept = [[token for token in until_end(row) if token >= FIRST_SYMBOL] for row in rows]
+        kept = [[token - FIRST_SYMBOL for token in until_end(row) if token >= FIRST_SYMBOL] for row in rows]
         return list(self._encoding.decode_batch(kept))

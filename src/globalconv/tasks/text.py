@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies, Task
 from globalconv.tasks.corpus import MAX_BYTES, read_corpus
 from globalconv.tasks.digest import digest_of
+from globalconv.tasks.files import user_path
 from globalconv.tasks.ngram import ngram_bits
 from globalconv.tasks.scoring import cross_entropy
 
@@ -55,10 +55,9 @@ class Text(Task):
             raise InputError("length, max_validation_windows and max_test_windows must be at least 1.")
         if not 1 <= recall_context <= 7:
             raise InputError(f"recall_context={recall_context}: use 1 to 7 bytes.")
-        # Absolute, so that a worker with another working directory rebuilds the same task.
-        where = None if path is None else Path(path).expanduser().absolute()
+        where = None if path is None else user_path(path)
         corpus = read_corpus(where, max_bytes=max_bytes, window=length + 1)
-        self.name = "text" if where is None else where.name or str(where)
+        self.name = "text" if where is None else printable(where.name or str(where))
         self.options: dict[str, Option] = {
             "path": None if where is None else str(where),
             "length": length,

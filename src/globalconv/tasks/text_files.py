@@ -1,21 +1,21 @@
 """Find the text files that a user means, and read a bounded amount of them."""
 
-import codecs
 import hashlib
 import os
 import sysconfig
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 
 from globalconv.errors import InputError
+from globalconv.tasks.files import START, WHAT_TEXT_IS, flaw_of_text, opened
 
 NOT_SOURCES = frozenset(
     {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data"}
 )
 """Folders below the standard library without its program text: installed packages, tests, tables."""
-WHAT_TEXT_IS = "Text is UTF-8 without null bytes; iconv -t utf-8 converts other encodings."
+MOST_FILES = 200_000
+"""A folder with more is a disk, and looking through it takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,10 @@ def read_texts(path: Path | None, *, max_bytes: int) -> Texts:
         return _read_standard_library(max_bytes)
     if path.is_dir():
         return _read_folder(path, max_bytes)
-    if not path.exists():
-        raise InputError(f"there is no file or folder '{path}'.")
-    try:
-        content = _read(path, max_bytes)
-        size = path.stat().st_size
-    except OSError as error:
+    content, size = _read(path, max_bytes)
+    if flaw := flaw_of_text(content, whole=len(content) == size):
         raise InputError(
-            f"cannot read '{path}': {error.strerror}. Check its type and permissions."
-        ) from error
-    if not content:
-        raise InputError(f"'{path}' is empty. Give a file with text in it.")
-    if not _is_text(content, whole=len(content) == size):
-        raise InputError(
-            f"'{path}' is not text. {WHAT_TEXT_IS} Examples to classify are given as .npz, .csv or .tsv."
+            f"'{path}' is not text: {flaw}. {WHAT_TEXT_IS} Examples to classify are given as .npz, .csv or .tsv."
         )
     if len(content) == size:
         return Texts((content,), ())
@@ -59,7 +49,7 @@ def read_texts(path: Path | None, *, max_bytes: int) -> Texts:
 
 def _read_standard_library(max_bytes: int) -> Texts:
     root = Path(sysconfig.get_path("stdlib"))
-    files = [file for file in _files_below(root, without=NOT_SOURCES) if file.suffix == ".py"]
+    files = [file for file in files_below(root, without=NOT_SOURCES) if file.suffix == ".py"]
     texts, _, _ = _read_in_order(root, files, max_bytes)
     if not texts:
         raise InputError(
@@ -70,7 +60,7 @@ def _read_standard_library(max_bytes: int) -> Texts:
 
 
 def _read_folder(root: Path, max_bytes: int) -> Texts:
-    files = _files_below(root)
+    files = files_below(root)
     texts, skipped, num_seen = _read_in_order(root, files, max_bytes)
     counts = [f"{count} {why}" for why, count in sorted(skipped.items())]
     if not texts:
@@ -87,13 +77,20 @@ def _read_folder(root: Path, max_bytes: int) -> Texts:
     return Texts(texts, tuple(notices))
 
 
-def _files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Path]:
+def files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Path]:
+    """All files below ``root`` but hidden ones and those in folders of a name in ``without``; no links are followed
+    to folders. A folder that cannot be listed counts as one file. Raises InputError for more than MOST_FILES in all."""
     found: list[Path] = []
     unlisted: list[OSError] = []
+    num_seen = 0
     for folder, subfolders, names in os.walk(root, onerror=unlisted.append):
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in without]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
-    # A folder that cannot be listed counts as one unreadable file.
+        num_seen += len(subfolders) + len(names)
+        if num_seen > MOST_FILES:
+            raise InputError(
+                f"below '{root}' are more than {MOST_FILES} files and folders. Name one further down."
+            )
     return found + [Path(error.filename) for error in unlisted]
 
 
@@ -110,14 +107,14 @@ def _read_in_order(
             break
         num_seen += 1
         try:
-            content = _read(path, left)
-            whole = len(content) == path.stat().st_size
-        except OSError:
+            if path.is_file() and path.stat().st_size == 0:
+                skipped["empty"] += 1
+                continue
+            content, size = _read(path, left)
+        except (OSError, InputError):
             skipped["unreadable"] += 1
             continue
-        if not content:
-            skipped["empty"] += 1
-        elif not _is_text(content, whole=whole):
+        if flaw_of_text(content, whole=len(content) == size):
             skipped["not text"] += 1
         elif content in contents:
             skipped["equal to another"] += 1
@@ -131,20 +128,10 @@ def _rank(relative: Path) -> bytes:
     return hashlib.sha256(os.fsencode(relative.as_posix())).digest()
 
 
-def _read(path: Path, limit: int) -> bytes:
-    # A pipe or a device would block, or never end.
-    if not S_ISREG(path.stat().st_mode):
-        raise OSError(0, "not a regular file")
-    with path.open("rb") as file:
-        return file.read(limit)
-
-
-def _is_text(content: bytes, *, whole: bool) -> bool:
-    if b"\0" in content:
-        return False
-    try:
-        # Where the content was cut, it may end within a character.
-        codecs.getincrementaldecoder("utf-8")().decode(content, final=whole)
-    except UnicodeDecodeError:
-        return False
-    return True
+def _read(path: Path, limit: int) -> tuple[bytes, int]:
+    """The first ``limit`` bytes of ``path``, or fewer where they are no text, and how many it has."""
+    with opened(path) as file:
+        content = file.read(min(START, limit))
+        if flaw_of_text(content, whole=False) is None:
+            content += file.read(limit - len(content))
+        return content, os.fstat(file.fileno()).st_size

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
@@ -68,7 +68,7 @@ class Translation(SequenceToSequence):
             few = "is" if len(pairs) == 1 else "are"
             told = f"{counted(len(pairs), 'pair')} {few} too few; at least {FEWEST_PAIRS} are needed."
             raise InputError(" ".join([f"{text.where}: {told}", *text.notices]))
-        self.name = "translation" if data is None else paths[0].stem
+        self.name = "translation" if data is None else printable(paths[0].stem)
         self.beams = beams
         self.options: dict[str, Option] = {
             "data": ",".join(map(str, paths)),
