@@ -104,6 +104,24 @@ def test_one_process_at_a_time(out: Path, command: list[str | Path]) -> None:
         assert globalconv("report", out).code == 0, "reading needs no lock"
 
 
+@pytest.mark.parametrize("error", [OSError(37, "No locks available"), NotImplementedError("no flock here")])
+def test_a_file_system_without_locks_is_told(error: Exception, tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(InputError, match=r"cannot be locked \(.*\).*--out"), StudyDirectory(tmp_path).lock():
+        pass
+
+
+def test_what_fails_while_the_lock_is_held_is_told_as_it_is(tmp_path: Path) -> None:
+    directory = StudyDirectory(tmp_path)
+    with pytest.raises(OSError, match="the work's own"), directory.lock():
+        raise OSError("the work's own")
+    with directory.lock():
+        pass
+
+
 @pytest.mark.parametrize("place", ["a file", "below a file", "a file named runs"])
 def test_a_file_in_the_way_is_refused(place: str, tmp_path: Path, command: list[str | Path]) -> None:
     file = tmp_path / ("runs" if place == "a file named runs" else "file")

@@ -23,7 +23,7 @@ INFINITE = frozenset({"inf", "infinity"})
 PLAIN = re.compile(r"[-+.0-9eE]*")
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 EXACT = 2**53
-"""Up to here float64 tells whole numbers apart."""
+"""Below this float64 tells whole numbers apart."""
 COPIES = 3
 """The table, and the splits and their standardised values: what reading takes, in numbers of 8 bytes."""
 
@@ -116,7 +116,7 @@ def _numbers(path: Path, line: int, columns: list[str], cells: list[str]) -> lis
         except ValueError:
             pass
         else:
-            if not any(abs(number) > EXACT for number in numbers):
+            if not any(abs(number) >= EXACT for number in numbers):
                 return numbers
     return [_number(path, line, *cell) for cell in zip(columns, cells, strict=True)]
 
@@ -134,7 +134,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
             "encode it, or drop it."
         )
     number = float(cell)
-    if abs(number) > EXACT and cell.lstrip("+-").isdigit():
+    if abs(number) >= EXACT and cell.lstrip("+-").isdigit():
         raise InputError(
             f"{place}, a whole number beyond 2^53, which float64 does not tell apart from its neighbours. Leave "
             "identifiers out; a measured value may be written as 1.5e20."

@@ -15,8 +15,8 @@ from typing import BinaryIO
 from globalconv.errors import InputError
 from globalconv.memory import free_memory
 
-OF_A_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/")
-"""What another process, such as a worker, would find to be another file."""
+OF_A_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/", "/sys/")
+"""What another process, such as a worker, would find to be another file, or the system makes up while it is read."""
 START = 1 << 16
 """Bytes in which data that is no text nearly always shows itself."""
 LONGEST_LINE = 1 << 24
@@ -77,8 +77,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def check_regular(path: Path) -> int:
     """The size of the regular file ``path`` in bytes, above 0. Raises InputError where it is another thing."""
-    if str(path).startswith(OF_A_PROCESS):
-        raise InputError(f"'{path}' means another file in another process. Give the path of a file.")
+    check_kept(path)
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -94,6 +93,12 @@ def check_regular(path: Path) -> int:
     if status.st_size == 0:
         raise InputError(f"'{path}' is empty. Give a file with data in it.")
     return status.st_size
+
+
+def check_kept(path: Path) -> None:
+    """Raises InputError for files and folders that the system makes up, which are others in another process."""
+    if f"{path}/".startswith(OF_A_PROCESS):
+        raise InputError(f"'{path}' means another thing in another process. Give the path of data on a disk.")
 
 
 def check_fits(path: Path, num_bytes: int) -> None:

@@ -138,6 +138,8 @@ def _joined_by_commas(name_or_path: str, parts: list[str], *, are_two_files: boo
 
 def _not_found(name_or_path: str) -> InputError:
     path = Path(name_or_path).expanduser()
+    if name_or_path and path.is_symlink():
+        return InputError(f"'{name_or_path}' is a link to what is not there.")
     parts = name_or_path.split(",")
     files = [part for part in parts if user_path(part).is_file()]
     if len(parts) > 1 and all(part in files or part in NAMES for part in parts):
@@ -149,8 +151,6 @@ def _not_found(name_or_path: str) -> InputError:
         )
     if not path.parent.is_dir():
         return InputError(f"there is no folder '{path.parent}', and so no '{name_or_path}'.")
-    if path.is_symlink():
-        return InputError(f"'{name_or_path}' is a link to what is not there.")
     try:
         neighbours = [entry.name for entry in islice(path.parent.iterdir(), MOST_NEIGHBOURS)]
     except OSError:

@@ -92,6 +92,8 @@ def _check_strings(content: bytes) -> None:
     """
     order = "<" if content.startswith(LITTLE_ENDIAN) else ">"
     count, *tables = struct.unpack_from(f"{order}3I", content, 8)
+    if abs(tables[1] - tables[0]) != 8 * count:  # every writer puts one behind the other
+        raise ValueError("its tables are not as long as its number of messages")
     for table in tables:
         places = np.frombuffer(content, f"{order}u4", 2 * count, table).astype(np.int64).reshape(count, 2)
         ends = places.sum(axis=1)

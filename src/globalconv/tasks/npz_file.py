@@ -77,7 +77,9 @@ def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
     part = archive.getinfo(f"{name}.npy")
     with parsing(path, damaged), archive.open(part) as stream:
         version = npy.read_magic(stream)
-        shape, _, dtype = HEADERS[version](stream) if version in HEADERS else ((), False, np.dtype("V1"))
+        if version not in HEADERS:
+            raise ValueError(f"version {version[0]}.{version[1]} of its format")
+        shape, _, dtype = HEADERS[version](stream)
         behind = part.file_size - stream.tell()
     if dtype.hasobject:
         raise InputError(

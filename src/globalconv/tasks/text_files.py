@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from globalconv.errors import InputError
-from globalconv.tasks.files import START, WHAT_TEXT_IS, flaw_of_text, opened
+from globalconv.tasks.files import START, WHAT_TEXT_IS, check_kept, flaw_of_text, opened
 
 NOT_SOURCES = frozenset(
     {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data"}
 )
 """Folders below the standard library without its program text: installed packages, tests, tables."""
-MOST_FILES = 200_000
+MOST_FILES = 150_000
 """A folder with more is a disk, and looking through it takes minutes."""
 
 
@@ -80,6 +80,7 @@ def _read_folder(root: Path, max_bytes: int) -> Texts:
 def files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Path]:
     """All files below ``root`` but hidden ones and those in folders of a name in ``without``; no links are followed
     to folders. A folder that cannot be listed counts as one file. Raises InputError for more than MOST_FILES in all."""
+    check_kept(root)
     found: list[Path] = []
     unlisted: list[OSError] = []
     num_seen = 0
