@@ -1,6 +1,8 @@
 """Which backend computes a problem, and why not the others: a rule that can be asked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
@@ -71,28 +73,35 @@ def choose_backend(
     return Choice(chosen.name, reason, obstacles | slower)
 
 
-def backend_for(name: str | None, facts: Facts) -> Backend:
-    """The backend called ``name``, or the default one for None.
+def backend_for(name: str | None, facts: Facts, *, gated: bool = False) -> Backend:
+    """The backend called ``name``, or the default one for None, ready to be called; ``gated``: with gates.
 
     Raises InputError if there is none of that name or it cannot compute this problem, with the reason.
     """
     if name is None:
-        return _choose(facts)[0]
+        chosen, unready = _choose(facts)[0], {}
+        while (why := chosen.unready(facts.dtype, gated)) is not None:
+            unready[chosen.name] = why
+            chosen = _choose(facts, unready)[0]
+        return chosen
     by_name = {backend.name: backend for backend in BACKENDS}
     if name not in by_name:
         raise unknown_name("backend", name, by_name)
     _, able, obstacles = _choose(facts)
-    if name in obstacles:
-        names = ", ".join(f"'{b.name}'" for b in able)
-        raise InputError(
-            f"backend '{name}' cannot run this: {obstacles[name]}. Use backend=None, or: {names}."
-        )
+    why = obstacles.get(name) or by_name[name].unready(facts.dtype, gated)
+    if why is not None:
+        names = ", ".join(f"'{b.name}'" for b in able if b.name != name)
+        raise InputError(f"backend '{name}' cannot run this: {why}. Use backend=None, or: {names}.")
     return by_name[name]
 
 
-def _choose(facts: Facts) -> tuple[Backend, list[Backend], dict[str, str]]:
+def _choose(
+    facts: Facts, unready: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Backend, list[Backend], dict[str, str]]:
     """The default backend, all that are able, and what stands in the way of the others."""
-    obstacles = {b.name: why for b in BACKENDS if (why := b.unavailable() or b.refusal(facts))}
+    obstacles = {
+        b.name: why for b in BACKENDS if (why := unready.get(b.name) or b.unavailable() or b.refusal(facts))
+    }
     able = [b for b in BACKENDS if b.name not in obstacles]
     # Not "assert able": torch.compile cannot follow the truth of a list.
     assert len(able) > 0, "the direct sum can compute everything"

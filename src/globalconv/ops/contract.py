@@ -51,6 +51,10 @@ def _no_objection(_: Facts) -> str | None:
     return None
 
 
+def _ready(dtype: torch.dtype, gated: bool) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Backend:
     """One way to compute ``global_conv``.
@@ -61,9 +65,11 @@ class Backend:
     ``fused(x, taps, mode, extras)``, if there is one, computes the extras in the same pass over memory; they
     come in x's dtype.
 
-    The other three functions give a reason as a phrase, or None where there is nothing to say:
+    The other four functions give a reason as a phrase, or None where there is nothing to say:
     ``unavailable`` why this machine cannot run the backend at all, ``refusal`` why it cannot compute a
-    problem, ``outrun`` why a backend later in the order of preference is likely to be faster at it.
+    problem, ``outrun`` why a backend later in the order of preference is likely to be faster at it. They are
+    asked often and take no time. ``unready(dtype, gated)`` is asked before a call alone: it makes what the first
+    call of its kind needs, for seconds perhaps, and says why that cannot be had.
     """
 
     name: str
@@ -74,6 +80,7 @@ class Backend:
     unavailable: Callable[[], str | None] = _no_obstacle
     refusal: Callable[[Facts], str | None] = _no_objection
     outrun: Callable[[Facts], str | None] = _no_objection
+    unready: Callable[[torch.dtype, bool], str | None] = _ready
 
     def compute(self, x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
         """The convolution and what is around it."""

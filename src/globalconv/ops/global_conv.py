@@ -56,7 +56,7 @@ def global_conv(
     lengths = check_lengths(lengths, x)
     dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
     facts = _facts(x, taps, dtype, mode)
-    chosen = backend_for(backend, facts)
+    chosen = backend_for(backend, facts, gated=gate_in is not None or gate_out is not None)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
     useful = taps[:, first : first + facts.num_taps].to(dtype)

@@ -3,17 +3,23 @@
 import platform
 from functools import lru_cache
 
+import torch
+
 from globalconv.ops.contract import Backend, Facts
+from globalconv.ops.fused_cpu import compiled
 from globalconv.ops.fused_cpu.operator import convolve, fused
 
 
 @lru_cache(maxsize=1)
-def _unavailable() -> str | None:
+def _obstacle() -> str | None:
+    """What stands in the way of compiling here, as far as a glance tells."""
     try:
         import llvmlite.binding as llvm
-        import numba  # noqa: F401
+        import numba
     except Exception as error:  # a broken install fails in any way it likes
         return f"Numba cannot be imported ({error}); pip install numba"
+    if getattr(getattr(numba, "config", None), "DISABLE_JIT", False):
+        return "Numba is told to compile nothing; unset NUMBA_DISABLE_JIT"
     if platform.machine().lower() in ("x86_64", "amd64") and not llvm.get_host_cpu_features().get("fma"):
         return "this processor has no fused multiply-add"
     try:
@@ -23,9 +29,22 @@ def _unavailable() -> str | None:
     return None
 
 
+def _unavailable() -> str | None:
+    return _obstacle() or compiled.obstacle()
+
+
+def _unready(dtype: torch.dtype, gated: bool) -> str | None:
+    try:
+        compiled.kernel_address(dtype, gated)
+    except compiled.NoKernel as error:
+        return str(error)
+    return None
+
+
 # What torch.compiler.assume_constant_result does, without the second that it takes to import the compiler: tracing
-# takes the answer instead of following the imports. On the function itself, as it looks through lru_cache.
-_unavailable.__wrapped__._dynamo_marked_constant = True  # type: ignore[attr-defined]
+# takes the answers instead of following the imports, and the compiling.
+_unavailable._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_unready._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refusal(facts: Facts) -> str | None:
@@ -58,4 +77,5 @@ BACKEND = Backend(
     unavailable=_unavailable,
     refusal=_refusal,
     outrun=_outrun,
+    unready=_unready,
 )

@@ -1,11 +1,12 @@
-"""How Numba compiles the kernels' parts: the three sorts of functions, and what their cache depends on."""
+"""How Numba compiles the kernels' parts: the three sorts of functions, and the machine code of a kernel."""
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
+import llvmlite
+import llvmlite.binding as llvm
 import numba
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 # No wrappers for calls from Python and C: they would be a third of what is compiled.
@@ -18,8 +19,8 @@ helper = numba.njit(
 inline = numba.njit(error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """A part of whatever calls it."""
 
-kernel = numba.cfunc(types.void(types.intp), cache=True, error_model="numpy")
-"""A function of C that any thread may call, with one address; compiled where it is defined, and kept on disk."""
+kernel = numba.cfunc(types.void(types.intp), error_model="numpy")
+"""A function of C that any thread may call, with one address; compiled where it is defined."""
 
 
 @intrinsic
@@ -70,11 +71,28 @@ def take_number(context: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-def digest_of_sources() -> int:
-    """A number that changes with any file of this package.
+def compiler() -> tuple[object, ...]:
+    """All that machine code depends on beside its source: versions, processor, features."""
+    return numba.__version__, llvmlite.__version__, *cpu_target.target_context.codegen().magic_tuple()
 
-    Numba's cache knows only whether the file of a kernel has changed, not those of the functions it calls;
-    but a kernel's free variables are part of its key, and this is to be one of them.
-    """
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in files)).digest()[:7])
+
+def machine_code(kernel: Any) -> tuple[bytes, ...]:
+    """What ``loaded`` needs to make a kernel callable, in another process."""
+    name, kind, (code, shared) = kernel._library.serialize_using_object_code()
+    assert kind == "object"
+    module = llvm.parse_assembly(kernel.inspect_llvm())
+    wanted = [item.name for item in (*module.functions, *module.global_variables) if item.is_declaration]
+    wanted = [symbol for symbol in wanted if not symbol.startswith("llvm.")]
+    return *(text.encode() for text in (name, kernel.native_name, "\n".join(wanted))), code, shared
+
+
+def loaded(parts: tuple[bytes, ...]) -> int:
+    """The address of the kernel that ``machine_code`` was taken of. Raises if this process lacks what it calls."""
+    *texts, code, shared = parts
+    name, entry, wanted = (text.decode() for text in texts)
+    cpu_target.target_context.refresh()  # whereupon Numba's runtime is there, as it is after compiling
+    if missing := [symbol for symbol in wanted.splitlines() if not llvm.address_of_symbol(symbol)]:
+        raise LookupError(f"no {missing[0]}")  # which LLVM would end the process for
+    library = cpu_target.target_context.codegen().unserialize_library((name, "object", (code, shared)))
+    address: int = library.get_pointer_to_function(entry)
+    return address

@@ -5,15 +5,16 @@ down the subtrees, multiply by the filter's spectrum and come up again, subtree 
 the top). The filter's spectrum is made once per tile and serves the whole batch.
 """
 
+import ctypes
 from typing import Any
 
 import numba
 import numpy as np
 
 from globalconv.ops.fused_cpu.jit import (
-    digest_of_sources,
     inline,
     kernel,
+    machine_code,
     pointer,
     take_number,
     variable,
@@ -110,12 +111,23 @@ def _integers(address: int, rows: int, columns: int) -> Any:
     return numba.carray(pointer(address), (rows, columns), np.int64)
 
 
-def compiled(dtype: type[np.floating[Any]], gated: int | None) -> int:
-    """The address of ``work_through`` for signals of ``dtype``; ``gated``: None without gates, 0 with them."""
-    return _compiled(dtype, gated, digest_of_sources()).address
+def try_out() -> None:
+    """Compile what takes no time but needs what kernels are made of. Raises as the compiler does."""
+
+    def fill(at: int) -> None:
+        like = numba.carray(pointer(at), (1,), np.float32)
+        store(at, splat(like, 1.0))
+
+    room = np.zeros(2 * REGISTER_BYTES, np.uint8)
+    made = kernel(fill)
+    ctypes.CFUNCTYPE(None, ctypes.c_ssize_t)(made.address)(room.ctypes.data)
+    assert room.view(np.float32)[: REGISTER_BYTES // 4].tolist() == [1.0] * (REGISTER_BYTES // 4)
 
 
-def _compiled(dtype: Any, gated: int | None, digest: int) -> Any:
+def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[int, tuple[bytes, ...]]:
+    """``work_through`` for signals of ``dtype``: its address, and its machine code; ``gated``: None without gates, 0
+    with them."""
+
     def work_through(sheet_at: int) -> None:
         """Work off shares of a call, as long as there are any that no other thread has taken.
 
@@ -125,8 +137,6 @@ def _compiled(dtype: Any, gated: int | None, digest: int) -> Any:
         num_taps) gets the taps' gradient: a sum over each part of the batch, not over channels that share a
         filter. One kernel for all directions: the compiler works through all of this once per kernel.
         """
-        if digest == 0:
-            return  # never; but so it is part of the key under which the kernel is kept
         sheet = _integers(sheet_at, 1, SHEET)[0]
         tensors = _integers(sheet_at + FIRST_TENSOR * sheet.itemsize, 12, 3)
         constants = numba.carray(pointer(sheet[CONSTANTS_AT]), (1,), dtype)
@@ -210,4 +220,5 @@ def _compiled(dtype: Any, gated: int | None, digest: int) -> Any:
     # All variants have one signature. Compiled in different processes and read from disk into one, they would
     # also have one name, and the linker would take the first for the second.
     work_through.__qualname__ += f"_{dtype.__name__}_{'plain' if gated is None else 'gated'}"
-    return kernel(work_through)
+    made = kernel(work_through)
+    return made.address, machine_code(made)

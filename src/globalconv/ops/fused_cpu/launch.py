@@ -1,29 +1,26 @@
 """Tensors to addresses, and a call to a sheet of numbers that the kernel reads."""
 
-import os
-import tempfile
-import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from globalconv.errors import InputError
 from globalconv.ops.contract import Extras, Mode
 from globalconv.ops.fused_cpu import kernels, leaves
+from globalconv.ops.fused_cpu.compiled import NoKernel, kernel_address
+from globalconv.ops.fused_cpu.kept import Kept
 from globalconv.ops.fused_cpu.problem import Problem, problem
 from globalconv.ops.fused_cpu.rows import buffer_bytes
 from globalconv.ops.fused_cpu.spectra import Spectra
 from globalconv.ops.fused_cpu.team import together
-from globalconv.ops.fused_cpu.transform import Plan
+from globalconv.ops.fused_cpu.transform import Plan, circular_plan, right_angle_plan
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES
 
 STREAM_FROM_BYTES = 4 << 20
@@ -33,6 +30,13 @@ WORTH_A_THREAD = 1 << 15
 REUSE_UP_TO_ROWS = 8
 """Rows of a batch up to which a filter's spectrum is kept for the next call: of three transforms in a row of
 the batch, two are the signal's, so with more of them there is little to be gained."""
+PLANS_BYTES = 32 << 20
+"""What the plans that are kept may take, together; one for a million tokens takes 12 MB."""
+SCRATCH_BYTES = 16 << 20
+"""Scratch memory that is kept from call to call takes no more; with what is larger, a call works so long that memory
+anew costs it little."""
+MOST_SCRATCHES = 4
+"""As many are kept as calls are likely to be under way at once, on threads of the caller's."""
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """Of x, the taps, skip, gate_in and gate_out; None where it is not wanted."""
@@ -76,7 +80,12 @@ def differentiate(
     dx = torch.empty(x.shape, dtype=x.dtype) if by_inner else None
     dgate_in = torch.empty(x.shape, dtype=x.dtype) if by_gate_in else None
     dgate_out = torch.empty(x.shape, dtype=x.dtype) if by_gate_out else None
-    dfilter = torch.empty((_parts(x), x.shape[2], taps.shape[1]), dtype=x.dtype) if by_filter else None
+    parts, shape = _parts(x), (x.shape[2], taps.shape[1])
+    dfilter = None
+    if (
+        by_filter
+    ):  # the result itself where it can be, so that there is memory for one filter and not for three
+        dfilter = torch.empty(shape if parts == 1 else (parts, *shape), dtype=x.dtype)
     tensors = {
         kernels.SIGNAL: dy,
         kernels.SIGNAL_GATE: gate_out,
@@ -94,12 +103,17 @@ def differentiate(
         role |= leaves.CORRELATE
     if by_gate_out:
         role |= kernels.RECOMPUTE
-    _Call(mode, x, taps, skip, tensors, dfilter).run(role)
+    by_parts = None if dfilter is None else dfilter.view(parts, *shape)
+    _Call(mode, x, taps, skip, tensors, by_parts).run(role)
     dtaps = dskip = None
     if dfilter is not None:
-        dfilter = dfilter.sum(0)[:width]
+        if parts > 1:
+            dfilter = dfilter.sum(0)
+        if len(dfilter) > width:
+            dfilter = dfilter[:width].clone()
         dskip = dfilter[:, lag_zero].clone() if by_skip else None
-        dtaps = dfilter.reshape(groups, width // groups, -1).sum(1) if by_taps else None
+        if by_taps:
+            dtaps = dfilter if groups == width else dfilter.unflatten(0, (groups, -1)).sum(1)
     of_signals = (
         None if gradient is None or not asked else gradient[..., :width].contiguous()
         for gradient, asked in ((dx, by_x), (dgate_in, by_gate_in), (dgate_out, by_gate_out))
@@ -122,6 +136,7 @@ class _Call:
     ) -> None:
         self.key = mode, x.shape[1], x.shape[2]  # what a filter's spectra depend on, beside the filter
         self.task: Problem = problem(mode, x.shape[1], taps.shape[1])
+        self.plan = _plan(self.task, x.dtype)
         self.x, self.taps, self.skip = x, taps, skip
         # Kept until the kernel has run: some are copies, whose memory would else be free again.
         self.signals = {
@@ -129,7 +144,7 @@ class _Call:
         }
         self.gradient = gradient
         self.spectra: Tensor | None = None
-        self.gated = 0 if any(self._slot(slot) is not None for slot in _GATES) else None
+        self.gated = any(self._slot(slot) is not None for slot in _GATES)
 
     def takes_kept_spectra(self) -> bool:
         """Take the filter's spectra from the last call with the same taps, or make them for the next one."""
@@ -138,13 +153,13 @@ class _Call:
             self.spectra = spectra
             self.run(kernels.SPECTRA_TO_KEEP, alone=True)
 
-        needed = _tiles(self.x) * buffer_bytes(self.task.plan.rows) + REGISTER_BYTES
+        needed = _tiles(self.x) * buffer_bytes(self.plan.rows) + REGISTER_BYTES
         self.spectra = _spectra.of(self.key, self.taps, self.skip, needed, make)
         return self.spectra is not None
 
     def run(self, role: int, *, alone: bool = False) -> None:
         """``kernels.work_through``; ``alone``: no signals, only the filter."""
-        x, plan = self.x, self.task.plan
+        x, plan = self.x, self.plan
         batch, length, channels = x.shape
         batch = 0 if alone else batch
         circular = self.task.circular
@@ -155,11 +170,10 @@ class _Call:
         numbers = channels * plan.rows if alone else x.numel() * (3 if two_signals else 1)
         shares = max(1, min(torch.get_num_threads(), units, numbers // WORTH_A_THREAD))
         scratch_apart = kernels.scratch_bytes(plan.rows, buffers=4 if two_signals else 2)
-        constants = _in_dtype(plan, x.dtype)
         sheet = [0] * kernels.SHEET
         sheet[kernels.ROWS], sheet[kernels.LENGTH], sheet[kernels.CIRCULAR] = plan.rows, length, circular
         sheet[kernels.TOP_IN_PASSING] = plan.first == 4 and (circular or length == plan.rows)
-        sheet[kernels.CONSTANTS_AT] = constants.ctypes.data
+        sheet[kernels.CONSTANTS_AT] = plan.constants.ctypes.data
         sheet[kernels.TOP_AT], sheet[kernels.TOP_ROWS] = _table(plan.top)
         sheet[kernels.INNER_AT], sheet[kernels.INNER_ROWS] = _table(plan.inner)
         sheet[kernels.PLACES_AT], sheet[kernels.PLACES_ROWS] = _table(self.task.places)
@@ -167,7 +181,8 @@ class _Call:
         sheet[kernels.PER_FILTER], sheet[kernels.PARTS] = channels // self.taps.shape[0], parts
         sheet[kernels.STREAMING], sheet[kernels.APART] = self._streaming(), per_buffer
         sheet[kernels.UNITS], sheet[kernels.SHARES] = units, shares
-        sheet[kernels.SCRATCH_AT] = _scratch(shares * scratch_apart)
+        scratch = _take_scratch(shares * scratch_apart + REGISTER_BYTES)
+        sheet[kernels.SCRATCH_AT] = _aligned(scratch)
         sheet[kernels.SCRATCH_APART] = scratch_apart
         spectra = (0 if self.spectra is None else _aligned(self.spectra), per_buffer, 0)
         signals = (_place(self._slot(slot)) for slot in range(kernels.TAPS))
@@ -175,6 +190,7 @@ class _Call:
         sheet[kernels.FIRST_TENSOR :] = chain.from_iterable(tensors)
         written = np.array(sheet, np.int64)
         together(_kernel(x.dtype, self.gated), written.ctypes.data, shares)
+        _put_back(scratch)
 
     def _slot(self, slot: int) -> Tensor | None:
         return self.signals.get(slot)
@@ -234,10 +250,18 @@ def _lanes(x: Tensor) -> int:
     return REGISTER_BYTES // x.element_size()
 
 
-@lru_cache(maxsize=128)
-def _in_dtype(tree: Plan, dtype: torch.dtype) -> NDArray[Any]:
-    """A plan's constants in the dtype that is computed in."""
-    return tree.constants.astype(_numpy_dtype(dtype))
+_plans: Kept[Plan] = Kept(PLANS_BYTES)
+
+
+def _plan(task: Problem, dtype: torch.dtype) -> Plan:
+    """The plan of a problem, its constants in the dtype that is computed in."""
+    key = task.size, task.circular, dtype
+    plan = _plans.get(key)
+    if plan is None:
+        plan = circular_plan(task.size) if task.circular else right_angle_plan(task.size)
+        plan = replace(plan, constants=plan.constants.astype(_numpy_dtype(dtype)))
+        _plans.put(key, plan, plan.constants.nbytes + plan.inner.nbytes)
+    return plan
 
 
 def _numpy_dtype(dtype: torch.dtype) -> type[np.floating[Any]]:
@@ -254,36 +278,32 @@ def _parts(x: Tensor) -> int:
     return 1 if _tiles(x) % threads == 0 or _tiles(x) >= 4 * threads else min(threads, x.shape[0])
 
 
-@lru_cache(maxsize=4)
-def _kernel(dtype: torch.dtype, gated: int | None) -> int:
-    """The address of a variant of the kernel, compiled or read from disk: by one process at a time.
-
-    Two that write to Numba's cache at once can mix up their variants, and what is compiled by one need not
-    be compiled by the other.
-    """
-    with _alone_among_processes():
-        return kernels.compiled(_numpy_dtype(dtype), gated)
-
-
-def _alone_among_processes() -> AbstractContextManager[object]:
-    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere each user has a folder of his own
+def _kernel(dtype: torch.dtype, gated: bool) -> int:
     try:
-        return FileLock(Path(tempfile.gettempdir()) / f"globalconv-kernels{user}.lock").acquire()
-    except OSError:  # no place for a lock, and most likely none for a cache
-        return nullcontext()
+        return kernel_address(dtype, gated)
+    except NoKernel as error:
+        raise InputError(
+            f"backend 'fused_cpu' cannot run this: {error}. Use backend=None, or 'spectral'."
+        ) from error
 
 
 # --- scratch memory -----------------------------------------------------------------------------------
 
-_own = threading.local()
+_scratches: list[Tensor] = []
 
 
-def _scratch(needed: int) -> int:
-    """The address of memory for all shares of a call, kept from call to call; one per calling thread."""
-    memory: Tensor | None = getattr(_own, "memory", None)
-    if memory is None or len(memory) < needed + REGISTER_BYTES:
-        memory = _own.memory = torch.empty(needed + REGISTER_BYTES, dtype=torch.uint8)
-    return _aligned(memory)
+def _take_scratch(nbytes: int) -> Tensor:
+    """Memory of the call's own until it is put back: another call may interrupt this one on the same thread."""
+    try:
+        memory = _scratches.pop()
+    except IndexError:
+        memory = None
+    return torch.empty(nbytes, dtype=torch.uint8) if memory is None or len(memory) < nbytes else memory
+
+
+def _put_back(memory: Tensor) -> None:
+    if memory.nbytes <= SCRATCH_BYTES and len(_scratches) < MOST_SCRATCHES:
+        _scratches.append(memory)
 
 
 def _aligned(memory: Tensor) -> int:

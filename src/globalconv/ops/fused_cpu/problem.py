@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.ops.contract import Mode
-from globalconv.ops.fused_cpu.transform import Plan, circular_plan, right_angle_plan, size_for, smooth
+from globalconv.ops.fused_cpu.transform import size_for, smooth
 
 REAL, IMAGINARY = 0, 1
 
@@ -16,13 +16,13 @@ REAL, IMAGINARY = 0, 1
 class Problem:
     """A convolution as the kernels compute it.
 
-    ``circular``: modulo z^length - 1, the second half of a signal as imaginary parts beside the first;
-    else modulo z^rows - i, and the result's real parts are the answer. ``places`` int64 (segments, 6):
+    ``circular``: modulo z^size - 1, the second half of a signal as imaginary parts beside the first;
+    else modulo z^size - i, and the result's real parts are the answer. ``places`` int64 (segments, 6):
     where the taps go: (first tap, row of the first, how many, REAL or IMAGINARY, sign, whether it is
     a second place of taps that the first segment puts into their own rows, and then imaginary and negated).
     """
 
-    plan: Plan
+    size: int
     circular: bool
     places: NDArray[np.int64]
 
@@ -39,7 +39,7 @@ def problem(mode: Mode, length: int, num_taps: int) -> Problem:
         half = length // 2
         ahead = min(num_taps, half)
         halves = [(0, 0, ahead, REAL, 1, 0), (ahead, 0, num_taps - ahead, IMAGINARY, 1, 0)]
-        return Problem(circular_plan(length), True, _places(halves))
+        return Problem(length, True, _places(halves))
     size = size_for(length)
     segments = [(0, 0, num_taps, REAL, 1, 0)]
     if mode == "bidirectional":
@@ -47,7 +47,7 @@ def problem(mode: Mode, length: int, num_taps: int) -> Problem:
         segments = [(behind, 0, behind + 1, REAL, 1, 0), (0, size - behind, behind, IMAGINARY, -1, 0)]
     elif mode == "circular":
         segments.append((1, size - length + 1, num_taps - 1, IMAGINARY, -1, 1))
-    return Problem(right_angle_plan(size), False, _places(segments))
+    return Problem(size, False, _places(segments))
 
 
 def _places(segments: list[tuple[int, int, int, int, int, int]]) -> NDArray[np.int64]:

@@ -6,9 +6,6 @@ with a copy of those that it was made of. So no change in place can go unnoticed
 of transforming them.
 """
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,19 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-MOST_BYTES = 256 << 20
+from globalconv.ops.fused_cpu.kept import Kept
+
+MOST_BYTES = 64 << 20
 """What all spectra together, and the copies of their taps, may take; the longest unused go first."""
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Spectra:
     taps: NDArray[Any]
     skip: NDArray[Any] | None
     spectra: Tensor
-
-    @property
-    def bytes(self) -> int:
-        return self.spectra.nbytes + self.taps.nbytes
 
     def is_of(self, taps: Tensor, skip: Tensor | None) -> bool:
         # By NumPy, here and below: torch may take threads for it, which a process after a fork does not have.
@@ -44,11 +39,7 @@ class Spectra:
     """The spectra of the filters that were used last."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
-        self._lock = threading.Lock()
-        # In a child, the thread that held the lock is not there to release it.
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
+        self._kept: Kept[_Spectra] = Kept(MOST_BYTES)
 
     def of(
         self,
@@ -62,27 +53,16 @@ class Spectra:
 
         Where there are none, ``make`` fills a tensor of ``bytes_needed`` bytes. None if that is too much to keep.
         """
-        if bytes_needed + taps.nbytes > MOST_BYTES:
+        nbytes = bytes_needed + taps.nbytes
+        if nbytes > MOST_BYTES:
             return None
         # Where the taps lie is only a first guess.
         key = (*problem, taps.data_ptr(), tuple(taps.shape), taps.dtype)
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
+        kept = self._kept.get(key)
         if kept is not None and kept.is_of(taps, skip):
             return kept.spectra
         spectra = torch.empty(bytes_needed, dtype=torch.uint8)
         make(spectra)
-        with self._lock:
-            self._kept[key] = _Kept(
-                taps.detach().numpy().copy(),
-                None if skip is None else skip.detach().numpy().copy(),
-                spectra,
-            )
-            while sum(kept.bytes for kept in self._kept.values()) > MOST_BYTES:
-                self._kept.popitem(last=False)
+        copies = taps.detach().numpy().copy(), None if skip is None else skip.detach().numpy().copy()
+        self._kept.put(key, _Spectra(*copies, spectra), nbytes)
         return spectra
-
-    def _forget(self) -> None:
-        self._kept, self._lock = OrderedDict(), threading.Lock()

@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def together(function: int, argument: int, shares: int) -> None:
         return
     parallel = None if _forked else _openmp()
     if parallel is None:
-        wait_for = [_pool().submit(_Work(function), argument) for _ in range(shares - 1)]
+        wait_for = []
+        with suppress(RuntimeError):  # while the interpreter shuts down there are no threads to be had
+            wait_for = [_pool().submit(_Work(function), argument) for _ in range(shares - 1)]
         _Work(function)(argument)
         wait(wait_for)
     else:

@@ -52,9 +52,9 @@ and what takes the time is elsewhere.)
 
 import cmath
 import math
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ DOWN, UP, REAL_DOWN, REAL_UP, BLOCK_OF, REAL_LEAF = range(6)
 that meet, index of its constants)."""
 
 
-@dataclass(frozen=True, eq=False)  # compared and hashed by identity: plans are made once
+@dataclass(frozen=True, eq=False)
 class Plan:
     """A tree as a program.
 
@@ -86,7 +86,6 @@ class Plan:
     first: int
 
 
-@lru_cache(maxsize=64)
 def right_angle_plan(size: int) -> Plan:
     """The plan for z^size - i; size = 2^a 3^b 5^c."""
     writer = _Writer()
@@ -94,7 +93,6 @@ def right_angle_plan(size: int) -> Plan:
     return writer.plan(size)
 
 
-@lru_cache(maxsize=64)
 def circular_plan(size: int) -> Plan:
     """The plan for real signals modulo z^size - 1; size = 2^a 3^b 5^c, and even."""
     assert size % 2 == 0
@@ -110,11 +108,14 @@ class _Writer:
     def __init__(self) -> None:
         self.top: list[tuple[int, int, int, int, int]] = []
         self.inner: list[tuple[int, int, int, int, int]] = []
-        self.constants: list[float] = []
+        self.constants = array(
+            "d"
+        )  # 5 numbers for each of the size, which as Python's would take four times the memory
 
     def plan(self, rows: int) -> Plan:
         # Never empty, so that every plan's table is of one type.
-        constants = np.array(self.constants + [0.0] * NODE_CONSTANTS, np.float64)
+        self.constants.extend([0.0] * NODE_CONSTANTS)
+        constants = np.frombuffer(self.constants, np.float64)
         return Plan(
             rows=rows,
             top=np.array(self.top, np.int64).reshape(-1, 5),
