@@ -48,9 +48,9 @@ def obstacle() -> str | None:
             if kept is not None:
                 _addresses[torch.float32, False] = kept
             else:
-                from globalconv.ops.fused_cpu import kernels
+                from globalconv.ops.fused_cpu import jit, kernels
 
-                kernels.try_out()
+                jit.loaded(kernels.trial())
         _is_possible = True
     return _failure
 
@@ -104,7 +104,7 @@ def _in_short(error: Exception) -> str:
 
 
 def _read_or_compiled(dtype: torch.dtype, gated: bool) -> int:
-    from globalconv.ops.fused_cpu import kernels
+    from globalconv.ops.fused_cpu import jit, kernels
 
     name = _file_name(dtype, gated)
     if (address := _read(name)) is not None:
@@ -112,9 +112,8 @@ def _read_or_compiled(dtype: torch.dtype, gated: bool) -> int:
     with _alone_among_processes(name):
         if (address := _read(name)) is not None:  # by the process that was waited for
             return address
-        address, parts = kernels.compiled(
-            np.float32 if dtype == torch.float32 else np.float64, 0 if gated else None
-        )
+        parts = kernels.compiled(np.float32 if dtype == torch.float32 else np.float64, 0 if gated else None)
+        address = jit.loaded(parts)
         _write(name, parts)
         return address
 

@@ -77,22 +77,31 @@ def compiler() -> tuple[object, ...]:
 
 
 def machine_code(kernel: Any) -> tuple[bytes, ...]:
-    """What ``loaded`` needs to make a kernel callable, in another process."""
-    name, kind, (code, shared) = kernel._library.serialize_using_object_code()
-    assert kind == "object"
+    """A kernel for ``loaded``, in this process or another: its name, the names that it calls, and its code."""
     module = llvm.parse_assembly(kernel.inspect_llvm())
     wanted = [item.name for item in (*module.functions, *module.global_variables) if item.is_declaration]
     wanted = [symbol for symbol in wanted if not symbol.startswith("llvm.")]
-    return *(text.encode() for text in (name, kernel.native_name, "\n".join(wanted))), code, shared
+    return kernel.native_name.encode(), "\n".join(wanted).encode(), kernel._library._get_compiled_object()
 
 
 def loaded(parts: tuple[bytes, ...]) -> int:
-    """The address of the kernel that ``machine_code`` was taken of. Raises if this process lacks what it calls."""
-    *texts, code, shared = parts
-    name, entry, wanted = (text.decode() for text in texts)
+    """The address of the kernel that ``machine_code`` was taken of. Raises if this process lacks what it calls.
+
+    Each has an engine of its own. Numba numbers the functions below a kernel in the order of their compilation, and
+    of two with one name, compiled in two processes, the linker of a common engine would take the first for both.
+    """
+    name, wanted, code = parts
     cpu_target.target_context.refresh()  # whereupon Numba's runtime is there, as it is after compiling
-    if missing := [symbol for symbol in wanted.splitlines() if not llvm.address_of_symbol(symbol)]:
+    if missing := [symbol for symbol in wanted.decode().splitlines() if not llvm.address_of_symbol(symbol)]:
         raise LookupError(f"no {missing[0]}")  # which LLVM would end the process for
-    library = cpu_target.target_context.codegen().unserialize_library((name, "object", (code, shared)))
-    address: int = library.get_pointer_to_function(entry)
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True, codemodel="jitdefault")
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    address: int = engine.get_function_address(name.decode())
     return address
+
+
+_engines: list[Any] = []
+"""In whose memory the kernels lie."""

@@ -5,7 +5,6 @@ down the subtrees, multiply by the filter's spectrum and come up again, subtree 
 the top). The filter's spectrum is made once per tile and serves the whole batch.
 """
 
-import ctypes
 from typing import Any
 
 import numba
@@ -111,22 +110,17 @@ def _integers(address: int, rows: int, columns: int) -> Any:
     return numba.carray(pointer(address), (rows, columns), np.int64)
 
 
-def try_out() -> None:
-    """Compile what takes no time but needs what kernels are made of. Raises as the compiler does."""
+def trial() -> tuple[bytes, ...]:
+    """The machine code of a kernel that takes no time to compile: it writes a register full of ones."""
 
-    def fill(at: int) -> None:
-        like = numba.carray(pointer(at), (1,), np.float32)
-        store(at, splat(like, 1.0))
+    def work_through(at: int) -> None:
+        store(at, splat(numba.carray(pointer(at), (1,), np.float32), 1.0))
 
-    room = np.zeros(2 * REGISTER_BYTES, np.uint8)
-    made = kernel(fill)
-    ctypes.CFUNCTYPE(None, ctypes.c_ssize_t)(made.address)(room.ctypes.data)
-    assert room.view(np.float32)[: REGISTER_BYTES // 4].tolist() == [1.0] * (REGISTER_BYTES // 4)
+    return machine_code(kernel(work_through))
 
 
-def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[int, tuple[bytes, ...]]:
-    """``work_through`` for signals of ``dtype``: its address, and its machine code; ``gated``: None without gates, 0
-    with them."""
+def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[bytes, ...]:
+    """The machine code of ``work_through`` for signals of ``dtype``; ``gated``: None without gates, 0 with them."""
 
     def work_through(sheet_at: int) -> None:
         """Work off shares of a call, as long as there are any that no other thread has taken.
@@ -217,8 +211,4 @@ def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[int, tup
                         constants, top, rows, sums, places, gradient, channel, table, turned
                     )
 
-    # All variants have one signature. Compiled in different processes and read from disk into one, they would
-    # also have one name, and the linker would take the first for the second.
-    work_through.__qualname__ += f"_{dtype.__name__}_{'plain' if gated is None else 'gated'}"
-    made = kernel(work_through)
-    return made.address, machine_code(made)
+    return machine_code(kernel(work_through))
