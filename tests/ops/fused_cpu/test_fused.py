@@ -221,7 +221,7 @@ def test_what_is_kept_is_bounded(generator, monkeypatch):
     for h in (*taps, taps[-1], taps[0]):
         kept.of(("causal",), h, None, 2_000, made.append)
     assert len(made) == 6  # five, the last once more for nothing, and the first anew
-    assert sum(entry.bytes for entry in kept._kept.values()) <= 10_000
+    assert kept._kept.nbytes <= 10_000
     assert kept.of(("causal",), taps[0], None, 20_000, made.append) is None
 
 

@@ -1,12 +1,10 @@
 """The vector primitives, each in a kernel of its own."""
 
 import operator
-import re
 
 import numba
 import numpy as np
 import pytest
-from numba.core.caching import FunctionCache
 
 from globalconv.ops.fused_cpu import rows, vectors
 from globalconv.ops.fused_cpu.arithmetic import fma
@@ -113,30 +111,3 @@ def test_a_step_in_place_finds_its_rows(dtype, row, apart):
     np.testing.assert_array_equal(memory[second], before[first])
     untouched = [k for k in range(len(memory)) if k not in (first, second)]
     np.testing.assert_array_equal(memory[untouched], before[untouched])
-
-
-def test_a_kernel_is_kept_under_a_key_of_all_sources(tmp_path, monkeypatch):
-    from globalconv.ops.fused_cpu import jit, kernels
-
-    for name in ("a.py", "jit.py"):
-        (tmp_path / name).write_text("x = 1")
-    monkeypatch.setattr(jit, "__file__", str(tmp_path / "jit.py"))
-    before = jit.digest_of_sources()
-    assert before == jit.digest_of_sources()
-    (tmp_path / "a.py").write_text("x = 2")
-    assert jit.digest_of_sources() != before
-    codegen = numba.core.registry.cpu_target.target_context.codegen()
-    monkeypatch.setattr(kernels, "kernel", FunctionCache)
-    keys = [kernels._compiled(np.float32, None, digest)._index_key((), codegen) for digest in (1, 2, 1)]
-    assert keys[0] == keys[2] != keys[1]
-
-
-def test_variants_of_a_kernel_have_names_of_their_own():
-    """Or one that is read from disk could be linked to another of the same name."""
-    from globalconv.ops.fused_cpu import jit, kernels
-
-    digest = jit.digest_of_sources()
-    variants = [(dtype, gated) for dtype in DTYPES for gated in (None, 0)]
-    names = [kernels._compiled(*variant, digest).native_name for variant in variants]
-    without_counter = {re.sub(r"B\d+v\d+", "", name) for name in names}
-    assert len(without_counter) == len(variants), names

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from globalconv.ops.fused_cpu.kept import Kept
 
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 """What all spectra together, and the copies of their taps, may take; the longest unused go first."""
 
 
