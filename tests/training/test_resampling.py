@@ -1,5 +1,6 @@
 """Scores on test splits that were drawn again: paired over models, and as wide as the examples are few."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from globalconv.tasks import Digits, Tallies, Task, Translation
+from globalconv.training import resampling
 from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.resampling import RESAMPLES, resampled_scores
 from tests.tasks.examples import SMALL_TASKS, write_parallel_text
@@ -73,6 +75,27 @@ LAWS = [law_the_spread_is_that_of_the_mean, law_models_are_drawn_the_same_exampl
 @pytest.mark.parametrize("law", LAWS)
 def test_law(law, seed):
     law(resampled_scores, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("most", [1, 37 * 360, 500 * 360])
+def test_the_draws_are_the_same_however_many_are_held_at_once(most, seed, monkeypatch):
+    examples = accuracies(np.random.default_rng(seed).random(360) < 0.7)
+    expected = resampled_scores(examples, Digits())
+    monkeypatch.setattr(resampling, "MOST_NUMBERS", most)
+    assert resampled_scores(examples, Digits()) == expected
+
+
+def test_memory_does_not_grow_with_examples_times_resamples(monkeypatch):
+    monkeypatch.setattr(resampling, "RESAMPLES", 100)
+    monkeypatch.setattr(resampling, "MOST_NUMBERS", 1 << 16)
+    examples, task = accuracies(np.ones(20_000)), Digits()
+    tracemalloc.start()
+    try:
+        assert resampled_scores(examples, task) == [1.0] * 100
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6  # half of the draws alone
 
 
 def without_replacement(examples, task):

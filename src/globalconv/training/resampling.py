@@ -8,6 +8,8 @@ import numpy as np
 from globalconv.tasks.base import Tallies, Task
 
 RESAMPLES = 1000
+MOST_NUMBERS = 1 << 22
+"""Draws that are held in memory at once (32 MB), whatever the number of examples."""
 
 
 def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
@@ -22,8 +24,13 @@ def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
     table = np.array([[example.get(name, (0.0, 0.0)) for name in names] for example in examples])
     size = len(examples)
     rng = np.random.default_rng(zlib.crc32(task.digest.encode()))
-    times_drawn = rng.multinomial(size, np.full(size, 1 / size), size=RESAMPLES)
-    sums = np.einsum("re,enp->rnp", times_drawn, table, optimize=True)
+    at_once = max(1, min(RESAMPLES, MOST_NUMBERS // size))
+    parts = []
+    for first in range(0, RESAMPLES, at_once):  # the same draws as all at once
+        splits = min(at_once, RESAMPLES - first)
+        times_drawn = rng.multinomial(size, np.full(size, 1 / size), size=splits)
+        parts.append(np.einsum("re,enp->rnp", times_drawn, table, optimize=True))
+    sums = np.concatenate(parts)
     metric = task.metric.name
     return [
         float(f"{task.metrics(dict(zip(names, map(tuple, resample), strict=True)))[metric]:.6g}")

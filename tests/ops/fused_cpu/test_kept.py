@@ -1,5 +1,6 @@
 """What is left of a call: of whatever size it was, no more than a bound."""
 
+import os
 import subprocess
 import sys
 import threading
