@@ -4,8 +4,8 @@
 
 Times the backends in turn, in one process on one thread, forward and forward plus backward: first all three
 over lengths, numbers of taps, widths and modes; then "fused_cpu" and "spectral", the taps as long as the
-sequence. Prints ratios of median times to fused_cpu's (below 1: the other is faster) with the quartiles of
-the ratios within a round, and writes all of it to benchmarks/results/choose_backend.json. MOST_TAPS in
+sequence. Prints the times by fused_cpu's (below 1: the other is faster), median and quartiles of the ratios within
+a round, and writes all of it to benchmarks/results/choose_backend.json. MOST_TAPS in
 ops/reference.py is read off that file: its medians; FEW_BYTES and FEW_NUMBERS in ops/fused_cpu/backend.py are where
 "fused_cpu" and "spectral" change places in its last part. Takes about five minutes.
 """
@@ -116,7 +116,7 @@ def compare_transforms(generator: torch.Generator, *, rounds: int) -> list[dict[
                     results.append(place | row)
                     print(
                         *place.values(),
-                        f"| spectral / fused {row['spectral']:.2f}"
+                        f"| spectral / fused_cpu {row['spectral']:.2f}"
                         f" ({row['spectral_low_quartile']:.2f}-{row['spectral_high_quartile']:.2f})",
                         flush=True,
                     )

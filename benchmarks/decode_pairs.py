@@ -6,8 +6,8 @@ The same search, greedy and with 4 beams, over two ways to the next logits: Enco
 over all that is written, for every token. Sizes as of a small translation: width 96, 2 + 2 blocks, 2000 tokens, 128
 sources of different lengths, answers of 24 and 48 tokens, weights as they start, so that hardly an answer ends before.
 In turns, in one process, on one thread; both must write the same. Prints and writes to
-benchmarks/results/decode_pairs.json the seconds of each, and the ratio of the medians between the quartiles of the
-ratios within a round. Takes ten minutes.
+benchmarks/results/decode_pairs.json the seconds of each, and the median of the ratios within a round between their
+quartiles. Takes ten minutes.
 """
 
 import statistics

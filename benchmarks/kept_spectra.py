@@ -4,7 +4,7 @@
 
 The same forward pass in turns, in one process on one thread: without gradients, where the fused kernel finds the
 taps unchanged and keeps their spectrum; and as in training, where it makes the spectrum anew. 256 channels. Prints
-the ratio of the median times (above 1: keeping is faster) with the quartiles of the ratios within a round, and
+median and quartiles of the ratios of the times within a round (above 1: keeping is faster), and
 writes them to benchmarks/results/kept_spectra.json. Takes half a minute.
 """
 

@@ -5,8 +5,8 @@
 global_conv with lengths= and without, in turns, in one process on one thread, by the default backend; 64 channels,
 rows from a quarter of the length to all of it. "different": all rows differ. "in fours": four rows of each length,
 as batching by length makes them. "packed": the same documents end to end, as Documents.map computes them, against
-the padded batch without lengths. Prints the ratio of the median times (above 1: lengths cost time) with the
-quartiles of the ratios within a round, forward and with all gradients, and writes them to
+the padded batch without lengths. Prints median and quartiles of the ratios of the times within a
+round (above 1: lengths cost time), forward and with all gradients, and writes them to
 benchmarks/results/lengths.json. Takes a minute.
 """
 

@@ -4,8 +4,8 @@
 
 Times global_conv's fused kernel on one thread, on two of torch's own (OpenMP), and on two of Python's (which it takes
 after a fork), in turns, in one process; before each call torch runs an operation of its own on its threads, as the rest
-of a model does. 8 million numbers in 256 channels, float32, forward, and forward with backward. Prints ratios of
-medians, with the quartiles of the ratios within a round, and writes benchmarks/results/threads.json. Takes two minutes;
+of a model does. 8 million numbers in 256 channels, float32, forward, and forward with backward. Prints
+medians and quartiles of the ratios within a round, and writes benchmarks/results/threads.json. Takes two minutes;
 GLIBC_TUNABLES as in docs/speed.md leaves page faults out.
 """
 

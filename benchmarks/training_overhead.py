@@ -6,8 +6,8 @@ Trains the same models on the same batches in turns, in one process on one threa
 globalconv.training.fit and once by the loop in bare() below: forward, backward, clip, AdamW, and nothing
 else. At the default sizes of the tasks recall, digits and text, each with attention and with the plain
 convolution. A step lasts from the drawing of its batch to the drawing of the next, in seconds of processor
-time, so that what else the machine does hardly counts. Prints the ratio of the median steps with the
-quartiles of the ratios within a round, and writes them to benchmarks/results/training_overhead.json.
+time, so that what else the machine does hardly counts. Prints median and quartiles of the ratios of the
+steps within a round, and writes them to benchmarks/results/training_overhead.json.
 Takes about a minute.
 """
 

@@ -4,8 +4,8 @@
 
 Models of the default studies (text also at length 1024), one for each way to mix: attention; and the arms with
 a convolution, once with the backend that global_conv chooses and once with torch.fft ("spectral"). They train on
-the same batches in turns, in one process on one thread: forward, loss, backward, AdamW. Prints the ratios of the
-median steps to the arm's own with the chosen backend (above 1: that one is faster), with the quartiles of the
+the same batches in turns, in one process on one thread: forward, loss, backward, AdamW. Prints the steps' times by
+those of the arm's own with the chosen backend (above 1: that one is faster), median and quartiles of the
 ratios within a round, and writes them to benchmarks/results/training_step.json. Takes about a minute.
 """
 

@@ -216,7 +216,7 @@ def costs_as_much(record: Record) -> Claim:
             f"{of_flops}{against}"
         )
     of_flops = {fit.mixer: fit.flops or 0.0 for fit in record.scaling}
-    holds = of_flops["direct"] > 1.9 and 1 < of_flops["fft"] < 1.3
+    holds = of_flops["reference"] > 1.9 and 1 < of_flops["spectral"] < 1.3
     picture = next(content for name, content in cost_pictures(record) if name.endswith(".png"))
     return Claim(
         "Both cost O(L^2 D).",

@@ -223,8 +223,9 @@ def bench(
     peers: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: torch_dim1, torch_transposed, torch_own_layout, scipy, ducc0, jax, conv1d, "
-            "attention, or a backend of ours. Default: all that are installed."
+            help="Comma-separated: torch_dim1, torch_transposed, torch_own_layout (torch.fft in three layouts), scipy, "
+            "ducc0, jax, conv1d, attention; or a backend of ours: reference, spectral, fused_cpu. Default: all that "
+            "are installed."
         ),
     ] = None,
     backend: Annotated[
@@ -361,8 +362,9 @@ def cost(
     mixers: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution as direct, fft, fused, or "
-            "global_conv (as it is chosen); package.module:Class. Default: all but global_conv, where they can run."
+            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution by one of its backends, as "
+            "reference, spectral or fused_cpu, or by the one that is chosen, as global_conv; package.module:Class. "
+            "Default: all but global_conv, where they can run."
         ),
     ] = None,
     mode: Annotated[str, typer.Option(help="circular or causal. token_mlp cannot be causal.")] = "circular",

@@ -60,6 +60,5 @@ def spread(numbers: Sequence[float]) -> Spread:
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> Spread:
-    """The ratio of the medians, and the quartiles of the ratios within a round."""
-    within = spread([a / b for a, b in zip(theirs, ours, strict=True)])
-    return Spread(statistics.median(theirs) / statistics.median(ours), within.low, within.high)
+    """Median and quartiles of the ratios within a round."""
+    return spread([a / b for a, b in zip(theirs, ours, strict=True)])

@@ -18,7 +18,7 @@ from tests.study.small_studies import globalconv
 
 ROOT = Path(__file__).parents[2]
 # Without the fused kernels, which would have to be compiled.
-WORDS = "--lengths 8,16,32 --widths 8 --rounds 2 --budget 20s --mixers attention,direct,fft"
+WORDS = "--lengths 8,16,32 --widths 8 --rounds 2 --budget 20s --mixers attention,reference,spectral"
 TINY = WORDS.split()
 
 
@@ -53,7 +53,7 @@ def test_a_small_run_prints_tables_and_writes_its_files(tmp_path, monkeypatch):
     )
     points = {(row["phase"], row["mixer"], row["length"]) for row in record["results"]}
     assert points == {
-        *(("forward", name, n) for name in ("attention", "direct", "fft") for n in (8, 16, 32)),
+        *(("forward", name, n) for name in ("attention", "reference", "spectral") for n in (8, 16, 32)),
         *(("decode", name, n) for name in ("attention", "global_conv") for n in (8, 16, 32)),
     }
     for row in record["results"]:
@@ -63,12 +63,16 @@ def test_a_small_run_prints_tables_and_writes_its_files(tmp_path, monkeypatch):
         assert row["peak_bytes"] > 0
     crossings = {(c["phase"], c["mixer"], c["by"]) for c in record["crossovers"]}
     assert crossings == {
-        *(("forward", name, by) for name in ("direct", "fft") for by in ("flops", "bytes", "seconds")),
+        *(
+            ("forward", name, by)
+            for name in ("reference", "spectral")
+            for by in ("flops", "bytes", "seconds")
+        ),
         *(("decode", "global_conv", by) for by in ("flops", "bytes", "seconds")),
     }
     assert len(record["scaling"]) == 5
     of_flops = {(e["phase"], e["mixer"]): e["flops"] for e in record["scaling"]}
-    assert of_flops["forward", "direct"] == pytest.approx(2, abs=0.05)
+    assert of_flops["forward", "reference"] == pytest.approx(2, abs=0.05)
     assert of_flops["decode", "global_conv"] == pytest.approx(1, abs=0.01)
     with (tmp_path / "cost.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -76,7 +80,7 @@ def test_a_small_run_prints_tables_and_writes_its_files(tmp_path, monkeypatch):
     for phase in ("forward", "decode"):
         assert (tmp_path / f"cost-{phase}.png").read_bytes().startswith(b"\x89PNG")
     picture = (tmp_path / "cost-forward.svg").read_text()
-    for word in ("attention", "direct", "fft", "width 8"):
+    for word in ("attention", "reference", "spectral", "width 8"):
         assert word in picture
 
 
@@ -95,7 +99,7 @@ def test_backward_is_measured_in_its_place_and_costs_more(tmp_path):
 
 
 def test_who_cannot_take_part_is_named_with_the_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("globalconv.cost.command.request.USUAL", ("attention", "fft", "token_mlp"))
+    monkeypatch.setattr("globalconv.cost.command.request.USUAL", ("attention", "spectral", "token_mlp"))
     ended = globalconv("cost", *TINY[:-2], "--mode", "causal", "--decode", "--out", tmp_path)
     assert ended.code == 0, ended
     record = record_from_json((tmp_path / "cost.json").read_text())
@@ -123,8 +127,8 @@ def test_a_curve_that_stops_is_said_and_drawn(tmp_path):
     ended = globalconv("cost", *lengths, *TINY[2:], "--memory", "300kB", "--out", tmp_path)
     assert ended.code == 0, ended
     record = record_from_json((tmp_path / "cost.json").read_text())
-    assert {stopped.mixer for stopped in record.stopped} >= {"direct"}
-    assert "Stopped: direct" in ended.out
+    assert {stopped.mixer for stopped in record.stopped} >= {"reference"}
+    assert "Stopped: reference" in ended.out
     assert "stopped" in (tmp_path / "cost-forward.svg").read_text()
 
 

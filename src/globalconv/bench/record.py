@@ -21,10 +21,10 @@ QUESTION = (
 class Row:
     """One way in one case; times in milliseconds, of ``rounds`` calls.
 
-    ``ratio`` is its time by that of ``ours``, the backend it was measured beside: above 1, ours is faster. ``low`` and
-    ``high`` are quartiles, of the times, and of the ratios within a round. ``over_floor`` is the time by
-    ``floor_ms``. ``error`` is the largest of those of y and of the gradients that are shaped like it,
-    relative to float64. The last two are None for a way that computes something else.
+    ``ratio`` is its time by that of ``ours``, the backend it was measured beside, as the median over the rounds: above
+    1, ours is faster. ``low`` and ``high`` are quartiles, of the times, and of the ratios within a round.
+    ``over_floor`` is the time by ``floor_ms``. ``error`` is the largest of those of y and of the gradients that are
+    shaped like it, relative to float64. The last two are None for a way that computes something else.
     """
 
     case: Case

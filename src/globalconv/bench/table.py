@@ -38,8 +38,8 @@ def print_record(record: Record, console: Console) -> None:
             console.print(table)
     if record.results:
         console.print(
-            "\nA peer's time by ours: above 1, ours is faster. In brackets the quartiles of that ratio within a "
-            "round, where there is room. 'x floor': our time by the least that this machine could take.",
+            "\nA peer's time by ours within a round, the median over the rounds: above 1, ours is faster. In brackets "
+            "its quartiles, where there is room. 'x floor': our time by the least that this machine could take.",
             highlight=False,
             markup=False,
         )

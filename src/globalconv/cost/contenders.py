@@ -49,9 +49,11 @@ CONTENDERS = {
         Contender(
             "attention", "multi-head attention with rotary positions, projections included", "attention"
         ),
-        Contender("direct", "global_conv by the direct sum", "global_conv", {"backend": "reference"}),
-        Contender("fft", "global_conv by torch.fft", "global_conv", {"backend": "spectral"}),
-        Contender("fused", "global_conv by the fused CPU kernels", "global_conv", {"backend": "fused_cpu"}),
+        Contender("reference", "global_conv by the direct sum", "global_conv", {"backend": "reference"}),
+        Contender("spectral", "global_conv by torch.fft", "global_conv", {"backend": "spectral"}),
+        Contender(
+            "fused_cpu", "global_conv by the fused CPU kernels", "global_conv", {"backend": "fused_cpu"}
+        ),
         Contender(
             "gated_conv", "gated_conv by the backend that is chosen, projections included", "gated_conv"
         ),
@@ -59,7 +61,7 @@ CONTENDERS = {
         Contender("global_conv", "global_conv by the backend that is chosen", "global_conv"),
     )
 }
-USUAL = ("attention", "direct", "fft", "fused", "gated_conv", "token_mlp")
+USUAL = ("attention", "reference", "spectral", "fused_cpu", "gated_conv", "token_mlp")
 RIVAL = "attention"
 
 

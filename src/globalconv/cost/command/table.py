@@ -43,7 +43,7 @@ def print_record(record: Record, console: Console) -> None:
         "bytes over the median. Peak: the tensors that a call makes. Grows as: the exponent of the length in the "
         "seconds, over the longest lengths, with a 95 % interval over the repetitions; and in the flops, by formula. "
         f"By flops, bytes (formulas), seconds (measured): from which length on it costs less than {RIVAL}; "
-        "'> 8192': if anywhere, beyond.",
+        "'>' and a length: nowhere up to it.",
         highlight=False,
         markup=False,
     )
