@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -147,9 +148,17 @@ def test_a_reader_who_leaves_ends_it_quietly(run):
     ("options", "says"),
     [
         (("--prompt", ""), "prompt is empty"),
-        (("--prompt", "a", "--tokens", "0"), "--tokens 0"),
-        (("--prompt", "a", "--temperature", "-1"), "temperature -1"),
-        (("--prompt", "a", "--top-k", "0"), "top_k 0"),
+        (("--prompt", "a", "--tokens", "0"), "--tokens 0: give at least 1"),
+        (("--prompt", "a", "--tokens", "1000000000000"), "give at most 1000000000"),
+        (("--prompt", "a", "--tokens", "1000000000"), "what the model keeps of each would need"),
+        (("--prompt", "a", "--seed", "99999999999999999999"), "--seed 99999999999999999999: give at most"),
+        (
+            ("--prompt", "a", "--temperature", "-1"),
+            "--temperature -1.0: give 0 (always the likeliest byte), or more",
+        ),
+        (("--prompt", "a", "--temperature", "nan"), "--temperature nan: give 0"),
+        (("--prompt", "a", "--temperature", "inf"), "--temperature inf: give 0"),
+        (("--prompt", "a", "--top-k", "0"), "--top-k 0: give at least 1, or leave it out"),
         (("--prompt", "a", "--top-k", "3", "--temperature", "0"), "--top-k"),
     ],
 )
@@ -158,6 +167,18 @@ def test_options_that_cannot_be_used(run, options, says):
     assert ended.code == 2
     assert says in ended.err
     assert ended.out == ""
+
+
+def test_as_many_tokens_as_fit_are_named_and_fit(run, monkeypatch):
+    monkeypatch.setattr("globalconv.generate.device_memory", lambda _: 200_000)
+    with pytest.raises(InputError, match="give at most") as refused:
+        generated(run, tokens=100_000)
+    most = int(re.search(r"at most (\d+)", str(refused.value))[1])
+    with pytest.raises(InputError, match="give at most"):
+        generated(run, tokens=most + 100)
+    monkeypatch.setattr("globalconv.generate.stream", lambda *_: iter(()))
+    assert most > 4 * LENGTH
+    assert generated(run, tokens=most)[0].content == b""
 
 
 def test_what_is_no_language_model_of_text(tmp_path, run):

@@ -18,6 +18,9 @@ from globalconv.quantities import parse_bytes, parse_duration, parse_lengths, pa
 if TYPE_CHECKING:
     from globalconv.study.spec import StudyRequest
 
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+"""What the parser raises: click's, or that of the copy which later typers bring."""
+
 app = typer.Typer(
     help="Can a global depthwise convolution replace self-attention on your data? Measure it.",
     no_args_is_help=True,
@@ -118,7 +121,7 @@ def compare(
             help="The study's directory. Default: one under ./globalconv-studies per study asked for."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
     precision: Annotated[str, typer.Option(help="no (float32), bf16 or fp16 mixed precision.")] = "no",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side. Default: the cores; 1 on a GPU.")
@@ -187,7 +190,7 @@ def backends(
         int | None, typer.Option(min=1, help="Taps. Default: as many as the length can use.")
     ] = None,
     mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
-    device: Annotated[str, typer.Option(help="A PyTorch device.")] = "cpu",
+    device: Annotated[str, typer.Option(help="A PyTorch device, or auto: cuda if there is one.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 8,
     width: Annotated[int, typer.Option(min=1, help="Channels.")] = 256,
 ) -> None:
@@ -294,6 +297,17 @@ def probe(
         int | None, typer.Option(min=1, help="Different tokens, for a module that takes tokens.")
     ] = None,
     causal: Annotated[bool, typer.Option("--causal", help="Of a mixer, the causal kind.")] = False,
+    bare: Annotated[
+        bool,
+        typer.Option(
+            "--bare",
+            help="Of a mixer, layers of it alone: no norm, residual or channel MLP, a GELU between two.",
+        ),
+    ] = False,
+    positions: Annotated[
+        str | None,
+        typer.Option(help="Of attention, among mixers: rotary, learned or none.", show_default="rotary"),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(help="Of a run or a module: this submodule alone, in its place (stack.blocks.0.mixer)."),
@@ -302,8 +316,11 @@ def probe(
         int, typer.Option(min=1, max=16, help="Highest interaction order to look for; 2^limit evaluations.")
     ] = 10,
     seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
-    memory: Annotated[float, typer.Option(min=0.01, help="GB that may be used.")] = 4.0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+    memory: Annotated[float, typer.Option(help="GB that may be used.")] = 4.0,
+    budget: Annotated[
+        str, typer.Option(help="Time that it may take: 90s, 5m, 1h. What would take longer is not begun.")
+    ] = "5m",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
     out: Annotated[Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")] = Path(
         "globalconv-probe"
     ),
@@ -321,8 +338,11 @@ def probe(
         causal=causal,
         at=at,
         limit=limit,
+        bare=bare,
+        positions=positions,
         seed=seed,
         memory=memory * 1e9,
+        budget_seconds=parse_duration(budget),
         device=device,
     )
     run_probe(request, out, console=Console())
@@ -341,7 +361,7 @@ def generate(
     ] = 1.0,
     top_k: Annotated[int | None, typer.Option(help="Draw from so many of the likeliest bytes only.")] = None,
     seed: Annotated[int, typer.Option(help="Draws the bytes.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
 ) -> None:
     """Let a study's language model continue a text, byte by byte, without reading the whole again for each."""
     from globalconv.generate import GenerateRequest, run_generate
@@ -378,7 +398,7 @@ def cost(
     heads: Annotated[
         int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")
     ] = None,
-    device: Annotated[str, typer.Option(help="A PyTorch device: cpu, cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the CPU.")] = 1,
     rounds: Annotated[int, typer.Option(help="Times that each point is measured.")] = 7,
     budget: Annotated[
@@ -474,9 +494,16 @@ def main() -> None:
     # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.
     sys.path.append(str(Path.cwd()))
     try:
-        app()
+        sys.exit(app(standalone_mode=not sys.argv[1:]) or 0)  # alone it prints the help
     except InputError as error:
-        Console(stderr=True).print(
-            f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False, emoji=False
-        )
-        sys.exit(2)
+        _refuse(str(error))
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else "globalconv"
+        _refuse(f"{error.format_message().rstrip('.')}. See {command} --help.")
+
+
+def _refuse(message: str) -> None:
+    Console(stderr=True).print(
+        f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False, emoji=False
+    )
+    sys.exit(2)

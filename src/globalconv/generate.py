@@ -1,10 +1,12 @@
 """`globalconv generate`: a trained language model continues a text, byte after byte."""
 
 import codecs
+import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TextIO
@@ -12,13 +14,17 @@ from typing import Literal, TextIO
 import torch
 from rich.console import Console
 
+from globalconv.cost.memory import peak_bytes
 from globalconv.decoding import Choice, LanguageModelState, likeliest, next_token, recomputes, sampler, stream
+from globalconv.devices import device_line, device_memory, resolve_device
 from globalconv.errors import InputError
 from globalconv.models import LanguageModel
-from globalconv.study.run import resolve_device
+from globalconv.quantities import SEEDS, check_range, format_bytes
 from globalconv.study.trained import load_model, read_spec
 from globalconv.tasks.text import Text, byte_signature
 
+MOST_TOKENS = 10**9
+"""At a thousand tokens a second, twelve days."""
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -32,7 +38,7 @@ class GenerateRequest:
     temperature: float = 1.0
     top_k: int | None = None
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,12 @@ def run_generate(request: GenerateRequest, out: TextIO, *, notes: Console) -> Ge
     cannot be used, before anything is written.
     """
     prompt = request.prompt.encode(errors="surrogateescape")  # as the shell gave it, UTF-8 or not
+    request = replace(request, device=resolve_device(request.device))
     choose = _choice(request, prompt)
     model, length = _language_model(request.run)
-    model = model.to(resolve_device(request.device))
+    model = model.to(request.device)
+    _check_memory(request, model, length, len(prompt) + request.tokens)
+    notes.print(device_line(request.device), highlight=False, soft_wrap=True)
     for note in _notes(model, length, len(prompt) + request.tokens):
         notes.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
 
@@ -119,13 +128,17 @@ def _choice(request: GenerateRequest, prompt: bytes) -> Choice:
         raise InputError(
             "--prompt is empty, and the model continues what is there: give at least a character."
         )
-    if request.tokens < 1:
-        raise InputError(f"--tokens {request.tokens}: give at least 1.")
+    check_range("--tokens", request.tokens, 1, MOST_TOKENS)
+    check_range("--seed", request.seed, *SEEDS)
+    if not 0 <= request.temperature < math.inf:
+        raise InputError(f"--temperature {request.temperature}: give 0 (always the likeliest byte), or more.")
+    if request.top_k is not None and request.top_k < 1:
+        raise InputError(f"--top-k {request.top_k}: give at least 1, or leave it out to draw from all bytes.")
     if request.temperature == 0:
         if request.top_k is not None:
             raise InputError("--top-k: with --temperature 0 nothing is drawn; leave either out.")
         return likeliest
-    generator = torch.Generator(resolve_device(request.device)).manual_seed(request.seed)
+    generator = torch.Generator(request.device).manual_seed(request.seed)
     return sampler(generator, temperature=request.temperature, top_k=request.top_k)
 
 
@@ -141,6 +154,25 @@ def _language_model(run: Path) -> tuple[LanguageModel, int]:
     model = load_model(run, spec.model, byte_signature(length))
     assert isinstance(model, LanguageModel)
     return model, length
+
+
+def _check_memory(request: GenerateRequest, model: LanguageModel, length: int, longest: int) -> None:
+    """Refuse more tokens than what the model keeps of each has room for."""
+    near, far = 2 * length, 4 * length
+    if longest <= far:
+        return
+    short, long = (
+        peak_bytes(partial(LanguageModelState, model, batch=1, longest=n), device=request.device)
+        for n in (near, far)
+    )
+    per_token = (long - short) / (far - near)
+    needed, memory = long + per_token * (longest - far), device_memory(request.device)
+    if needed > memory:
+        fits = int((memory - long) / per_token) + far - (longest - request.tokens)
+        raise InputError(
+            f"--tokens {request.tokens}: what the model keeps of each would need {format_bytes(needed)}, and there are "
+            f"{format_bytes(memory)}: give at most {fits}."
+        )
 
 
 def _notes(model: LanguageModel, length: int, longest: int) -> Iterator[str]:

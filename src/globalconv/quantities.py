@@ -6,6 +6,13 @@ import re
 from globalconv.errors import InputError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST = 1e12
+"""Seconds: more is a slip of the keys."""
+SEEDS = -(2**63), 2**63 - 1
+"""What PyTorch's generators take."""
+MOST_ROUNDS = 10**6
+LARGEST_LENGTH, LARGEST_WIDTH = 2**30, 2**24
+"""Above these no tensor fits anywhere, and products of sizes leave the integers that PyTorch counts with."""
 
 
 def parse_duration(text: str) -> float:
@@ -22,6 +29,8 @@ def parse_duration(text: str) -> float:
     seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
     if seconds <= 0:
         raise InputError(f"'{text}' is no time at all; give a positive duration such as 5m.")
+    if seconds > LONGEST:
+        raise InputError(f"'{_shown(text)}' is longer than 30,000 years; give a duration such as 5m or 1h.")
     return seconds
 
 
@@ -48,7 +57,7 @@ def parse_lengths(text: str) -> tuple[int, ...]:
     bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
     if bounds is None:
         return parse_numbers("--lengths", text)
-    first, last = map(int, bounds.groups())
+    first, last = (_whole("--lengths", number, text) for number in bounds.groups())
     if not 1 <= first <= last:
         raise InputError(f"--lengths {text}: from 1 on, and the smaller first, as in 64:65536.")
     return tuple(first << i for i in range((last // first).bit_length()))
@@ -57,10 +66,31 @@ def parse_lengths(text: str) -> tuple[int, ...]:
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:
     """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
     names = parse_names(option, text)
-    if not all(re.fullmatch(r"\d+", name) and int(name) > 0 for name in names):
+    if not all(re.fullmatch(r"\d+", name) and name.strip("0") for name in names):
         doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
         raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
-    return tuple(sorted(set(map(int, names))))
+    return tuple(sorted({_whole(option, name, text) for name in names}))
+
+
+def check_range(option: str, number: float, least: float, most: float, *, why: str = "") -> None:
+    """Raise InputError unless ``least`` <= ``number`` <= ``most``, which NaN is not. ``why``: of the upper end."""
+    if not least <= number <= most:
+        end = f"at most {math.floor(most) if most >= 100 else round(most, 2)}{why}"
+        raise InputError(
+            f"{option} {_shown(str(number))}: give {end if number > most else f'at least {least}'}."
+        )
+
+
+def _whole(option: str, number: str, text: str) -> int:
+    """A number of digits, unless there are more of them than anything here has."""
+    if len(number) > 18:
+        raise InputError(f"{option} {_shown(text)}: a number has too many digits; give a smaller one.")
+    return int(number)
+
+
+def _shown(text: str) -> str:
+    """``text``, or its ends where it is long."""
+    return text if len(text) <= 40 else f"{text[:18]}...{text[-18:]}"
 
 
 def parse_names(option: str, text: str) -> tuple[str, ...]:

@@ -127,6 +127,10 @@ def test_ctrl_c_before_anything_was_measured_leaves_no_files(tmp_path, monkeypat
         ("--elements many", "2**23"),
         ("--elements 0", "from 1 on"),
         ("--rounds 1", "at least 2"),
+        ("--rounds 1000000000", "--rounds 1000000000: give at most"),
+        ("--elements 999999999999999999**99", "give at most"),
+        ("--lengths 1:99999999999999999999", "too many digits"),
+        ("--widths 99999999999", "give at most"),
         ("--budget 5x", "5m"),
     ],
 )

@@ -180,13 +180,21 @@ def test_ctrl_c_before_anything_was_measured_leaves_an_older_record_alone(tmp_pa
         ("--rounds 1", "at least 2"),
         ("--threads 100000", "cores"),
         ("--threads 0", "cores"),
-        ("--device nowhere", "give cpu"),
-        ("--device meta", "give cpu"),
+        ("--device nowhere", "Known: auto, cpu, cuda"),
+        ("--device meta", "Known: auto, cpu, cuda"),
         ("--budget 5x", "5m"),
         ("--budget 0.001s", "--budget 2s"),
         ("--memory 5x", "4GB"),
         ("--memory 10kB", "nothing fits at length 64"),
         ("--mixers token_mlp --decode", "none of --mixers can decode"),
+        ("--lengths 1:99999999999999999999", "too many digits"),
+        ("--lengths 1:99999999999", "--lengths 68719476736: give at most"),
+        ("--widths 99999999999", "give at most"),
+        ("--batch 99999999999999999999", "as much as the memory holds"),
+        ("--lengths 64,1000000000 --batch 1000", "as much as the memory holds"),
+        ("--rounds 1000000000", "give at most"),
+        ("--memory 1000000TB", "give at most that"),
+        ("--budget 99999999999999999999", "longer than"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_before_any_work(arguments, fix, tmp_path):
@@ -199,10 +207,10 @@ def test_a_mistake_is_told_in_one_line_before_any_work(arguments, fix, tmp_path)
 
 
 def test_a_device_that_is_not_here(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.ones", lambda *_, **__: (_ for _ in ()).throw(AssertionError("no CUDA here")))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     ended = globalconv("cost", "--device", "cuda", "--out", tmp_path / "out")
     assert ended.code == 2
-    assert "it cannot be used here (no CUDA here); give cpu" in ended.err
+    assert "sees no CUDA device" in ended.err
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -2,16 +2,23 @@
 
 import json
 import platform
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
 from globalconv.mixers import GlobalConv
 from globalconv.probes import interaction_order
+from globalconv.probes.memory import GRADIENT, SECOND, VALUES
+from globalconv.probes.subject import subject_of
+from globalconv.probing.ask import Question
 from globalconv.probing.bare import BareStack
+from globalconv.probing.pace import Pace, pace_of
 from globalconv.probing.target import ProbeRequest, find_target
 from globalconv.study.execute import execute_run
 from globalconv.study.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
@@ -48,6 +55,8 @@ class Noisy(nn.Module):
 instance = Mean()
 values = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
 number = 3
+def build():
+    return Mean()
 def broken():
     raise RuntimeError("no weights")
 def nothing():
@@ -60,7 +69,7 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "probed_module.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
-    monkeypatch.delitem(__import__("sys").modules, "probed_module", raising=False)
+    monkeypatch.delitem(sys.modules, "probed_module", raising=False)
 
 
 def read(out: Path) -> dict:
@@ -280,6 +289,22 @@ MISTAKES = {
     "global_conv --vocabulary 5": "--vocabulary is not for a mixer",
     "global_conv --at blocks.0": "--at is not for a mixer",
     "{tmp} --depth 3": "--depth is not for a run",
+    "{tmp} --bare": "--bare is not for a run",
+    "probed_module:values --length 4 --width 4 --positions none": "--positions is not for a module of yours",
+    "global_conv --positions non": "Did you mean 'none'?",
+    "global_conv --seed 99999999999999999999": "--seed 99999999999999999999: give at most",
+    "global_conv --memory inf": "--memory inf: give at most",
+    "global_conv --memory nan": "--memory nan: give at least",
+    "global_conv --width 99999999999": "--width 99999999999: give at most",
+    "global_conv --width 10000000": "as much as --memory holds",
+    "attention --width 100000": "of weights, and --memory is",
+    "token_mlp --length 100000": "of weights, and --memory is",
+    "global_conv --length 99999999999999999999": "--length 99999999999999999999: give at most",
+    "global_conv --length 10000000": "as much as --memory holds",
+    "global_conv --length 20000": "a map of all pairs of 20000 tokens needs",
+    "probed_module:instance --length 4 --vocabulary 99999999999": "--vocabulary 99999999999: give at most",
+    "global_conv --depth 99999999999999999999": "--depth",
+    "global_conv --length 32 --width 8 --budget 1s": "a larger --budget",
     "token_mlp --causal": "cannot be causal",
     "attention --width 6": "not divisible by 4 heads",
     "global_conv --device cuda9": "unknown --device",
@@ -308,6 +333,68 @@ def test_mistakes_end_in_one_line_before_anything_is_written(words, tmp_path):
     assert MISTAKES[words] in ended.err
     assert ended.err.startswith("Error: ")
     assert not out.exists()
+
+
+@pytest.mark.usefixtures("module", "no_pictures")
+def test_the_seed_draws_the_weights_of_the_users_model(tmp_path):
+    def found(seed: int) -> dict:
+        sys.modules.pop("probed_module", None)  # a new process would load it anew
+        words = ("--length", "4", "--vocabulary", "9", "--limit", "2", "--seed", str(seed))
+        assert globalconv("probe", "probed_module:build", *words, "--out", tmp_path).code == 0
+        return read(tmp_path)["results"]
+
+    before = torch.get_rng_state()
+    first = found(1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    assert found(1) == first
+    assert found(2) != first
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_bare_mixer_is_probed_alone(tmp_path):
+    words = ("--bare", "--depth", "1", "--length", "8", "--width", "8", "--limit", "4", "--out", tmp_path)
+    ended = globalconv("probe", "global_conv", *words)
+    printed = " ".join(ended.out.split())
+    assert "1 untrained layer of global_conv alone" in printed
+    for line in ("No two tokens interact", "Exactly 1 token acts jointly", "Equivariant to circular shifts"):
+        assert line in printed
+    ended = globalconv("probe", "attention", *words, "--positions", "none")
+    assert "Equivariant to permutations of the tokens" in " ".join(ended.out.split())
+
+
+def test_what_would_take_too_long_is_refused_with_the_length_that_would_not(monkeypatch, tmp_path):
+    seconds = {16: 400.0, 8: 90.0, 4: 10.0}
+    monkeypatch.setattr(
+        "globalconv.probing.run.questions",
+        lambda target, _: iter([Question("all", seconds[target.inputs.shape[1]], lambda *_: None)]),
+    )
+    for budget, length in (("5m", 8), ("80s", 4)):
+        ended = globalconv("probe", "global_conv", "--budget", budget, "--out", tmp_path / "no")
+        assert ended.code == 2
+        assert f"give --length {length} (about" in ended.err
+    assert not (tmp_path / "no").exists()
+
+
+def test_the_time_that_is_told_grows_with_the_rows_and_not_before_they_fit():
+    pace = Pace({VALUES: (1.0, 0.5), GRADIENT: (2.0, 1.0), SECOND: (3.0, 2.0)}, row_bytes=10, memory=1200)
+    assert pace.values(40) == 1.0 + 20.0
+    assert pace.gradients(31) == 2 * 2.0 + 31.0
+    assert pace.second_derivatives(30) == 3 * 3.0 + 60.0
+
+
+def test_the_pace_is_measured_as_the_clock_goes(monkeypatch):
+    """A model that sleeps for so long for each row, and for each call."""
+    call, row = 0.01, 0.004
+
+    class Slow(nn.Module):
+        def forward(self, x):
+            time.sleep(call + row * len(x))
+            return x * x
+
+    monkeypatch.setattr(time, "process_time", time.perf_counter)
+    pace = pace_of(subject_of(Slow(), torch.randn(2, 3, 4)))
+    assert pace.values(100) > 0.9 * (call + 100 * row)
 
 
 def test_a_bare_stack_is_mixers_and_squares_up_to_a_constant(seed):

@@ -45,14 +45,6 @@ def allocator() -> Allocator:
     return "tuned" if all(_number(value) >= REUSED_BYTES for value in kept) else "default"
 
 
-def memory_bytes() -> float:
-    """Bytes of this machine's memory, or as many as you like where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
-
-
 def without_paths(text: str) -> str:
     """``text`` with every file named by its last part alone, and on one line: an error's, fit to be recorded."""
     return re.sub(r"(?:[A-Za-z]:)?(?:[\\/][^\s\\/:'\"()]+)+[\\/]", "", " ".join(text.split()))

@@ -8,13 +8,15 @@ from itertools import product
 
 from globalconv.bench.case import Case
 from globalconv.bench.floor import BYTES
-from globalconv.bench.machine import memory_bytes, without_paths
+from globalconv.bench.machine import without_paths
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.way import Way
+from globalconv.devices import device_memory
 from globalconv.errors import InputError, unknown_name
 from globalconv.ops import Mode
 from globalconv.ops.contract import MODES
+from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, format_bytes
 
 TENSORS_AT_ONCE = 32
 """About as many of the size of x live at once: the ways' own layouts, and the spectra of the one at work."""
@@ -47,8 +49,10 @@ class BenchRequest:
 
         Raises InputError, naming the option and the fix.
         """
-        if self.rounds < 2:
-            raise InputError(f"--rounds {self.rounds}: give at least 2, for a spread to be seen.")
+        check_range("--rounds", self.rounds, 2, MOST_ROUNDS)
+        check_range("--lengths", max(self.lengths), 1, LARGEST_LENGTH)
+        check_range("--widths", max(self.widths), 1, LARGEST_WIDTH)
+        check_range("--elements", self.elements, 1, LARGEST_LENGTH * LARGEST_WIDTH)
         cores = os.cpu_count() or 1
         if max(self.threads) > cores:
             raise InputError(
@@ -63,11 +67,11 @@ class BenchRequest:
             )
         ]
         needed = TENSORS_AT_ONCE * BYTES * max(case.numbers for case in cases)
-        if needed > memory_bytes():
+        if needed > device_memory("cpu"):
             raise InputError(
                 f"tensors of {max(case.numbers for case in cases):.3g} numbers would need about "
-                f"{needed / 2**30:.0f} GB, and this machine has {memory_bytes() / 2**30:.0f}: give smaller --elements "
-                "or --lengths."
+                f"{format_bytes(needed)}, and this machine has {format_bytes(device_memory('cpu'))}: give smaller "
+                "--elements or --lengths."
             )
         return cases
 

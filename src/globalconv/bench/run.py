@@ -9,6 +9,7 @@ from globalconv.bench.measure import Measured, measure
 from globalconv.bench.record import Ended, Record, record_to_csv, record_to_json
 from globalconv.bench.request import BenchRequest, not_here
 from globalconv.bench.table import print_record
+from globalconv.devices import device_line
 from globalconv.study.progress import Progress
 from globalconv.study.report.files import make_directory, write_atomically
 
@@ -23,7 +24,7 @@ def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
     make_directory(out)
     regime = allocator()
     advice = "" if regime == "tuned" else f" GLIBC_TUNABLES={TUNABLES} would have memory reused."
-    console.print(f"Allocator: {regime}.{advice}", highlight=False, soft_wrap=True)
+    console.print(f"{device_line('cpu')} Allocator: {regime}.{advice}", highlight=False, soft_wrap=True)
     found: list[Measured] = []
     ended: Ended = "complete"
     progress, share = Progress(console), request.budget_seconds / len(cases)

@@ -1,5 +1,6 @@
 """The questions: every probe to the target, and the question's three claims."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +25,13 @@ from globalconv.probes import (
     subject_of,
     token_jacobian,
 )
+from globalconv.probes.graph import kinks
+from globalconv.probes.memory import Progress
+from globalconv.probes.subject import Subject
 from globalconv.probing.bare import BareStack
+from globalconv.probing.pace import pace_of
 from globalconv.probing.target import DEPTH, ProbeRequest, Target, drawn_inputs, is_mixer, mixers_for
+from globalconv.quantities import format_bytes
 
 CONTESTANTS = ("global_conv", "gated_conv", "attention")
 EXACT_ROWS = 1 << 14
@@ -60,48 +66,119 @@ class Findings:
     contents: dict[str, list[ContentDependence]] = field(default_factory=dict)
 
 
-Question = tuple[str, Callable[[Findings], None]]
+@dataclass(frozen=True)
+class Question:
+    """Something to ask: its name, about the seconds that it takes, and how it is asked."""
+
+    name: str
+    seconds: float
+    ask: Callable[[Findings, Progress], None]
 
 
-def questions(target: Target, request: ProbeRequest) -> list[Question]:
-    """Everything that is to be asked, in order, by name. Raises InputError if the target cannot be probed."""
+def questions(target: Target, request: ProbeRequest) -> Iterator[Question]:
+    """Everything that is to be asked, in order. Times a few evaluations as it goes on, to say how long each takes.
+
+    Raises InputError if the target cannot be probed, or not within the request's memory.
+    """
     subject = subject_of(target.model, target.inputs, at=request.at, memory=request.memory)
-    rows = len(subject.points) * subject.output.numel()
-    asked = list(_of_target(target, request, directions=None if rows <= EXACT_ROWS else 2))
+    cost = _Cost(subject, request)
+    yield from _of_target(target, request, cost)
     if is_mixer(request.subject):
         for name in dict.fromkeys((*CONTESTANTS, request.subject)):
-            asked += _of_mixer(name, request)
+            yield from _of_mixer(name, request)
     else:
-        asked += _of_layers(target, request)
-    return asked
+        yield from _of_layers(target, request, cost)
 
 
-def _of_target(target: Target, request: ProbeRequest, *, directions: int | None) -> Iterator[Question]:
+class _Cost:
+    """About the seconds of each probe of a subject: the rows that it evaluates, at the pace that was measured."""
+
+    def __init__(self, subject: Subject, request: ProbeRequest) -> None:
+        self.pace = pace_of(subject)
+        self.limit = request.limit
+        self.examples, self.length, _ = subject.points.shape
+        self.outputs, self.channels = subject.output
+        self.smooth = not kinks(subject.function, subject.points[:1])
+        kept = 8 * _default(interaction, "samples") * self.length**2
+        if kept > request.memory:
+            raise InputError(
+                f"a map of all pairs of {self.length} tokens needs {format_bytes(kept)}, and --memory is "
+                f"{format_bytes(request.memory)}: give a smaller --length, or more --memory."
+            )
+
+    @property
+    def directions(self) -> int | None:
+        """Of the output's, that are followed for an influence; None: all."""
+        return None if self.examples * self.outputs * self.channels <= EXACT_ROWS else 2
+
+    def influence(self) -> float:
+        return self.pace.gradients(self.examples * self.outputs * (self.directions or self.channels))
+
+    def reach(self, layers: int) -> float:
+        return self.pace.gradients(2 * layers * self.examples * self.length)
+
+    def causality(self) -> float:
+        return self.pace.values(_default(causality, "draws") * self.examples * self.length)
+
+    def interaction(self) -> float:
+        samples = _default(interaction, "samples")
+        if self.smooth:
+            return self.pace.second_derivatives(samples * self.examples * self.length)
+        return self.pace.values(samples * self.examples * self.length * (self.length + 1) // 2)
+
+    def order(self) -> float:
+        return self.pace.values(_default(interaction_order, "draws") * 2 ** min(self.limit, self.length))
+
+    def content(self) -> float:
+        return self.pace.gradients(_default(content_dependence, "directions") * self.examples)
+
+    def equivariance(self) -> float:
+        return self.pace.values(_default(equivariance, "draws") * self.examples)
+
+    def positions(self) -> float:
+        each = _default(position_awareness, "fitted") + _default(position_awareness, "tried")
+        return self.pace.values(_default(position_awareness, "places") * each)
+
+
+def _default(probe: Callable[..., Any], option: str) -> int:
+    """How many the probe takes when it is not told."""
+    return int(inspect.signature(probe).parameters[option].default)
+
+
+def _of_target(target: Target, request: ProbeRequest, cost: _Cost) -> Iterator[Question]:
     common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
     there = {"at": request.at, **common}
-    probes: dict[str, Callable[..., Result]] = {
-        "influence": partial(token_jacobian, directions=directions, **there),
-        "reach": partial(reach, layers=target.layers or None, **common),
-        "causality": partial(causality, **there),
-        "interaction": partial(interaction, **there),
-        "interaction order": partial(interaction_order, limit=request.limit, **there),
-        "content dependence": partial(content_dependence, **there),
-        "shifts": partial(equivariance, move="shift", **there),
-        "permutations": partial(equivariance, move="permutation", **there),
-        "positions": partial(position_awareness, **there),
+    layers = target.layers or None
+    probes: dict[str, tuple[float, Callable[..., Result]]] = {
+        "influence": (cost.influence(), partial(token_jacobian, directions=cost.directions, **there)),
+        "reach": (cost.reach(len(target.layers) or 1), partial(reach, layers=layers, **common)),
+        "causality": (cost.causality(), partial(causality, **there)),
+        "interaction": (cost.interaction(), partial(interaction, **there)),
+        "interaction order": (cost.order(), partial(interaction_order, limit=request.limit, **there)),
+        "content dependence": (cost.content(), partial(content_dependence, **there)),
+        "shifts": (cost.equivariance(), partial(equivariance, move="shift", **there)),
+        "permutations": (cost.equivariance(), partial(equivariance, move="permutation", **there)),
+        "positions": (cost.positions(), partial(position_awareness, **there)),
     }
-    for name, probe in probes.items():
+    for name, (seconds, probe) in probes.items():
+        if name in target.meaningless:
+            seconds = 0.0
 
-        def ask(findings: Findings, name: str = name, probe: Callable[..., Result] = probe) -> None:
+        def ask(
+            findings: Findings,
+            progress: Progress,
+            name: str = name,
+            probe: Callable[..., Result] = probe,
+        ) -> None:
             if name in target.meaningless:
                 findings.not_asked[name] = target.meaningless[name]
                 return
             try:
-                findings.results[name] = probe(target.model, target.inputs)
+                findings.results[name] = probe(target.model, target.inputs, progress=progress)
             except InputError as error:  # a probe may not fit a model that others do
                 findings.not_asked[name] = str(error)
 
-        yield name, ask
+        yield Question(name, seconds, ask)
 
 
 def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
@@ -112,26 +189,31 @@ def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
         mixers = [mixer.to(request.device) for mixer in mixers_for(name, layers, request)]
         return BareStack(mixers, nonlinearity, inputs)
 
-    def order(findings: Findings, depth: int) -> None:
+    def order(findings: Findings, progress: Progress, depth: int) -> None:
         found = findings.orders.setdefault(name, {})
         if not any(o.order == o.limit for o in found.values()):  # it does not fall with more layers
-            found[depth] = interaction_order(bare(depth, torch.square), inputs, limit=request.limit, **common)
+            model = bare(depth, torch.square)
+            found[depth] = interaction_order(model, inputs, limit=request.limit, progress=progress, **common)
 
-    def map_after(findings: Findings, layers: int) -> None:
-        findings.maps.setdefault(name, {})[layers] = interaction(bare(layers, F.gelu), inputs, **common)
+    def map_after(findings: Findings, progress: Progress, layers: int) -> None:
+        found = interaction(bare(layers, F.gelu), inputs, progress=progress, **common)
+        findings.maps.setdefault(name, {})[layers] = found
 
-    def content(findings: Findings) -> None:
+    def content(findings: Findings, progress: Progress) -> None:
         (mixer,) = mixers_for(name, 1, request)
-        findings.contents[name] = [content_dependence(mixer.to(request.device), inputs, **common)]
+        found = content_dependence(mixer.to(request.device), inputs, progress=progress, **common)
+        findings.contents[name] = [found]
 
+    cost = _Cost(subject_of(bare(1, F.gelu), inputs, memory=request.memory), request)
     for depth in range(1, (request.depth or DEPTH) + 1):
-        yield f"{name}, order at depth {depth}", partial(order, depth=depth)
+        yield Question(f"{name}, order at depth {depth}", depth * cost.order(), partial(order, depth=depth))
     for layers in MAPS_AFTER:
-        yield f"{name}, interactions after {layers}", partial(map_after, layers=layers)
-    yield f"{name}, content", content
+        seconds = layers * cost.interaction()
+        yield Question(f"{name}, interactions after {layers}", seconds, partial(map_after, layers=layers))
+    yield Question(f"{name}, content", cost.content(), content)
 
 
-def _of_layers(target: Target, request: ProbeRequest) -> Iterator[Question]:
+def _of_layers(target: Target, request: ProbeRequest, cost: _Cost) -> Iterator[Question]:
     model, inputs = target.model, target.inputs
     common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
     if request.at is not None:  # that part alone, as one layer
@@ -139,29 +221,30 @@ def _of_layers(target: Target, request: ProbeRequest) -> Iterator[Question]:
     else:
         stretches = [{"until": layer} for layer in target.layers or (None,)]
 
-    def order(findings: Findings, depth: int) -> None:
-        found = interaction_order(model, inputs, **stretches[depth - 1], limit=request.limit, **common)
+    def order(findings: Findings, progress: Progress, depth: int) -> None:
+        options = stretches[depth - 1] | common
+        found = interaction_order(model, inputs, limit=request.limit, progress=progress, **options)
         findings.orders.setdefault(target.name, {})[depth] = found
 
-    def map_after(findings: Findings, layers: int) -> None:
-        found = interaction(model, inputs, **stretches[layers - 1], **common)
+    def map_after(findings: Findings, progress: Progress, layers: int) -> None:
+        found = interaction(model, inputs, progress=progress, **stretches[layers - 1], **common)
         findings.maps.setdefault(target.name, {})[layers] = found
 
-    def content(findings: Findings, part: nn.Module, reaching: Tensor, at: str | None) -> None:
-        found = content_dependence(part, reaching, at=at, **common)
+    def content(
+        findings: Findings, progress: Progress, part: nn.Module, reaching: Tensor, at: str | None
+    ) -> None:
+        found = content_dependence(part, reaching, at=at, progress=progress, **common)
         findings.contents.setdefault(target.name, []).append(found)
 
     for depth in range(1, len(stretches) + 1):
-        yield f"order after layer {depth}", partial(order, depth=depth)
+        part = depth / len(stretches)
+        yield Question(f"order after layer {depth}", part * cost.order(), partial(order, depth=depth))
         if depth in MAPS_AFTER:
-            yield f"interactions after layer {depth}", partial(map_after, layers=depth)
+            name, seconds = f"interactions after layer {depth}", part * cost.interaction()
+            yield Question(name, seconds, partial(map_after, layers=depth))
     for mixer in target.mixers or (None,):
-        yield (
-            f"content dependence of {mixer or 'the model'}",
-            partial(content, part=model, reaching=inputs, at=mixer),
-        )
+        ask = partial(content, part=model, reaching=inputs, at=mixer)
+        yield Question(f"content dependence of {mixer or 'the model'}", cost.content(), ask)
     for number, (cross, reaching) in enumerate(target.crossings):
-        yield (
-            f"content dependence of reading {number}",
-            partial(content, part=cross, reaching=reaching, at=None),
-        )
+        ask = partial(content, part=cross, reaching=reaching, at=None)
+        yield Question(f"content dependence of reading {number}", cost.content(), ask)

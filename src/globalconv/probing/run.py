@@ -7,35 +7,48 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from globalconv.probing.ask import Findings, questions
+from globalconv.devices import device_line, resolve_device
+from globalconv.errors import InputError
+from globalconv.probing.ask import Findings, Question, questions
 from globalconv.probing.record import record
 from globalconv.probing.target import ProbeRequest, Target, find_target, is_mixer
+from globalconv.quantities import format_duration
 from globalconv.study.progress import Progress
-from globalconv.study.run import resolve_device
 from globalconv.training.files import make_directory, write_bytes, write_json
 
-SECONDS = 30.0
-"""A first guess at how long it takes; what is done already corrects it."""
+WORTH_SAYING = 15.0
+"""Seconds."""
 
 
 def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings:
     """Put every probe to the subject, print the table, and write probe.json and the pictures into ``out``.
 
-    Raises InputError for what cannot be probed or written, before anything is computed.
+    Raises InputError for what cannot be probed or written, or not within the request's time and memory, after a few
+    timed evaluations.
     """
     request = replace(request, device=resolve_device(request.device))
-    target = find_target(request)
-    target = replace(target, model=target.model.to(request.device), inputs=target.inputs.to(request.device))
-    asked = questions(target, request)
+    target, asked, seconds = _prepared(request)
+    if seconds > request.budget_seconds:
+        raise InputError(_too_long(request, target, seconds))
     make_directory(out)
+    console.print(device_line(request.device), highlight=False, soft_wrap=True)
     console.print(
         f"{target.what[0].upper()}{target.what[1:]}.", highlight=False, markup=False, soft_wrap=True
     )
+    if seconds > WORTH_SAYING:
+        console.print(f"This takes about {format_duration(seconds)}.", highlight=False, soft_wrap=True)
     findings = Findings()
-    with Progress(console).phase("Probing", runs=len(asked), seconds=SECONDS, unit="probes") as phase:
-        for _, ask in asked:
-            ask(findings)
-            phase.advance(SECONDS / len(asked))
+    with Progress(console).phase("Probing", runs=len(asked), seconds=seconds, unit="probes") as phase:
+        for question in asked:
+            told = 0.0
+
+            def heard(done: int, rows: int, expected: float = question.seconds) -> None:
+                nonlocal told
+                phase.advance(expected * done / rows - told, runs=0)
+                told = expected * done / rows
+
+            question.ask(findings, heard)
+            phase.advance(question.seconds - told)
     bare = is_mixer(request.subject)
     console.print(_table(findings))
     for line in _beside(findings, bare=bare):
@@ -43,6 +56,41 @@ def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings
     _write(target, request, findings, out, bare=bare)
     console.print(f"\nWritten to {out}: probe.json and four pictures.", highlight=False, soft_wrap=True)
     return findings
+
+
+def _prepared(request: ProbeRequest) -> tuple[Target, list[Question], float]:
+    """The target, what is asked of it and about the seconds of that; no further than where they exceed the budget."""
+    target = find_target(request)
+    target = replace(target, model=target.model.to(request.device), inputs=target.inputs.to(request.device))
+    asked: list[Question] = []
+    seconds = 0.0
+    for question in questions(target, request):
+        asked.append(question)
+        seconds += question.seconds
+        if seconds > request.budget_seconds:
+            break
+    return target, asked, seconds
+
+
+def _too_long(request: ProbeRequest, target: Target, seconds: float) -> str:
+    """What would fit into the budget: the longest power of two that does, where the length can be chosen."""
+    whole = length = int(target.inputs.shape[1])
+    instead, least = "", seconds
+    while length > 2:
+        # What takes so long grows with the length's square at least.
+        fits = length * (request.budget_seconds / least) ** 0.5
+        length = min(1 << max(1, int(fits).bit_length() - 1), (length + 1) // 2)
+        try:
+            _, _, least = _prepared(replace(request, length=length))
+        except InputError:  # of this model the length cannot be chosen
+            break
+        if least <= request.budget_seconds:
+            instead = f"--length {length} (about {format_duration(least)}), or "
+            break
+    return (
+        f"probing {target.name} at length {whole} would take more than {format_duration(seconds)}, and --budget is "
+        f"{format_duration(request.budget_seconds)}: give {instead}a larger --budget."
+    )
 
 
 def _write(target: Target, request: ProbeRequest, findings: Findings, out: Path, *, bare: bool) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from globalconv.devices import device_memory
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
 from globalconv.models import EncoderDecoder, Stack
 from globalconv.models.joined import crossings
 from globalconv.probes.reach import find_layers
+from globalconv.probing.bare import BareStack
+from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range, format_bytes
 from globalconv.study.execute import rebuild_task
 from globalconv.study.pairs import joined_pairs
 from globalconv.study.spec import ModelSpec, RunSpec
@@ -21,6 +25,10 @@ from globalconv.study.trained import load_model, read_spec
 from globalconv.tasks import SequenceToSequence
 
 EXAMPLES = 4
+MLP_RATIO = 4
+"""Of a block's channel MLP to its width."""
+DOUBLE, GB = 8, 1e9
+HOLDS = ", which is as much as --memory holds of the inputs"
 FIRST_TOKENS = 64
 """Of a causal run's examples: what follows cannot change them, and the probes' time grows with the length's square."""
 DEPTH, LENGTH, WIDTH = 4, 16, 16
@@ -31,7 +39,11 @@ DIRECT_SUM = 64
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """What is to be probed, and how; None: the default, or what the model says itself."""
+    """What is to be probed, and how; None: the default, or what the model says itself.
+
+    ``bare``: of a mixer, layers of it alone, with a GELU between two, instead of whole blocks. ``positions``: of
+    attention, "rotary", "learned" or "none". ``memory`` in bytes.
+    """
 
     subject: str
     depth: int | None = None
@@ -41,9 +53,12 @@ class ProbeRequest:
     causal: bool = False
     at: str | None = None
     limit: int = 10
+    bare: bool = False
+    positions: str | None = None
     seed: int = 0
     memory: float = 4e9
-    device: str = "cpu"
+    budget_seconds: float = 300.0
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -69,9 +84,12 @@ def find_target(request: ProbeRequest) -> Target:
     """The model that is asked for: a mixer's name, a run's directory, or module:attribute.
 
     With ``at`` its layer is that part alone. Raises InputError for what is none of these, for options that it
-    cannot use, and for those that it needs.
+    cannot use, and for those that it needs. What the user's code draws while it is loaded follows the seed, too.
     """
-    target = _found(request)
+    _check_numbers(request)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.seed)
+        target = _found(request)
     if request.at is None:
         return target
     name, part = f"{target.name}, {request.at}", (request.at,)
@@ -85,9 +103,11 @@ def _found(request: ProbeRequest) -> Target:
     if Path(subject).exists():
         _refuse(request, "a run", depth=request.depth, width=request.width)
         _refuse(request, "a run", vocabulary=request.vocabulary, causal=request.causal or None)
+        _refuse(request, "a run", bare=request.bare or None, positions=request.positions)
         return _trained(Path(subject), request)
     if ":" in subject:
         _refuse(request, "a module of yours", depth=request.depth, causal=request.causal or None)
+        _refuse(request, "a module of yours", bare=request.bare or None, positions=request.positions)
         return _yours(subject, request)
     if "/" in subject or "\\" in subject:
         raise InputError(f"there is no directory '{subject}'. Name a run's directory, with its spec.json.")
@@ -105,6 +125,8 @@ def mixers_for(name: str, number: int, request: ProbeRequest) -> list[Mixer]:
     """``number`` mixers of one kind at the sizes asked for, drawn from the request's seed."""
     width, length = request.width or WIDTH, request.length or LENGTH
     options = _exact_options(name, length)
+    if name == "attention" and request.positions is not None:
+        options["positions"] = request.positions
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
         return [
@@ -124,15 +146,56 @@ def drawn_inputs(request: ProbeRequest) -> Tensor:
 def _stack(name: str, request: ProbeRequest) -> Target:
     _refuse(request, "a mixer", vocabulary=request.vocabulary, at=request.at)
     depth = request.depth or DEPTH
-    mixers = mixers_for(name, depth, request)
+    _check_sizes(name, depth, request)
+    mixers, inputs = mixers_for(name, depth, request), drawn_inputs(request)
+    s = "s" * (depth != 1)
+    of = (
+        f"layer{s} of {name} alone (no norm, residual or channel MLP{', a GELU between two' * (depth > 1)})"
+        if request.bare
+        else f"block{s} of {name} (norm, mixer, norm, channel MLP)"
+    )
+    what = (
+        f"{depth} untrained {of}, length {mixers[0].length}, width {mixers[0].width}, "
+        f"{'causal' if request.causal else 'not causal'}, at normal inputs"
+    )
+    if request.bare:
+        layers = tuple(f"mixers.{number}" for number in range(depth))
+        return Target(name, what, BareStack(mixers, F.gelu, inputs).eval(), inputs, layers, layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
-        model = Stack(mixers, mlp_width=4 * mixers[0].width)
-    what = (
-        f"{depth} untrained blocks of {name} (norm, mixer, norm, channel MLP), length {mixers[0].length}, "
-        f"width {mixers[0].width}, {'causal' if request.causal else 'not causal'}, at normal inputs"
-    )
-    return _target(name, what, model, drawn_inputs(request), "blocks.{}", ".mixer")
+        model = Stack(mixers, mlp_width=MLP_RATIO * mixers[0].width)
+    return _target(name, what, model, inputs, "blocks.{}", ".mixer")
+
+
+def _check_numbers(request: ProbeRequest) -> None:
+    """Refuse numbers that no machine could use, in the command line's units."""
+    check_range("--seed", request.seed, *SEEDS)
+    check_range("--memory", request.memory / GB, 0.01, device_memory(request.device) / GB, why=" GB")
+    for option, size, most in (
+        ("--length", request.length, LARGEST_LENGTH),
+        ("--width", request.width, LARGEST_WIDTH),
+        ("--vocabulary", request.vocabulary, LARGEST_LENGTH),
+    ):
+        if size is not None:
+            check_range(option, size, 1, most)
+    each = (1 if request.vocabulary else request.width or WIDTH) * EXAMPLES * DOUBLE
+    check_range("--length", request.length or LENGTH, 1, request.memory / each, why=HOLDS)
+
+
+def _check_sizes(name: str, depth: int, request: ProbeRequest) -> None:
+    """Refuse a mixer whose weights alone do not fit; of one from outside nobody knows before it is built."""
+    if name not in MIXERS:
+        return
+    width = request.width or WIDTH
+    with torch.device("meta"):
+        (mixer,) = mixers_for(name, 1, request)
+    needed = DOUBLE * depth * (sum(p.numel() for p in mixer.parameters()) + 2 * MLP_RATIO * width**2)
+    if needed > request.memory:
+        raise InputError(
+            f"{depth} blocks of {name} at length {mixer.length} and width {width} have {format_bytes(needed)} of "
+            f"weights, and --memory is {format_bytes(request.memory)}: give a smaller --length, --width or --depth, or "
+            "more --memory."
+        )
 
 
 def _trained(path: Path, request: ProbeRequest) -> Target:

@@ -7,7 +7,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from globalconv.errors import InputError, unknown_name
+from globalconv.devices import device_line, resolve_device
+from globalconv.errors import InputError
 from globalconv.ops import available_backends, choose_backend
 from globalconv.study.compare import compare
 from globalconv.study.directory import StudyDirectory
@@ -17,8 +18,6 @@ from globalconv.study.report import write_report
 from globalconv.study.spec import StudyRequest
 from globalconv.study.table import print_answer
 
-DEVICES = ("auto", "cpu", "cuda")
-
 
 def run_study(request: StudyRequest, out: Path, *, command: str, console: Console) -> None:
     """Carry out or resume a study, write its report, print its table."""
@@ -26,6 +25,7 @@ def run_study(request: StudyRequest, out: Path, *, command: str, console: Consol
     if request.precision == "fp16" and device == "cpu":
         raise InputError("--precision fp16 needs a GPU. Use bf16, or no.")
     request = request.model_copy(update={"device": device})
+    console.print(device_line(device), highlight=False)
     workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
     answer = compare(request, out, command=command, workers=workers, progress=Progress(console))
     print_answer(answer, console, write_report(answer, out))
@@ -46,23 +46,19 @@ def rebuild_report(directory: Path, *, console: Console) -> None:
     print_answer(answer, console, write_report(answer, directory))
 
 
-def resolve_device(name: str) -> str:
-    """The device to train on; InputError for one that is not here."""
-    if name not in DEVICES:
-        raise unknown_name("--device", name, DEVICES)
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: this PyTorch sees no CUDA device. Use --device cpu.")
-    return name
-
-
 def print_backends(
     *, length: int, num_taps: int, mode: str, device: str, batch: int, width: int, console: Console
 ) -> None:
-    """A table of the operator's backends: what can run here, what is chosen, why not the others."""
+    """A table of the operator's backends: what can run here, what is chosen, why not the others.
+
+    ``device``: auto, or any that PyTorch knows, also one that is not here.
+    """
+    device = resolve_device(device) if device == "auto" else device
     table = Table(
-        "backend", "here", "what it is", f"for {mode}, {batch} x {length} x {width}, {num_taps} taps"
+        "backend",
+        "here",
+        "what it is",
+        f"for {mode}, {batch} x {length} x {width}, {num_taps} taps on {device}",
     )
     choice = choose_backend(
         device=device,

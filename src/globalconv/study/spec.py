@@ -43,7 +43,7 @@ class StudyRequest(_Frozen):
     label: str | None = None
     data: str | None = None
     beams: int | None = None
-    device: str = "cpu"
+    device: str = "auto"
     precision: Literal["no", "bf16", "fp16"] = "no"
     workers: int | None = None
 

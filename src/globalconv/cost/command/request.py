@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
-import torch
-
-from globalconv.bench.machine import memory_bytes
 from globalconv.cost.contenders import (
     RIVAL,
     USUAL,
@@ -20,13 +17,23 @@ from globalconv.cost.contenders import (
 )
 from globalconv.cost.decode import DECODERS, decode_theory
 from globalconv.cost.measuring import SHORTEST
+from globalconv.cost.mixers import FLOAT32
+from globalconv.devices import device_memory
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import find_mixer
-from globalconv.quantities import duration_option, format_bytes
+from globalconv.quantities import (
+    LARGEST_LENGTH,
+    LARGEST_WIDTH,
+    MOST_ROUNDS,
+    check_range,
+    duration_option,
+    format_bytes,
+)
 
 MixerMode = Literal["circular", "causal"]
 SHARE_OF_MEMORY = 0.5
 """Of the machine's, where no budget of memory is given."""
+HOLDS = ", which is as much as the memory holds of one input"
 SLOW = 1e9
 """Flops per second that any machine reaches: to tell a budget that cannot hold even the shortest lengths."""
 
@@ -55,7 +62,7 @@ class CostRequest:
     mode: str = "circular"
     batch: int = 1
     heads: int | None = None
-    device: str = "cpu"
+    device: str = "auto"
     threads: int = 1
     backward: bool = False
     decode: bool = False
@@ -74,7 +81,6 @@ class CostRequest:
         Raises InputError, naming the option and the fix.
         """
         self._check_numbers()
-        check_device(self.device)
         left_out: dict[str, str] = {}
         contenders = self._contenders(left_out)
         phases: list[Pass] = ["training" if self.backward else "forward"]
@@ -102,20 +108,30 @@ class CostRequest:
         """Bytes."""
         if self.memory is not None:
             return self.memory
-        if torch.device(self.device).type == "cuda":
-            return SHARE_OF_MEMORY * torch.cuda.get_device_properties(self.device).total_memory
-        return SHARE_OF_MEMORY * memory_bytes()
+        return SHARE_OF_MEMORY * device_memory(self.device)
 
     def _check_numbers(self) -> None:
-        for option, numbers in (("--lengths", self.lengths), ("--widths", self.widths)):
+        for option, numbers, most in (
+            ("--lengths", self.lengths, LARGEST_LENGTH),
+            ("--widths", self.widths, LARGEST_WIDTH),
+        ):
             if not numbers or min(numbers) < 1:
                 raise InputError(f"{option} {numbers}: give whole numbers from 1 on.")
+            check_range(option, max(numbers), 1, most)
         if self.mode not in get_args(MixerMode):
             raise unknown_name("--mode", self.mode, get_args(MixerMode))
-        if self.rounds < 2:
-            raise InputError(f"--rounds {self.rounds}: give at least 2, for a spread to be seen.")
-        if self.batch < 1:
-            raise InputError(f"--batch {self.batch}: give at least 1.")
+        check_range("--rounds", self.rounds, 2, MOST_ROUNDS)
+        memory = device_memory(self.device)
+        least = FLOAT32 * min(self.lengths) * min(self.widths)
+        check_range("--batch", self.batch, 1, max(1.0, memory / least), why=HOLDS)
+        least *= self.batch
+        for option, numbers in (("--lengths", self.lengths), ("--widths", self.widths)):
+            check_range(option, max(numbers), 1, memory * min(numbers) / least, why=HOLDS)
+        if self.memory is not None and self.memory > memory:
+            raise InputError(
+                f"--memory {format_bytes(self.memory)}: there are {format_bytes(memory)}; give at most that, or leave "
+                "it out for half of it."
+            )
         cores = os.cpu_count() or 1
         if not 1 <= self.threads <= cores:
             raise InputError(f"--threads {self.threads}: give 1 to {cores}, the cores of this machine.")
@@ -178,18 +194,6 @@ class CostRequest:
             )
         if expected > self.budget_seconds:
             raise InputError(
-                f"--budget {self.budget_seconds:g}s: length {first} alone could take {expected:.2g} s. Give "
-                f"--budget {duration_option(2 * expected)}, or fewer --mixers or --widths, or smaller --lengths."
+                f"--budget {self.budget_seconds:g}s: length {first} alone could take {expected:.2g} s. Give --budget "
+                f"{duration_option(2 * expected)}, or fewer --mixers, --widths or --rounds, or smaller --lengths."
             )
-
-
-def check_device(device: str) -> None:
-    """Raise InputError unless tensors can be put on ``device``."""
-    try:
-        kind = torch.device(device).type
-        if kind == "meta":
-            raise InputError("--device meta: nothing is computed there; give cpu or cuda.")
-        torch.ones(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {device}: it cannot be used here ({reason}); give cpu.") from error

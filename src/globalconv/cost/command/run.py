@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from globalconv.cost.command.table import print_record
 from globalconv.cost.contenders import Contender
 from globalconv.cost.decode import decoder_of
 from globalconv.cost.measuring import CostCurve, Subject, grow_curves, inference_call, training_call
+from globalconv.devices import device_line, resolve_device
 from globalconv.study.progress import Phase, Progress
 from globalconv.study.report.files import make_directory, write_atomically
 
@@ -26,10 +28,12 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
     Ctrl-C ends the measuring and keeps what was measured. Raises InputError for what cannot be measured here or
     written there, before anything is measured. Sets torch's number of threads.
     """
+    request = replace(request, device=resolve_device(request.device))
     sweeps, left_out = request.sweeps()
     make_directory(out)
     write_atomically(out / ".writable", b"")  # what cannot be written is better known now
     (out / ".writable").unlink()
+    console.print(device_line(request.device), highlight=False, soft_wrap=True)
     torch.set_num_threads(request.threads)
     found: list[Findings] = []
     speeds = []

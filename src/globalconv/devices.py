@@ -1,0 +1,38 @@
+"""Where things are computed, and how much memory there is."""
+
+import os
+
+import torch
+
+from globalconv.errors import InputError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def resolve_device(name: str) -> str:
+    """The device that ``auto``, ``cpu`` or ``cuda`` stands for here: ``auto`` is cuda where there is one.
+
+    Raises InputError for another name, and for cuda where PyTorch sees none.
+    """
+    if name not in DEVICES:
+        raise unknown_name("--device", name, DEVICES)
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: this PyTorch sees no CUDA device. Use --device cpu.")
+    return name
+
+
+def device_line(device: str) -> str:
+    """A resolved device in the words of every command's first line: "Device: cuda (NVIDIA H100)."."""
+    return f"Device: {device}{f' ({torch.cuda.get_device_name()})' if device == 'cuda' else ''}."
+
+
+def device_memory(device: str) -> float:
+    """Bytes of a resolved device's memory, or as many as you like where the system does not tell."""
+    if device == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
