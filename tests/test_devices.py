@@ -44,6 +44,8 @@ WORDS = {
 @pytest.mark.parametrize("command", WORDS)
 def test_the_first_line_names_the_device(command, tmp_path, monkeypatch):
     monkeypatch.setattr("globalconv.probing.pictures.pictures", lambda *_, **__: [])
-    monkeypatch.setattr("globalconv.study.run.compare", lambda *_, **__: (_ for _ in ()).throw(InputError()))
+    monkeypatch.setattr(
+        "globalconv.study.run.compare", lambda *_, **__: (_ for _ in ()).throw(InputError("no"))
+    )
     ended = globalconv(command, *WORDS[command].split(), "--out", tmp_path / "out")
     assert ended.out.startswith(device_line("cpu" if command == "bench" else resolve_device("auto"))), ended

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 from globalconv.quantities import UNITS, duration_option, format_duration, parse_duration
 
 numbers = st.one_of(st.integers(1, 10**6).map(str), st.floats(0.001, 1e4).map(lambda x: f"{x:.3f}"))
@@ -80,7 +80,7 @@ def test_any_text_is_a_positive_duration_or_refused(text):
     else:
         assert seconds > 0
         return
-    assert f"'{text}'" in message
+    assert f"'{printable(text)}'" in message
 
 
 @given(st.floats(0, 1e6))

@@ -1,7 +1,6 @@
 """Where things are computed, and how much memory there is."""
 
-import os
-
+import psutil
 import torch
 
 from globalconv.errors import InputError, unknown_name
@@ -29,10 +28,7 @@ def device_line(device: str) -> str:
 
 
 def device_memory(device: str) -> float:
-    """Bytes of a resolved device's memory, or as many as you like where the system does not tell."""
+    """Bytes of a resolved device's memory, whoever has it now; what is free of this machine's is in ``memory``."""
     if device == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
+    return float(psutil.virtual_memory().total)

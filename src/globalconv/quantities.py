@@ -54,7 +54,7 @@ def duration_option(seconds: float) -> str:
 
 def parse_lengths(text: str) -> tuple[int, ...]:
     """Lengths of "64:65536", doubled from the first up to the last, or of "60,100,1000"."""
-    bounds = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    bounds = re.fullmatch(r"\s*([0-9]+)\s*:\s*([0-9]+)\s*", text)
     if bounds is None:
         return parse_numbers("--lengths", text)
     first, last = (_whole("--lengths", number, text) for number in bounds.groups())
@@ -66,7 +66,7 @@ def parse_lengths(text: str) -> tuple[int, ...]:
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:
     """Whole numbers from 1 on, with commas between them; each is kept once, in growing order."""
     names = parse_names(option, text)
-    if not all(re.fullmatch(r"\d+", name) and name.strip("0") for name in names):
+    if not all(re.fullmatch(r"[0-9]+", name) and name.strip("0") for name in names):
         doubled = ", or 64:65536 for doubled ones" if option == "--lengths" else ""
         raise InputError(f"{option} {text}: give whole numbers from 1 on, with commas between them{doubled}.")
     return tuple(sorted({_whole(option, name, text) for name in names}))
