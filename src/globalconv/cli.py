@@ -104,6 +104,31 @@ def compare(
         ),
     ] = None,
     label: Annotated[str | None, typer.Option(help="The class column of a CSV.")] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="The column of a CSV, or the array of an .npz, that says which examples belong together (one "
+            "patient's): no group is on two sides of the split. Default: the array 'groups', if there is one."
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="Of X in an .npz: channels_last, (n, length, channels), or channels_first. Default: channels_last, "
+            "unless the second axis is too short to be time; the report says which."
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Your own validation split: a file like the one with your data.")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Your own test split, likewise.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What judges a classification: accuracy, balanced_accuracy or macro_f1. All are reported. "
+            "Default: accuracy."
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -153,6 +178,11 @@ def compare(
         margin=margin,
         sweep=sweep,
         label=label,
+        groups=groups,
+        layout=layout,
+        validation=validation,
+        test=test,
+        metric=metric,
         data=data,
         beams=beams,
         device=device,

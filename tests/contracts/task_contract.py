@@ -47,6 +47,13 @@ def law_shapes_match_the_signature(task: Task, seed: int) -> None:
             assert len(batch.source) == rows
             assert batch.source.shape[1] <= signature.length
             assert 0 <= batch.source.min() <= batch.source.max() < signature.num_outputs
+        assert (batch.lengths is not None) == signature.ragged
+        if batch.lengths is not None:
+            assert batch.lengths.shape == (rows,)
+            assert batch.lengths.dtype == torch.int64
+            assert 1 <= batch.lengths.min() <= batch.lengths.max() <= signature.length
+            padding = torch.arange(signature.length) >= batch.lengths[:, None]
+            assert not batch.inputs[padding].any()
         if batch.source_lengths is not None:
             assert batch.source is not None
             assert batch.source_lengths.shape == (rows,)
@@ -170,7 +177,9 @@ def law_tallies_add_up(task: Task, seed: int) -> None:
         start = 0
         for batch in task.evaluation_batches("test", batch_size=batch_size):
             part = task.tally(_rows_of(logits, start, batch), batch)
-            added = {name: (a[0] + part[name][0], a[1] + part[name][1]) for name, a in added.items()}
+            assert set(part) <= set(added)
+            for name, (total, count) in part.items():
+                added[name] = (added[name][0] + total, added[name][1] + count)
             start += len(batch.inputs)
         for name, (total, count) in expected.items():
             assert added[name][1] == count
@@ -222,6 +231,9 @@ def law_floors_are_scores_best_last(task: Task, seed: int) -> None:
     assert values == sorted(values, reverse=not task.metric.higher_is_better)
     assert len({floor.name for floor in floors}) == len(floors)
     assert any(floor.guess for floor in floors)
+    for floor in floors:
+        assert task.metric.name not in floor.extra_metrics
+        assert all(0 <= value <= 1 for value in floor.extra_metrics.values())
     if task.metric.ceiling is not None:
         assert max(values) <= task.metric.ceiling
     assert floors == task.floors() == build_task(task.kind, task.options).floors()
@@ -234,6 +246,8 @@ def law_kind_and_options_rebuild_the_task(task: Task, seed: int) -> None:
     assert again is build_task(task.kind, dict(reversed(options.items())))
     assert (again.digest, again.signature, again.name) == (task.digest, task.signature, task.name)
     assert (again.description, again.notices) == (task.description, task.notices)
+    assert again.classes == task.classes
+    assert len(task.classes) == (task.signature.num_outputs if task.signature.kind == "classification" else 0)
     assert again.options == task.options
     for split in ("validation", "test"):
         mine, its = (_joined(t.evaluation_batches(split, batch_size=64)) for t in (task, again))
@@ -303,6 +317,7 @@ def _joined(batches: Iterator[Batch]) -> Batch:
         _stacked([part.mask for part in parts if part.mask is not None]),
         _stacked([part.source for part in parts if part.source is not None]),
         torch.cat(lengths) if lengths else None,
+        _stacked([part.lengths for part in parts if part.lengths is not None]),
     )
 
 
@@ -325,7 +340,7 @@ def _rows(batch: Batch) -> list[bytes]:
 
 
 def _equal(one: Batch, other: Batch) -> bool:
-    mine, its = ((b.inputs, b.targets, b.mask, b.source, b.source_lengths) for b in (one, other))
+    mine, its = ((b.inputs, b.targets, b.mask, b.source, b.source_lengths, b.lengths) for b in (one, other))
     return all(
         a is b if a is None or b is None else torch.equal(a, b) for a, b in zip(mine, its, strict=True)
     )

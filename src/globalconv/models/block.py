@@ -86,15 +86,20 @@ class Stack(nn.Module):
         """
         assert lengths is None or documents is None, "what is packed has no padding"
         lengths = check_lengths(lengths, x)
-        if self.without_lengths and not (lengths is None and documents is None):
-            raise InputError(
-                f"{', '.join(self.without_lengths)} cannot mix rows of different lengths: give its forward the "
-                "argument lengths (see Mixer.forward), or batch rows of equal length."
-            )
+        if not (lengths is None and documents is None):
+            self.check_takes_lengths()
         x = clear_padding(x, lengths)
         for block in self.blocks:
             x = block(x, lengths, documents)
         return clear_padding(self.norm(x), lengths)
+
+    def check_takes_lengths(self) -> None:
+        """Raise InputError if a mixer cannot mix rows of different lengths."""
+        if self.without_lengths:
+            raise InputError(
+                f"{', '.join(self.without_lengths)} cannot mix rows of different lengths: give its forward the "
+                "argument lengths (see Mixer.forward), or batch rows of equal length."
+            )
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""

@@ -18,6 +18,7 @@ from globalconv.models.joined import crossings
 from globalconv.probes.reach import find_layers
 from globalconv.probing.bare import BareStack
 from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range, format_bytes
+from globalconv.study.examples import unpadded_examples
 from globalconv.study.execute import rebuild_task
 from globalconv.study.pairs import joined_pairs
 from globalconv.study.spec import ModelSpec, RunSpec
@@ -205,7 +206,7 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
     if isinstance(model, EncoderDecoder):
         assert isinstance(task, SequenceToSequence)
         return _trained_on_pairs(model, task, spec, request)
-    inputs = next(iter(task.evaluation_batches("validation", batch_size=EXAMPLES))).inputs
+    inputs = unpadded_examples(task, EXAMPLES)
     what = (
         f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, depth {len(spec.model.mixers)}, length "
         f"{task.signature.length}, width {spec.model.width}, at examples of its validation split"

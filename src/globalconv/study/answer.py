@@ -56,8 +56,8 @@ class BlockInside(_Frozen):
     mixer: str
     content_dependence: float
     """Share of its token Jacobian's mean square that is variance over examples: 0, one mixing for all inputs."""
-    uncertainty: float
-    """Standard error over the examples."""
+    uncertainty: float | None
+    """Standard error over the examples. None: two of them give none."""
     part: Part | None = None
     """Of an encoder-decoder: where the block's mixer stands. Of a cross mixer, the Jacobian is that by the memory."""
     target_held: float | None = None
@@ -78,8 +78,9 @@ class ModelInside(_Frozen):
     seed: int
     examples: int
     length: int
-    """Tokens of an example that were looked at: all, or the first ones of a causal model. Of an encoder-decoder, those
-    of the source and behind them those of the target, which are one sequence to the probes."""
+    """Tokens of an example that were looked at: all, or the first ones of a causal model, or as many as the shortest of
+    the examples has. Of an encoder-decoder, those of the source and behind them those of the target, which are one
+    sequence to the probes."""
     source_length: int | None = None
     """Of an encoder-decoder: how many of these are the source's."""
     refused: str | None = None
@@ -104,6 +105,14 @@ class ModelInside(_Frozen):
     """Of sequence to sequence: examples from the shortest to the longest, and what the model made of them."""
 
 
+class Confusion(_Frozen):
+    """How often examples of each class were answered as each class, on the test split, all seeds together."""
+
+    classes: list[str]
+    counts: list[list[int]]
+    """[t][a]: examples of class t, answered as class a."""
+
+
 class PartsAnswer(_Frozen):
     """The mixers of an encoder-decoder, each side's from its input to its output."""
 
@@ -125,6 +134,8 @@ class ArmAnswer(_Frozen):
     """On the test split, at the checkpoint that was best on validation. None: no run finished."""
     extra_metrics: dict[str, Estimate]
     """Further test metrics: the loss, the recall / other split of text, next-byte accuracy."""
+    confusion: Confusion | None = None
+    """Of a classification. None: it is none, has too many classes, or the report is older."""
     difference: Estimate | None
     """Paired by seed, in the metric's unit, arm minus rival, signed so that positive is better. None for the rival.
     The verdict is given by its interval, which holds both of the next two."""
@@ -178,6 +189,8 @@ class AxisRanking(_Frozen):
 class FloorAnswer(_Frozen):
     name: str
     value: float
+    extra_metrics: dict[str, float] = {}
+    """Its score in further metrics."""
 
 
 class TaskAnswer(_Frozen):

@@ -31,13 +31,16 @@ def build_model(spec: ModelSpec, signature: Signature) -> Classifier | LanguageM
         for name in spec.mixers
     ]
     if signature.kind == "classification":
-        return Classifier(
+        classifier = Classifier(
             signature.num_outputs,
             mixers,
             mlp_width=spec.mlp_width,
             channels=signature.channels,
             vocabulary=signature.vocabulary,
         )
+        if signature.ragged:
+            classifier.stack.check_takes_lengths()
+        return classifier
     assert signature.vocabulary is not None
     return LanguageModel(signature.vocabulary, mixers, mlp_width=spec.mlp_width)
 

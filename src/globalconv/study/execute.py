@@ -4,7 +4,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
 from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
+from globalconv.study.answer import Confusion
 from globalconv.study.build import build_model, count_parameters
 from globalconv.study.environment import describe_environment
 from globalconv.study.run_directory import RunDirectory, RunResult
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
-from globalconv.tasks import Task, build_task
+from globalconv.tasks import Classification, Tallies, Task, build_task
 from globalconv.training import FitResult, fit, load_best
 from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
@@ -38,6 +39,8 @@ LONG_TIMED_SECONDS = 2.0
 LONG_EVALUATION_SECONDS = 3.0
 """An evaluation that takes so long is not repeated. The first of a process fills caches, which added 0.9 s at most
 where it was looked at (translation, copy, text on a busy machine); two neighbouring ones differ by as much."""
+MOST_CLASSES = 100
+"""Up to so many a run keeps which class was taken for which: their number squared."""
 
 
 class _TimeIsUp(Exception):
@@ -66,12 +69,14 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
         )
         test: dict[str, float] = {}
         resampled: list[float] = []
+        confusion = None
         if spec.purpose == "final" and outcome.status == "finished":
             load_best(directory.path, model)
             examples = tally_each(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
             test = task.metrics(added_up(examples))
             if all(map(math.isfinite, test.values())):
                 resampled = resampled_scores(examples, task)
+                confusion = _confusion(task, examples)
             else:
                 outcome.status, test = "diverged", {}
                 outcome.notices.append("a test score was not finite")
@@ -82,6 +87,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
                 validation=_best_scores(outcome),
                 test=test,
                 test_resampled=resampled,
+                confusion=confusion,
                 parameters=count_parameters(model),
                 flops_per_token=model.flops(task.signature.length) / task.signature.length,
                 seconds=outcome.seconds,
@@ -91,6 +97,12 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
             outcome.curve,
         )
         return outcome.status
+
+
+def _confusion(task: Task, examples: Sequence[Tallies]) -> Confusion | None:
+    if not isinstance(task, Classification) or len(task.classes) > MOST_CLASSES:
+        return None
+    return Confusion(classes=list(task.classes), counts=task.confusion(examples))
 
 
 def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp | None:

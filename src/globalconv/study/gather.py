@@ -11,6 +11,7 @@ from globalconv.study.answer import (
     SCHEMA_VERSION,
     ArmAnswer,
     AxisRanking,
+    Confusion,
     CurvePoint,
     Estimate,
     PartsAnswer,
@@ -182,6 +183,7 @@ def _answer_arm(
         extra_metrics={
             name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
         },
+        confusion=_confusion(results),
         difference=judgement.difference if judgement else None,
         over_seeds=judgement.over_seeds if judgement else None,
         over_examples=judgement.over_examples if judgement else None,
@@ -217,6 +219,15 @@ def _answer_arm(
         curve=curve,
         inside=found.inside,
     )
+
+
+def _confusion(results: list[RunResult]) -> Confusion | None:
+    """All seeds' counts together."""
+    found = [result.confusion for result in results if result.confusion is not None]
+    if not found:
+        return None
+    counts = np.sum([confusion.counts for confusion in found], axis=0)
+    return found[0].model_copy(update={"counts": counts.tolist()})
 
 
 def _parts(model: ModelSpec) -> PartsAnswer | None:

@@ -1,8 +1,8 @@
 """What a trained model does inside: probes of one finished run, on examples that it was not trained on."""
 
+import math
 import sys
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from globalconv.models.joined import Joined, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
 from globalconv.study.answer import BlockInside, ModelInside, Part, WrittenAnswer
 from globalconv.study.build import build_model
+from globalconv.study.examples import unpadded_examples
 from globalconv.study.execute import check_sources, one_thread, rebuild_task
 from globalconv.study.pairs import joined_pairs
 from globalconv.study.run_directory import RunDirectory
@@ -158,15 +159,14 @@ def _probed(
 def _content(model: torch.nn.Module, examples: Tensor, place: Place) -> BlockInside:
     found = content_dependence(model, examples, at=place.at)
     share = found.share if found.depends else 0.0
-    return BlockInside(
-        mixer=place.mixer, content_dependence=share, uncertainty=found.uncertainty, part=place.part
-    )
+    # Of two examples there is no standard error, and JSON has no NaN.
+    error = None if math.isnan(found.uncertainty) else found.uncertainty
+    return BlockInside(mixer=place.mixer, content_dependence=share, uncertainty=error, part=place.part)
 
 
 def _examples(task: Task) -> Tensor:
-    """The first examples of the validation split; of a causal model's, the first tokens."""
-    batches = task.evaluation_batches("validation", batch_size=EXAMPLES)
-    inputs = torch.cat([batch.inputs for batch in islice(batches, 1)])
+    """Some examples of the validation split; of a causal model's, the first tokens."""
+    inputs = unpadded_examples(task, EXAMPLES)
     return inputs[:, :TOKENS] if task.signature.causal else inputs
 
 

@@ -369,7 +369,7 @@ def _task_plan(
         taps_rate_factor=draft.preset.taps_rate_factor,
         recipe=_recipe(draft, request),
         tuned=sweep or draft.tuned,
-        floors=tuple(FloorAnswer(name=f.name, value=f.value) for f in floors),
+        floors=tuple(FloorAnswer(name=f.name, value=f.value, extra_metrics=f.extra_metrics) for f in floors),
         trivial_floor=sign * max(sign * f.value for f in floors if f.guess),
         arms=tuple(arms),
         left_out=draft.left_out,

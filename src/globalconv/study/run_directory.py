@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from globalconv.study.answer import ModelInside
+from globalconv.study.answer import Confusion, ModelInside
 from globalconv.study.spec import RunSpec
 from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
 from globalconv.training.files import make_directory, write_json, write_text
@@ -37,6 +37,8 @@ class RunResult(BaseModel):
     """At the best step; final runs only, scored once."""
     test_resampled: list[float] = []
     """The task's metric on test splits drawn again from the examples (``globalconv.training.resampling``)."""
+    confusion: Confusion | None = None
+    """Of a classification's test split."""
     parameters: int
     flops_per_token: float
     seconds: float

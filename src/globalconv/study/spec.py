@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
+from globalconv.tasks.arrays import Layout
+from globalconv.tasks.classification import MetricName
 from globalconv.training.settings import TrainingSettings
 
 PLAN_VERSION = 3
@@ -41,6 +43,11 @@ class StudyRequest(_Frozen):
     margin: float | None = None
     sweep: bool | None = None
     label: str | None = None
+    layout: Layout | None = None
+    groups: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    metric: MetricName | None = None
     data: str | None = None
     beams: int | None = None
     device: str = "auto"

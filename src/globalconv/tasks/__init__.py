@@ -10,6 +10,7 @@ from globalconv.tasks.base import (
     Tallies,
     Task,
 )
+from globalconv.tasks.classification import Classification
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
 from globalconv.tasks.find import OFFERED, TASKS, build_task, load_task, resolve_task
@@ -25,6 +26,7 @@ __all__ = [
     "OFFERED",
     "TASKS",
     "Batch",
+    "Classification",
     "Copy",
     "Digits",
     "EvaluationSplit",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -22,7 +22,7 @@ class Batch:
 
     Of sequence to sequence, ``inputs`` are the target's tokens one step late, ``source`` (batch, source length)
     int64 is what they answer, and ``source_lengths`` (batch,) int64 says how many of its tokens, the first
-    ones, are real; None: all of them.
+    ones, are real; None: all of them. ``lengths`` (batch,) int64 says the same of ``inputs`` to be classified.
     """
 
     inputs: Tensor
@@ -30,11 +30,14 @@ class Batch:
     mask: Tensor | None = None
     source: Tensor | None = None
     source_lengths: Tensor | None = None
+    lengths: Tensor | None = None
 
     @property
     def arguments(self) -> tuple[Tensor | None, ...]:
         """What the model is called with."""
-        return (self.inputs,) if self.source is None else (self.source, self.inputs, self.source_lengths)
+        if self.source is not None:
+            return (self.source, self.inputs, self.source_lengths)
+        return (self.inputs,) if self.lengths is None else (self.inputs, self.lengths)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on ``device``."""
@@ -45,7 +48,7 @@ class Batch:
         return self._changed(lambda part: part[which])
 
     def _changed(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        parts = (self.mask, self.source, self.source_lengths)
+        parts = (self.mask, self.source, self.source_lengths, self.lengths)
         optional = (None if part is None else change(part) for part in parts)
         return Batch(change(self.inputs), change(self.targets), *optional)
 
@@ -57,7 +60,7 @@ class Signature:
     Exactly one of ``vocabulary`` (tokens in) and ``channels`` (real values in) is set.
     ``num_outputs`` is the number of classes, or the vocabulary of the next token. Of sequence to sequence,
     ``length`` is the most that source and target may have, ``vocabulary`` is that of both, and ``causal`` says
-    that the target's future is hidden.
+    that the target's future is hidden. ``ragged``: rows may be shorter than ``length``, and come with their lengths.
     """
 
     kind: Literal["classification", "next_token", "sequence_to_sequence"]
@@ -66,6 +69,7 @@ class Signature:
     num_outputs: int
     vocabulary: int | None = None
     channels: int | None = None
+    ragged: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Floor:
     guess: bool = False
     """It knows which answers are possible or common, and nothing else: a network that stays there has
     learned nothing."""
+    extra_metrics: dict[str, float] = field(default_factory=dict)
+    """Its score in further metrics, by name."""
 
 
 Tallies = dict[str, tuple[float, float]]
@@ -115,6 +121,8 @@ class Task(ABC):
     """One sentence for the report: what the data is, where it came from, how much of it."""
     notices: tuple[str, ...] = ()
     """Plain words about what is odd in the data: one-example classes, constant columns."""
+    classes: tuple[str, ...] = ()
+    """Of a classification: what the user calls each class, in the order of the outputs."""
 
     @abstractmethod
     def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:

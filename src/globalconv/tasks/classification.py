@@ -1,9 +1,9 @@
 """What the classification tasks share: whole sequences in, one class out."""
 
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,29 +22,58 @@ from globalconv.tasks.base import (
 )
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
-from globalconv.tasks.linear import affordable_share, linear_accuracy
-from globalconv.tasks.scoring import cross_entropy, tally_answers
+from globalconv.tasks.labelled import first_few
+from globalconv.tasks.linear import affordable_share, linear_answers
+from globalconv.tasks.ragged import real_positions
+from globalconv.tasks.scoring import (
+    answers,
+    class_scores,
+    confusion,
+    cross_entropy,
+    tally_answers,
+    tally_classes,
+)
+
+MetricName = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+METRICS: dict[MetricName, Metric] = {
+    "accuracy": Metric("accuracy", higher_is_better=True, margin=0.02, ceiling=1.0),
+    "balanced_accuracy": Metric("balanced_accuracy", higher_is_better=True, margin=0.02, ceiling=1.0),
+    "macro_f1": Metric("macro_f1", higher_is_better=True, margin=0.02, ceiling=1.0),
+}
 
 
 @dataclass(frozen=True)
 class Examples:
-    """One split: ``inputs`` (n, length, channels) of any real type, ``classes`` (n,) int64."""
+    """One split: ``inputs`` (n, length, channels) of any real type, ``classes`` (n,) int64.
+
+    ``lengths`` (n,) int64: how many positions are real, the first ones; None: all, in every split. ``groups`` (n,) are
+    kept for the digest alone.
+    """
 
     inputs: NDArray[Any]
     classes: NDArray[np.int64]
+    lengths: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] | None = None
 
     def take(self, indices: NDArray[np.int64]) -> "Examples":
         """The examples at ``indices``."""
-        return Examples(self.inputs[indices], self.classes[indices])
+        return Examples(*(None if array is None else array[indices] for array in self._fields()))  # type: ignore[arg-type]
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """All that is there."""
+        return [array for array in self._fields() if array is not None]
+
+    def _fields(self) -> tuple[NDArray[Any] | None, ...]:
+        return self.inputs, self.classes, self.lengths, self.groups
 
 
 class Classification(Task, ABC):
     """Real-valued sequences (batch, length, channels), standardised, and one class for each.
 
-    Metric: accuracy, with a margin of 0.02. Subclasses read the data and hand over its three splits.
+    Metric: accuracy, or another of METRICS, with a margin of 0.02; all of them are told. Subclasses read the data and
+    hand over its three splits. Where there are lengths, a batch has them, and its inputs are 0 behind each end.
     """
 
-    metric = Metric("accuracy", higher_is_better=True, margin=0.02, ceiling=1.0)
     raw_values: str = "raw values"
     """What the linear floor reads, in its name."""
 
@@ -53,27 +82,37 @@ class Classification(Task, ABC):
         name: str,
         splits: dict[str, Examples],
         *,
-        num_classes: int,
+        classes: Sequence[str],
         options: dict[str, Option],
         source: str,
         notices: tuple[str, ...] = (),
+        metric: MetricName = "accuracy",
     ) -> None:
         """``splits``: "train", "validation" and "test". Their values are standardised by the mean and the
         standard deviation of each channel over the training examples. ``source``: begins the description.
         """
         self.name, self.options, self.notices = name, options, notices
+        self.classes, self.metric = tuple(classes), METRICS[metric]
         train = splits["train"]
         _, length, channels = train.inputs.shape
-        self.signature = Signature("classification", False, length, num_classes, channels=channels)
-        self.digest = digest_of(*(array for s in splits.values() for array in (s.inputs, s.classes)))
+        ragged = train.lengths is not None
+        self.signature = Signature(
+            "classification", False, length, len(self.classes), channels=channels, ragged=ragged
+        )
+        self.digest = digest_of(*(array for examples in splits.values() for array in examples.arrays()))
         sizes = ", ".join(f"{len(examples.classes)} {split}" for split, examples in splits.items())
         self.description = (
-            f"{source}: {length} tokens of {channels} value{'s' * (channels > 1)}, {num_classes} classes; "
-            f"{sizes} examples."
+            f"{source}: {'up to ' * ragged}{length} tokens of {channels} value{'s' * (channels > 1)}, "
+            f"{len(self.classes)} classes; {sizes} examples. {_sizes_in_words(self.classes, splits)}"
         )
-        self._mean, self._scale = _moments(train.inputs)
+        self._mean, self._scale = _moments(train)
         self._inputs = {split: torch.from_numpy(examples.inputs) for split, examples in splits.items()}
         self._classes = {split: torch.from_numpy(examples.classes) for split, examples in splits.items()}
+        self._lengths = {
+            split: torch.from_numpy(examples.lengths)
+            for split, examples in splits.items()
+            if examples.lengths is not None
+        }
 
     def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
         num_examples = len(self._classes["train"])
@@ -88,40 +127,83 @@ class Classification(Task, ABC):
         return cross_entropy(logits, batch, label_smoothing=label_smoothing)
 
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
-        return tally_answers(logits, batch)
+        """Sums and counts of loss and accuracy, and of each class that occurs or is answered (``tally_classes``)."""
+        chosen, targets = answers(logits, batch)
+        return tally_answers(logits, batch) | tally_classes(chosen.argmax(-1).tolist(), targets.tolist())
+
+    def metrics(self, tallies: Tallies) -> dict[str, float]:
+        """Loss, accuracy, balanced accuracy and macro F1 of a whole split."""
+        plain = {name: tallies[name] for name in ("loss", "accuracy")}
+        return super().metrics(plain) | class_scores(tallies)
+
+    def confusion(self, examples: Sequence[Tallies]) -> list[list[int]]:
+        """[t][a]: how many of ``examples``, tallied one by one, are of class t and were answered a."""
+        return confusion(examples, len(self.classes))
 
     def floors(self) -> list[Floor]:
         classes = self._classes["train"].numpy()
         test = self._batch("test", torch.arange(len(self._classes["test"])))
-        always = float(np.mean(test.targets.numpy() == np.bincount(classes).argmax()))
+        most_common = np.full(len(test.targets), np.bincount(classes).argmax())
         features = self.signature.length * (self.signature.channels or 1)
         chosen = affordable_share(classes, features)
-        name = f"linear model on the {self.raw_values}"
+        name = f"linear model on the {self.raw_values}{' and lengths' * self.signature.ragged}"
         if len(chosen) < len(classes):
             name += f" ({len(chosen)} of {len(classes)} training examples)"
-        linear = linear_accuracy(self._batch("train", torch.from_numpy(chosen)), test)
-        floors = [Floor("majority class", always, guess=True), Floor(name, linear)]
+        linear = linear_answers(
+            self._batch("train", torch.from_numpy(chosen)), test, balanced=self.metric.name != "accuracy"
+        )
+        floors = [
+            self._floor("majority class", most_common, test, guess=True),
+            self._floor(name, linear, test, guess=False),
+        ]
         return sorted(floors, key=lambda floor: floor.value)
+
+    def _floor(self, name: str, answered: NDArray[np.int64], test: Batch, *, guess: bool) -> Floor:
+        true = test.targets.numpy()
+        scores = class_scores(tally_classes(answered.tolist(), true.tolist()))
+        scores["accuracy"] = float(np.mean(answered == true))
+        return Floor(name, scores.pop(self.metric.name), guess, scores)
 
     def _batch(self, split: str, indices: Tensor) -> Batch:
         # The data stays as it came (uint8 pixels are an eighth of the memory) and is standardised here,
         # in float64: a large offset would otherwise eat the digits of what varies.
         # Quarters, which are exact, so that the difference of two numbers near float64's largest is finite.
         inputs = (self._inputs[split][indices] / 4 - self._mean / 4) / (self._scale / 4)
-        return Batch(inputs.float(), self._classes[split][indices])
+        lengths = self._lengths[split][indices] if split in self._lengths else None
+        if lengths is not None:
+            real = torch.arange(inputs.shape[1]) < lengths[:, None]
+            inputs = torch.where(real[:, :, None], inputs, 0.0)
+        return Batch(inputs.float(), self._classes[split][indices], lengths=lengths)
 
 
-def _moments(inputs: NDArray[Any]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (channels,) float64 of (n, length, channels); 1 where nothing varies.
+def _sizes_in_words(classes: Sequence[str], splits: dict[str, Examples]) -> str:
+    """'Examples of each class: 'a' 900, 'b' 100.', the most common first."""
+    sizes = np.bincount(
+        np.concatenate([examples.classes for examples in splits.values()]), minlength=len(classes)
+    )
+    order = np.argsort(-sizes, kind="stable")
+    shown = first_few(f"'{classes[c]}' {sizes[c]}" for c in order)
+    return f"Examples of each class: {shown}."
+
+
+def _moments(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (channels,) float64 of what is real of the examples; 1 where nothing varies.
 
     They are taken in a unit near the largest number, a power of two, which costs no digit: so no square is too large or
     too small for float64.
     """
-    parts = np.array_split(inputs, -(-len(inputs) // 4096))
-    largest = np.max([np.abs(part.astype(np.float64)).max(axis=(0, 1)) for part in parts], axis=0)
+    inputs, lengths = examples.inputs, examples.lengths
+    chunks = np.array_split(np.arange(len(inputs)), -(-len(inputs) // 4096))
+
+    def real(rows: NDArray[np.int64]) -> NDArray[Any]:
+        if lengths is None:
+            return inputs[rows].reshape(-1, inputs.shape[2])
+        return inputs[rows][real_positions(lengths[rows], inputs.shape[1])]
+
+    largest = np.max([np.abs(real(rows).astype(np.float64)).max(axis=0) for rows in chunks], axis=0)
     unit = np.where(largest > 0, np.ldexp(1.0, np.frexp(largest)[1] - 1), 1.0)
-    count = inputs.shape[0] * inputs.shape[1]
-    mean = sum((part / unit).sum(axis=(0, 1)) for part in parts) / count
-    variance = sum(np.square(part / unit - mean).sum(axis=(0, 1)) for part in parts) / count
+    count = inputs.shape[0] * inputs.shape[1] if lengths is None else lengths.sum()
+    mean = sum((real(rows) / unit).sum(axis=0) for rows in chunks) / count
+    variance = sum(np.square(real(rows) / unit - mean).sum(axis=0) for rows in chunks) / count
     scale = np.where(variance > 0, np.sqrt(variance) * unit, 1.0)
     return torch.from_numpy(mean * unit), torch.from_numpy(scale)

@@ -16,6 +16,7 @@ from globalconv.errors import InputError
 from globalconv.tasks.files import check_fits, parsing, read_lines
 from globalconv.tasks.labelled import Labelled, first_few
 from globalconv.tasks.names import LONGEST, shown_names
+from globalconv.tasks.ragged import in_words, lengths_by_gaps, without_padding
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Cells, in lower case, that stand for no value."""
@@ -28,8 +29,10 @@ COPIES = 3
 """The table, and the splits and their standardised values: what reading takes, in numbers of 8 bytes."""
 
 
-def read_csv(path: Path, label: str | None) -> Labelled:
-    """One sequence of one channel per row: a label column, and all the others in their order.
+def read_csv(path: Path, label: str | None, groups: str | None = None) -> Labelled:
+    """One sequence of one channel per row: a label column, perhaps one of groups, and all the others in their order.
+
+    A row whose last cells are empty is a shorter sequence.
 
     The first line names the columns. Cells are separated by tabs in a .tsv file, and else by whichever
     of comma, semicolon and tab the first line has most of. Raises InputError.
@@ -37,7 +40,7 @@ def read_csv(path: Path, label: str | None) -> Labelled:
     lines = read_lines(path, newline="")
     first = next(lines, "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    return _read(path, label, _rows(path, chain([first], lines), delimiter))
+    return _read(path, label, groups, _rows(path, chain([first], lines), delimiter))
 
 
 def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -52,34 +55,45 @@ def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[in
             yield reader.line_num, [cell.strip() for cell in row]
 
 
-def _read(path: Path, label: str | None, rows: Iterator[tuple[int, list[str]]]) -> Labelled:
+def _read(
+    path: Path, label: str | None, groups: str | None, rows: Iterator[tuple[int, list[str]]]
+) -> Labelled:
     _, header = next(rows, (1, []))
     header = list(shown_names(header, "column", path).values()) if len(set(header)) == len(header) else header
     index = _label_index(path, header, label)
-    columns = header[:index] + header[index + 1 :]
+    group_index = None if groups is None else _group_index(path, header, index, groups)
+    columns = [name for place, name in enumerate(header) if place not in (index, group_index)]
     values = array("d")
     labels: list[str] = []
+    members: list[str] = []
     lines: list[int] = []
     for line, cells in rows:
         if len(cells) != len(header):
             raise InputError(
                 f"line {line} of '{path.name}' has {len(cells)} cells, but the first line names {len(header)} "
-                "columns. Mend that line; a cell with the separator in it must stand in quotes."
+                "columns. Mend that line: a cell with the separator in it must stand in quotes, and a sequence "
+                "that ends early has empty cells at its end."
             )
         if not labels:
             _check_size(path, cells)
-        name = cells.pop(index)
+        name, member = cells[index], "" if group_index is None else cells[group_index]
         if name == "":
             raise InputError(
                 f"line {line} of '{path.name}' has no label in column '{label}'. Fill or drop it."
+            )
+        if group_index is not None and member.lower() in MISSING:
+            raise InputError(
+                f"line {line} of '{path.name}' has no group in column '{groups}'. Fill or drop it."
             )
         if len(name) > LONGEST:
             raise InputError(
                 f"line {line} of '{path.name}' has {len(name)} characters in column '{label}', '{name[:40]}...'. "
                 f"The name of a class has at most {LONGEST}."
             )
-        values.extend(_numbers(path, line, columns, cells))
+        numbers = [cell for place, cell in enumerate(cells) if place not in (index, group_index)]
+        values.extend(_numbers(path, line, columns, numbers))
         labels.append(name)
+        members.append(member)
         lines.append(line)
     if not labels:
         raise InputError(f"'{path.name}' has column names but no rows. Give one row for each example.")
@@ -89,17 +103,43 @@ def _read(path: Path, label: str | None, rows: Iterator[tuple[int, list[str]]]) 
             f"{lines[labels.index(label)]}. Put a line of names before it."
         )
     table = np.frombuffer(values, np.float64).reshape(len(labels), len(columns))
-    if (gaps := ~np.isfinite(table)).any():
+    lengths = lengths_by_gaps(table[:, :, None])
+    if lengths is None and (gaps := ~np.isfinite(table)).any():
         places = (
             f"'{columns[column]}' ({gaps[:, column].sum()}, first in line {lines[gaps[:, column].argmax()]})"
             for column in np.flatnonzero(gaps.any(axis=0))
         )
         raise InputError(
             f"'{path.name}' has missing or infinite values in column {first_few(places)}. "
-            "Fill them, or drop the rows or the columns."
+            "Fill them, or drop the rows or the columns. (Only the ends of rows may be empty, of shorter sequences.)"
         )
     shown = shown_names(dict.fromkeys(labels), "class", path)
-    return Labelled(table[:, :, None], np.array([shown[name] for name in labels]), tuple(columns))
+    sequences = table[:, :, None]
+    notices: tuple[str, ...] = ()
+    if lengths is not None:
+        sequences = without_padding(sequences, lengths)
+        notices = (
+            "Cells are missing only at the ends of rows, which are taken as the ends of the sequences: "
+            f"{in_words(lengths, int(lengths.max()))}.",
+        )
+    return Labelled(
+        sequences,
+        np.array([shown[name] for name in labels]),
+        tuple(columns),
+        lengths,
+        None if groups is None else np.array(members),
+        notices,
+    )
+
+
+def _group_index(path: Path, header: list[str], label_index: int, groups: str) -> int:
+    if groups not in header:
+        raise _no_column(path, groups, header)
+    if header.index(groups) == label_index:
+        raise InputError(f"--groups {groups}: this is the column of the classes. Name another.")
+    if len(header) == 2:
+        raise InputError(f"'{path.name}' has no values beside '{header[label_index]}' and '{groups}'.")
+    return header.index(groups)
 
 
 def _check_size(path: Path, cells: list[str]) -> None:
@@ -170,12 +210,16 @@ def _label_index(path: Path, header: list[str], label: str | None) -> int:
                 f"'{path.name}' has no column '{label}', and its first line holds mostly numbers: it must name "
                 "the columns. Put a line of names before it."
             )
-        close = get_close_matches(label, header, n=1, cutoff=0.5)
-        hint = f"Did you mean '{close[0]}'? " if close else ""
-        raise InputError(f"'{path.name}' has no column '{label}'. {hint}Columns: {first_few(header)}.")
+        raise _no_column(path, label, header)
     if len(header) == 1:
         raise InputError(f"'{path.name}' has the one column '{label}' and no values beside it.")
     return header.index(label)
+
+
+def _no_column(path: Path, name: str, header: list[str]) -> InputError:
+    close = get_close_matches(name, header, n=1, cutoff=0.5)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return InputError(f"'{path.name}' has no column '{name}'. {hint}Columns: {first_few(header)}.")
 
 
 def _is_number(name: str) -> bool:

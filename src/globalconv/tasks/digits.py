@@ -25,7 +25,7 @@ class Digits(Classification):
         super().__init__(
             "digits",
             {split: examples.take(indices) for split, indices in splits},
-            num_classes=10,
+            classes=[str(digit) for digit in range(10)],
             options={},
             source="scikit-learn's handwritten digits (8 x 8 pixels)",
         )

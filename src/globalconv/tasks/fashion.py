@@ -13,7 +13,9 @@ from globalconv.tasks.idx import read_idx
 from globalconv.tasks.splits import hold_out
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-SIDE, PATCH, NUM_CLASSES = 28, 4, 10
+SIDE, PATCH = 28, 4
+CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+NUM_CLASSES = len(CLASSES)
 FIX = "Install Debian's package dataset-fashion-mnist, or name the folder of the IDX files with --data."
 
 
@@ -62,7 +64,7 @@ class Fashion(Classification):
                 split: Examples(as_tokens(examples.inputs), examples.classes)
                 for split, examples in splits.items()
             },
-            num_classes=NUM_CLASSES,
+            classes=CLASSES,
             options={
                 "data": None if data is None else str(folder),
                 "tokens": tokens,

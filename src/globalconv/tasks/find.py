@@ -29,7 +29,10 @@ KINDS: tuple[type[Task], ...] = (
 TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
 NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
 """The tasks that need no file of the user's."""
-OFFERED = ("length", "vocabulary", "label", "data", "beams")
+OFFERED = (
+    *("length", "vocabulary", "label", "layout", "groups", "validation", "test", "metric"),
+    *("data", "beams"),
+)
 """The options of tasks that a user may ask for; a task takes those that its constructor has."""
 MOST_NEIGHBOURS = 5_000
 """Names in a folder that a wrong one is held against: each takes a tenth of a millisecond."""
@@ -41,6 +44,11 @@ def load_task(
     length: int | None = None,
     vocabulary: int | None = None,
     label: str | None = None,
+    layout: str | None = None,
+    groups: str | None = None,
+    validation: str | None = None,
+    test: str | None = None,
+    metric: str | None = None,
     data: str | None = None,
     beams: int | None = None,
 ) -> Task:
@@ -50,11 +58,12 @@ def load_task(
     a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict,
     but for a .po or a .mo: gettext's catalogues are parallel text, which translation takes as its ``data``.
     ``length`` is for text, recall, copy, reverse, sort and translation, ``vocabulary`` for recall and translation,
-    ``label`` for .csv and .tsv, ``data`` for fashion and translation, ``beams`` for translation;
-    None leaves the task's own default. Raises InputError for unknown names, for options that the task cannot
-    use, and for unusable data.
+    ``label`` for .csv and .tsv, ``layout`` for .npz, ``groups`` and ``metric`` for these three (see `Table`),
+    ``validation`` and ``test`` for them and for a text, ``data`` for fashion and translation, ``beams`` for
+    translation; None leaves the task's own default. Raises InputError for unknown names, for options that the task
+    cannot use, and for unusable data.
     """
-    asked = (length, vocabulary, label, data, beams)
+    asked = (length, vocabulary, label, layout, groups, validation, test, metric, data, beams)
     kind, options = resolve_task(name_or_path, dict(zip(OFFERED, asked, strict=True)))
     return _make(kind, options)
 
@@ -123,7 +132,7 @@ def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None
 def _what_it_takes(usable: list[str]) -> str:
     """Of the options, those that ``load_task`` has."""
     offered = [name for name in OFFERED if name in usable]
-    return f"Of {', '.join(OFFERED[:-1])} and {OFFERED[-1]} it takes {' and '.join(offered) or 'none'}."
+    return f"It takes {' and '.join(filter(None, [', '.join(offered[:-1]), *offered[-1:]])) or 'none'}."
 
 
 def _joined_by_commas(name_or_path: str, parts: list[str], *, are_two_files: bool) -> InputError:

@@ -1,5 +1,8 @@
 """Loss and tallies that classification and next-token tasks share."""
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,3 +32,38 @@ def tally_answers(logits: Tensor, batch: Batch) -> Tallies:
     loss = F.cross_entropy(chosen, targets, reduction="none").double().sum()
     correct = (chosen.argmax(-1) == targets).sum()
     return {"loss": (loss.item(), count), "accuracy": (float(correct.item()), count)}
+
+
+def tally_classes(answered: Sequence[int], true: Sequence[int]) -> Tallies:
+    """Of each class: how many of its examples were answered right (recall), and how many of its answers were."""
+    right = Counter(c for c, t in zip(answered, true, strict=True) if c == t)
+    recall = {f"recall {c}": (float(right[c]), float(num)) for c, num in Counter(true).items()}
+    return recall | {f"precision {c}": (float(right[c]), float(num)) for c, num in Counter(answered).items()}
+
+
+def class_scores(tallies: Tallies) -> dict[str, float]:
+    """``balanced_accuracy`` and ``macro_f1`` from ``tally_classes``, added up, as scikit-learn defines them.
+
+    The first is the mean recall of the classes that occur. The second is the mean over those that occur or are
+    answered of 2 right / (occurring + answered), which is F1.
+    """
+    numbers = {int(name.split()[1]) for name in tallies if name.startswith(("recall ", "precision "))}
+    recalls, f1 = [], []
+    for number in numbers:
+        right, occurring = tallies.get(f"recall {number}", (0.0, 0.0))
+        _, answered = tallies.get(f"precision {number}", (0.0, 0.0))
+        if occurring:
+            recalls.append(right / occurring)
+        if occurring + answered:
+            f1.append(2 * right / (occurring + answered))
+    means = {"balanced_accuracy": recalls, "macro_f1": f1}
+    return {name: sum(values) / len(values) for name, values in means.items() if values}
+
+
+def confusion(examples: Iterable[Tallies], num_classes: int) -> list[list[int]]:
+    """[t][a]: how many examples of class t were answered a, from the tallies of each example apart."""
+    counts = [[0] * num_classes for _ in range(num_classes)]
+    for tallies in examples:
+        told = dict(name.split() for name in tallies if name.startswith(("recall ", "precision ")))
+        counts[int(told["recall"])][int(told["precision"])] += 1
+    return counts

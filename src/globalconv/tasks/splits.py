@@ -1,34 +1,69 @@
-"""Hold examples out, class by class, the same ones for ever."""
+"""Hold examples out, class by class or group by group, the same ones for ever."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 SPLIT_SEED = 20
 """Splits do not depend on a run's seed: every run of every study is judged on the same examples."""
+TIE = 1e-9
+
+Indices = NDArray[np.int64]
 
 
-def hold_out(classes: NDArray[np.int64], share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def hold_out(classes: Indices, share: float, groups: Indices | None = None) -> tuple[Indices, Indices]:
     """Indices (kept, held out), each ascending, with about ``share`` of every class held out.
 
     A class of two or more examples gives at least one and keeps at least one; a class of one keeps it.
-    ``classes``: (num_examples,) integers from 0.
+    ``classes``: (num_examples,) integers from 0. With ``groups`` (num_examples,), likewise, whole groups are held out,
+    as near to that as they allow: at least one, and not the last.
     """
+    held = _whole_groups(classes, share, groups) if groups is not None else _of_every_class(classes, share)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def three_ways(classes: Indices, groups: Indices | None = None) -> tuple[Indices, Indices, Indices]:
+    """Indices (train, validation, test): 60, 20 and 20 % of every class, as far as its size allows.
+
+    Classes of three or more examples are in all three splits, of two in train and test, of one in train. With
+    ``groups``, of which there must be three or more, no group is in two splits.
+    """
+    rest, test = hold_out(classes, 0.2, groups)
+    train, validation = hold_out(classes[rest], 0.25, None if groups is None else groups[rest])
+    return rest[train], rest[validation], test
+
+
+def _of_every_class(classes: Indices, share: float) -> NDArray[np.bool_]:
     chance = np.random.default_rng(SPLIT_SEED).random(len(classes))
     order = np.lexsort((chance, classes))
     sizes = np.bincount(classes)
     rank = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     num_held = np.clip(np.rint(share * sizes), np.minimum(1, sizes - 1), sizes - 1)
-    held = rank < num_held[classes[order]]
-    return np.sort(order[~held]), np.sort(order[held])
+    held = np.empty(len(classes), dtype=bool)
+    held[order] = rank < num_held[classes[order]]
+    return held
 
 
-def three_ways(
-    classes: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Indices (train, validation, test): 60, 20 and 20 % of every class, as far as its size allows.
+def _whole_groups(classes: Indices, share: float, groups: Indices) -> NDArray[np.bool_]:
+    """In random order each group is held out that brings the classes' shares nearer to ``share``.
 
-    Classes of three or more examples are in all three splits, of two in train and test, of one in train.
+    Written out and not scikit-learn's StratifiedGroupKFold, so that data are split alike under all its versions.
     """
-    rest, test = hold_out(classes, 0.2)
-    train, validation = hold_out(classes[rest], 0.25)
-    return rest[train], rest[validation], test
+    names, members = np.unique(groups, return_inverse=True)
+    assert len(names) > 1, "one group has nothing beside it"
+    counts = np.zeros((len(names), classes.max() + 1))
+    np.add.at(counts, (members, classes), 1)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(names))
+
+    def distance(reached: NDArray[np.float64]) -> float:
+        present = counts.any(axis=0)
+        return float(np.square(reached - share)[present].sum())
+
+    chosen: list[int] = []
+    reached = np.zeros(counts.shape[1])
+    for group in order:
+        if distance(reached + shares[group]) <= distance(reached) + TIE and len(chosen) < len(names) - 1:
+            chosen.append(int(group))
+            reached += shares[group]
+    chosen = chosen or [min(order, key=lambda group: distance(shares[group]))]
+    return np.isin(members, chosen)

@@ -1,87 +1,150 @@
 """The user's own sequences, to be classified."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.errors import InputError, printable
-from globalconv.tasks.classification import Classification, Examples
+from globalconv.errors import InputError, printable, unknown_name
+from globalconv.tasks.arrays import Layout
+from globalconv.tasks.classification import METRICS, Classification, Examples, MetricName
 from globalconv.tasks.csv_file import read_csv
 from globalconv.tasks.files import user_path
-from globalconv.tasks.labelled import Labelled, first_few
+from globalconv.tasks.labelled import Labelled, Part, first_few
 from globalconv.tasks.npz_file import read_npz
-from globalconv.tasks.splits import three_ways
+from globalconv.tasks.parts import class_names, joined, repeated, split_up
+from globalconv.tasks.ragged import real_positions
 
 SUFFIXES = (".npz", ".csv", ".tsv")
 MIN_EXAMPLES = 3
 """A class needs as many to be in all three splits."""
 UNEVEN_SCALES = 1000.0
+IMBALANCED = 0.7
+"""Where one class has more of the examples, accuracy says little about the others."""
+Splits = Mapping[Part, tuple[Labelled, NDArray[np.int64]]]
 
 
 class Table(Classification):
     """Sequences with one class each, from a file.
 
-    ``path``: an .npz archive of X (n, length) or (n, length, channels) and y (n,), which is read without
-    unpickling; or a .csv or .tsv file with a header, one row for each sequence, whose column ``label``
-    is the class and whose other columns are the sequence. Split 60/20/20 %, stratified. The values are
-    standardised by the training examples, each channel over all its positions together, so that the
+    ``path``: an .npz archive, which is read without unpickling; or a .csv or .tsv file with a header, one row for each
+    sequence, whose column ``label`` is the class and whose other columns are the sequence (see ``read_npz`` and
+    ``read_csv``). Sequences may have different lengths. ``layout``: "channels_last", (n, length, channels), or
+    "channels_first"; None: as ``time_axis`` judges, which tells what it did. ``groups``: the array or column that says
+    which examples belong together, which are then kept on one side; None: the array "groups", if there is one.
+
+    Split 60/20/20 %, stratified; or as X_train, X_validation and X_test say, or the files ``validation`` and ``test``,
+    which are read as ``path`` is. ``metric``: see METRICS.
+
+    The values are standardised by the training examples, each channel over all its positions together, so that the
     shape of a sequence stays. Raises InputError, which names the place and the mending.
     """
 
     kind = "table"
 
-    def __init__(self, path: str, label: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        label: str | None = None,
+        layout: Layout | None = None,
+        groups: str | None = None,
+        validation: str | None = None,
+        test: str | None = None,
+        metric: MetricName = "accuracy",
+    ) -> None:
+        if layout is not None and layout not in get_args(Layout):
+            raise unknown_name("--layout", layout, get_args(Layout))
+        if metric not in METRICS:
+            raise unknown_name("--metric", metric, METRICS)
         where = user_path(path)
-        data = _read(where, label)
-        if data.values.shape[1] < 2:
+        own: dict[Part, str | None] = {"validation": validation, "test": test}
+        files = {part: user_path(file) for part, file in own.items() if file is not None}
+        main = _read(where, label, layout, groups)
+        held_out = {part: _one_part(file, part, label, layout, groups) for part, file in files.items()}
+        parts = joined(main, held_out)
+        notices = list(dict.fromkeys(notice for data in parts.values() for notice in data.notices))
+        first = next(iter(parts.values()))
+        if first.values.shape[1] < 2:
             raise InputError(
                 f"the sequences in '{where.name}' have one position only: at least 2 are needed."
             )
-        names, classes = np.unique(data.labels, return_inverse=True)
-        notices = _check_classes(where, names, classes)
-        train, validation, test = three_ways(classes)
-        notices += _value_notices(data, train)
-        if len(test) < 1 / self.metric.margin:
+        names, classes = class_names(parts)
+        notices += _check_classes(where, names, classes)
+        splits, told = split_up(parts, classes)
+        _check_splits(splits, names, where)
+        notices += told + repeated(splits) + _value_notices(splits["train"][0])
+        notices += _imbalance(names, classes, metric)
+        num_test = len(splits["test"][1])
+        if num_test < 1 / METRICS[metric].margin:
             notices.append(
-                f"The test split has {len(test)} examples, so each is {1 / len(test):.1%} of the accuracy."
+                f"The test split has {num_test} examples, so each is {1 / num_test:.1%} of the accuracy."
             )
-        examples = Examples(data.values, classes)
         super().__init__(
             printable(where.name),
-            {
-                "train": examples.take(train),
-                "validation": examples.take(validation),
-                "test": examples.take(test),
+            {part: _examples(data, numbers) for part, (data, numbers) in splits.items()},
+            classes=[str(name) for name in names],
+            options={
+                "path": str(where),
+                "label": label,
+                "layout": layout,
+                "groups": groups,
+                **{part: str(files[part]) if part in files else None for part in own},
+                "metric": metric,
             },
-            num_classes=len(names),
-            options={"path": str(where), "label": label},
             source=printable(f"'{where}'"),
             notices=tuple(notices),
+            metric=metric,
         )
-        self.classes = tuple(str(name) for name in names)
 
 
-def _read(path: Path, label: str | None) -> Labelled:
+def _read(path: Path, label: str | None, layout: Layout | None, groups: str | None) -> dict[Part, Labelled]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"'{path.name}' is no table: its name must end in one of {', '.join(SUFFIXES)}.")
     if suffix == ".npz" and label is not None:
         raise InputError(f"'{path.name}' holds the classes in its array y: leave out the label '{label}'.")
-    return read_npz(path) if suffix == ".npz" else read_csv(path, label)
+    if suffix != ".npz" and layout is not None:
+        raise InputError(f"--layout {layout}: a row of '{path.name}' has one channel; leave it out.")
+    if suffix == ".npz":
+        return read_npz(path, layout=layout, groups=groups)
+    return {"all": read_csv(path, label, groups)}
 
 
-def _check_classes(path: Path, names: NDArray[np.str_], classes: NDArray[np.int64]) -> list[str]:
+def _one_part(
+    path: Path, part: Part, label: str | None, layout: Layout | None, groups: str | None
+) -> Labelled:
+    """The examples of a file that is one split."""
+    found = _read(path, label, layout, groups)
+    if "all" not in found:
+        raise InputError(
+            f"--{part} {path}: it holds splits ({', '.join(found)}); give a file with X and y alone."
+        )
+    return found["all"]
+
+
+def _examples(data: Labelled, classes: NDArray[np.int64]) -> Examples:
+    groups = None if data.groups is None else np.unique(data.groups, return_inverse=True)[1].astype(np.int64)
+    return Examples(data.values, classes, data.lengths, groups)
+
+
+def _check_classes(
+    path: Path, names: NDArray[np.generic], classes: Mapping[Part, NDArray[np.int64]]
+) -> list[str]:
     """Notices about rare classes. Raises InputError where fewer than two can be scored."""
-    sizes = np.bincount(classes)
+    everything = np.concatenate(list(classes.values()))
+    sizes = np.bincount(everything, minlength=len(names))
     if len(names) < 2:
         raise InputError(
             f"all examples in '{path.name}' are of class '{names[0]}': at least two classes are needed."
         )
     rare = [f"'{name}' ({size})" for name, size in zip(names, sizes, strict=True) if size < MIN_EXAMPLES]
+    if "all" not in classes:  # nothing is split here
+        return []
     if len(names) - len(rare) < 2:
         raise InputError(
-            f"'{path.name}' has {len(names)} classes for {len(classes)} examples, and fewer than two of "
+            f"'{path.name}' has {len(names)} classes for {len(everything)} examples, and fewer than two of "
             f"them have the {MIN_EXAMPLES} examples that the three splits need: {first_few(rare)}. "
             "Are these the classes? If so, give more examples of each, or merge classes."
         )
@@ -93,15 +156,47 @@ def _check_classes(path: Path, names: NDArray[np.str_], classes: NDArray[np.int6
     ]
 
 
-def _value_notices(data: Labelled, train: NDArray[np.int64]) -> list[str]:
-    values = data.values[train].astype(np.float64)
-    spread = values.max(axis=0) - values.min(axis=0)
-    if not spread.any() and values.min() == values.max():
+def _check_splits(splits: Splits, names: NDArray[np.generic], path: Path) -> None:
+    """Raise InputError where a split has examples of one class only."""
+    for part, (data, classes) in splits.items():
+        found = np.unique(classes)
+        if len(found) < 2:
+            what = f"examples of class '{names[found[0]]}' only" if len(found) else "no examples"
+            cause = "whole groups" if data.groups is not None else "your splits"
+            raise InputError(
+                f"the {part} split of '{path.name}' has {what}, because of "
+                f"{cause}: it needs two classes or more. Give examples of other classes (in groups of their own), or "
+                "other splits."
+            )
+
+
+def _imbalance(
+    names: NDArray[np.generic], classes: Mapping[Part, NDArray[np.int64]], metric: MetricName
+) -> list[str]:
+    sizes = np.bincount(np.concatenate(list(classes.values())))
+    share = float(sizes.max() / sizes.sum())
+    if share <= IMBALANCED or metric != "accuracy":
+        return []
+    return [
+        f"{share:.0%} of the examples are of class '{names[sizes.argmax()]}', so that answering it always has an "
+        f"accuracy of about {share:.2f}. --metric balanced_accuracy counts every class the same."
+    ]
+
+
+def _value_notices(train: Labelled) -> list[str]:
+    length = train.values.shape[1]
+    real = real_positions(train.all_lengths, length)[:, :, None]
+    # Padding is neither the least nor the most of anything; a column without any value in training is constant.
+    values = train.values.astype(np.float64)
+    least = np.where(real, values, np.inf).min(axis=0)
+    most = np.where(real, values, -np.inf).max(axis=0)
+    spread = np.maximum(most - least, 0.0)
+    if not spread.any() and least.min() == most.max():
         raise InputError(
             "all values of all training examples are the same number: there is nothing to learn."
         )
     notices = []
-    constant = [name for name, wide in zip(data.columns, spread.any(axis=1), strict=True) if not wide]
+    constant = [name for name, wide in zip(train.columns, spread.any(axis=1), strict=True) if not wide]
     if constant:
         notices.append(
             f"Constant over all training examples, and so without information: column {first_few(constant)}."

@@ -51,7 +51,7 @@ def plot_content(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
             axes.errorbar(
                 [number + shift for number in range(first, first + len(blocks))],
                 [block.content_dependence for block in blocks],
-                [block.uncertainty for block in blocks],
+                [block.uncertainty or 0.0 for block in blocks],
                 color=look.color,
                 marker=look.marker,
                 markersize=5,
