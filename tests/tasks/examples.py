@@ -4,6 +4,7 @@ import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,16 @@ def write_npz(path: Path, rng: np.random.Generator) -> Path:
     return path
 
 
+def write_ragged_npz(path: Path, rng: np.random.Generator, **more: Any) -> Path:
+    """90 random sequences of 3 to 11 positions (2 channels) of three classes, with NaN as padding and their lengths."""
+    lengths = rng.integers(3, 12, size=90)
+    lengths[:9] = 11  # a longest one, wherever the split puts them
+    values = rng.normal(3.0, 5.0, size=(90, 11, 2))
+    values[np.arange(11) >= lengths[:, None]] = np.nan
+    np.savez(path, X=values, y=np.arange(90) % 3, lengths=lengths, **more)
+    return path
+
+
 def write_parallel_text(path: Path, rng: np.random.Generator, num: int = 700) -> Path:
     """``num`` lines of different sentences, and each with its words turned round and in capitals."""
     words = ["".join(rng.choice(list("abcdeé"), size=rng.integers(2, 6))) for _ in range(60)]
@@ -128,6 +139,11 @@ SMALL_TASKS: dict[str, Callable[[Path, np.random.Generator], Task]] = {
     "fashion patches": _fashion("patches"),
     "fashion pixels": _fashion("pixels"),
     "table .npz": lambda folder, rng: Table(str(write_npz(folder / "waves.npz", rng))),
+    "table, ragged and in groups": lambda folder, rng: Table(
+        str(write_ragged_npz(folder / "ragged.npz", rng, patient=np.arange(90) // 4)),
+        groups="patient",
+        metric="balanced_accuracy",
+    ),
     "copy": lambda folder, rng: Copy(9, num_validation=40, num_test=60),
     "reverse, many lengths": lambda folder, rng: Reverse(
         12, 30, min_length=4, num_validation=40, num_test=60

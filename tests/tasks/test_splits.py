@@ -46,6 +46,30 @@ def test_three_ways(sizes: list[int], seed: int):
             assert abs(validation - 0.2 * size) <= 1
 
 
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=3, max_size=40),
+    kinds=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_no_group_is_on_two_sides(sizes: list[int], kinds: int, seed: int):
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    classes = np.random.default_rng(seed + 1).integers(kinds, size=len(groups))
+    parts = three_ways(classes, groups)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(groups)))
+    assert all(len(part) for part in parts)
+    members = [set(groups[part]) for part in parts]
+    assert not members[0] & members[1] | members[0] & members[2] | members[1] & members[2]
+
+
+def test_groups_of_one_class_each_are_held_out_of_every_class(seed: int):
+    """As patients are, who are ill or not: 60, 20 and 20 % of either, as nearly as whole patients allow."""
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(40), 10))
+    classes = (groups % 4 == 0).astype(np.int64)
+    for part, share in zip(three_ways(classes, groups), (0.6, 0.2, 0.2), strict=True):
+        for number in (0, 1):
+            assert abs(np.sum(classes[part] == number) / np.sum(classes == number) - share) < 0.06
+
+
 def test_examples_are_chosen_at_random():
     """Files are often sorted; the held-out examples must not be the first of each class."""
     _, held = hold_out(np.zeros(1000, np.int64), 0.2)

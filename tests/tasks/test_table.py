@@ -84,7 +84,7 @@ def test_an_archive_of_any_real_type(tmp_path: Path, seed: int, dtype: Any, chan
     shape = (40, 6) if channels is None else (40, 6, channels)
     values = (np.random.default_rng(seed).normal(size=shape) * 50 + 60).clip(0, 120).astype(dtype)
     path = save(tmp_path / "t.npz", X=values, y=np.arange(40) % 2, other=np.zeros(3))
-    assert np.array_equal(read_npz(path).values, values.reshape(40, 6, -1))
+    assert np.array_equal(read_npz(path)["all"].values, values.reshape(40, 6, -1))
     task = Table(str(path))
     assert task.signature.channels == (channels or 1)
     epoch = task.train_batch(0, seed=0, batch_size=24).inputs
@@ -273,14 +273,15 @@ NPZ_MISTAKES = [
     ({"X": np.where(GOOD % 9 == 1, np.nan, GOOD), "y": CLASSES},
      "has 5 missing or infinite values, in 5 examples: rows 0, 2, 4, 7, 9, counted from 0. Drop these rows, or fill"),
     ({"X": np.where(GOOD == 7, -np.inf, GOOD), "y": CLASSES}, "in 1 examples: rows 1,"),
-    ({"X": np.array([[1, "a"]] * 10, dtype=object), "y": CLASSES}, "array X .* Python objects are refused"),
-    ({"X": GOOD, "y": np.array(["a", "b"] * 5, dtype=object)}, "array y .* y=y.astype[(]str[)]"),
+    ({"X": np.array([[1, "a"]] * 10, dtype=object), "y": CLASSES},
+     "array X in .* holds Python objects, which are refused: .* lengths=n"),
+    ({"X": GOOD, "y": np.array(["a", "b"] * 5, dtype=object)}, "array y .* y=np.array[(]y[)].astype[(]str[)]"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("arrays", "words"), NPZ_MISTAKES)
 def test_npz_mistakes(tmp_path: Path, arrays: dict[str, np.ndarray], words: str):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=f"(?s){words}"):
         Table(str(save(tmp_path / "t.npz", **arrays)))
 
 

@@ -18,6 +18,7 @@ from globalconv.study.report.wording import (
     direction,
     duration,
     interval,
+    metric_in_words,
     plain,
     shortened,
     signed,
@@ -53,6 +54,8 @@ def print_answer(answer: StudyAnswer, console: Console, report_path: Path) -> No
         console.print(Text(write(task.sentence)))
         console.print()
         console.print(_arms(task, write, width=console.width))
+        if told := _by_class(task):
+            console.print(Text(write(told)))
     console.print()
     if answer.unfinished:
         console.print(Text.assemble(("Unfinished: ", "bold yellow"), write(answer.unfinished)))
@@ -95,6 +98,18 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
         ]
         table.add_row(*cells[: len(table.columns)])
     return table
+
+
+def _by_class(task: TaskAnswer) -> str:
+    """Of a classification: what the arms score where every class counts the same; else nothing."""
+    others = [name for name in ("accuracy", "balanced_accuracy", "macro_f1") if name != task.metric]
+    scored = [arm for arm in task.arms if all(name in arm.extra_metrics for name in others)]
+    digits = decimals_for(task.margin)
+
+    def told(name: str) -> str:
+        return ", ".join(f"{arm.arm} {plain(arm.extra_metrics[name].mean, digits)}" for arm in scored)
+
+    return "\n".join(f"{metric_in_words(name)}: {told(name)}." for name in others if scored)
 
 
 def _metric(arm: ArmAnswer, digits: int) -> str:

@@ -62,8 +62,8 @@ def find_parts(
     if "all" in parts and len(parts) > 1:
         other = next(part for part in parts if part != "all")
         raise InputError(
-            f"'{path.name}' holds X and X_{other}: give X and y, which are split here, or X_train, y_train and your own "
-            "other splits."
+            f"'{path.name}' holds X and X_{other}: give X and y, which are split here, or X_train, y_train and "
+            "your own other splits."
         )
     if "all" not in parts and "train" not in parts:
         raise InputError(f"'{path.name}' has no array X_train; it holds {first_few(map(printable, names))}.")

@@ -1,6 +1,7 @@
 """How numbers and verdicts are written, in the page, in the pictures and in the terminal alike."""
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -20,6 +21,9 @@ from globalconv.study.answer import (
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
+MOST_CLASSES = 12
+"""A table of more classes against each other is not legible."""
+MOST_COLOUR = 45
 
 # A colour never stands alone: each verdict has a word and a sign. None of these has an emoji form.
 VERDICT_SIGNS: dict[TaskVerdict | ArmVerdict, str] = {
@@ -256,6 +260,16 @@ def at_axis(ranking: AxisRanking) -> str:
     if ranking.axis == "steps":
         return f"{ranking.at:.0f} steps"
     return span(ranking.at) if ranking.axis == "seconds" else flops(ranking.at)
+
+
+def metric_in_words(name: str) -> str:
+    """A metric as it is written in a line: 'balanced accuracy', 'macro F1'."""
+    return name.replace("_", " ").replace(" f1", " F1")
+
+
+def share(count: int, row: Sequence[int]) -> str:
+    """How much colour a count has that is part of a ``row``, as CSS writes it; on the most, text is still read."""
+    return f"{MOST_COLOUR * count / (sum(row) or 1):.0f}%"
 
 
 def listed(names: list[str]) -> str:
