@@ -81,6 +81,7 @@ def _new_plan(
     for cut in plan.cuts:
         progress.say(f"Cut: {cut}")
     for task in plan.tasks:
+        progress.say(f"Data: {task.description}")
         for notice in task.notices:
             progress.say(f"Note on {task.task.name}: {notice}")
     return plan
