@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
+from globalconv.tasks import Text
 from globalconv.tasks import corpus as corpus_module
 from globalconv.tasks.corpus import Corpus, read_corpus
 from globalconv.tasks.text_files import read_texts
@@ -47,6 +48,43 @@ def test_splits_share_no_byte(sizes: list[int], tmp_path_factory: pytest.TempPat
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == whole
     for part in (corpus.validation, corpus.test):
         assert max(16, 0.02 * whole) <= len(part) <= 0.1 * whole
+
+
+@pytest.mark.parametrize("num_files", [1, 30])
+@pytest.mark.parametrize("named", [("validation", "test"), ("validation",), ("test",)])
+def test_own_splits_are_read_whole_and_nothing_is_held_out_for_them(
+    tmp_path: Path, num_files: int, named: tuple[str, ...]
+):
+    for number in range(num_files):
+        write_records(tmp_path / "notes" / f"{number}.txt", 1000 * number, 300)
+    own = {name: write_records(tmp_path / f"{name}.txt", 10**6 + 10**4 * len(name), 60) for name in named}
+    corpus = read_corpus(tmp_path / "notes", max_bytes=LIMIT, window=16, own=own)
+    check_apart(corpus)
+    for name in ("validation", "test"):
+        part = getattr(corpus, name).tobytes()
+        assert (part == own[name].read_bytes()) if name in own else len(part) > 16
+    left = read_corpus(tmp_path / "notes", max_bytes=LIMIT, window=16)
+    everything = len(left.train) + len(left.validation) + len(left.test)
+    held = sum(len(getattr(corpus, name)) for name in ("validation", "test") if name not in own)
+    assert len(corpus.train) == everything - held
+    assert all(f"{name} from '{file}'" in corpus.description for name, file in own.items())
+
+
+def test_own_splits_that_are_too_short_or_trained_on(tmp_path: Path):
+    notes, short = (
+        write_records(tmp_path / "notes.txt", 0, 400),
+        write_records(tmp_path / "short.txt", 9000, 1),
+    )
+    with pytest.raises(InputError, match=r"short.txt' holds 8 bytes of text, too little for a length of 15"):
+        read_corpus(notes, max_bytes=LIMIT, window=16, own={"test": short})
+    tiny = write_records(tmp_path / "tiny.txt", 0, 3)
+    other = write_records(tmp_path / "other.txt", 9000, 3)
+    Text(str(tiny), 15, validation=str(other), test=str(other))
+    (told,) = (
+        notice for notice in Text(str(notes), 15, test=str(notes)).notices if "byte for byte" in notice
+    )
+    assert told.startswith("190 of 200 test windows stand in the training text")
+    assert not any("byte for byte" in notice for notice in Text(str(notes), 15, test=str(other)).notices)
 
 
 @pytest.mark.parametrize("num_files", [20, 60, 200])

@@ -1,6 +1,7 @@
 """Text in three splits: which bytes are trained on, and which are held out."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,15 +32,21 @@ class Corpus:
     notices: tuple[str, ...]
 
 
-def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
+def read_corpus(
+    path: Path | None, *, max_bytes: int, window: int, own: Mapping[str, Path] | None = None
+) -> Corpus:
     """The text of the file or folder ``path`` (None: Python's standard library) in three splits.
+
+    ``own``: "validation" and "test" -> the file or folder that is this split, of which as much is read at most; then
+    nothing is held out for it.
 
     With 20 files or more, whole files are held out, about 5 % of the bytes for each of validation and
     test. With fewer, or where no choice of files comes near 5 %, all files are laid end to end, and the
     last two twentieths are held out. A split's files are laid end to end, so a window may cross from one
     file to the next. Every split holds at least ``window`` bytes. Raises InputError.
     """
-    needed = HELD_OUT * window
+    own = own or {}
+    needed = window if len(own) == 2 else HELD_OUT * window
     if max_bytes < needed:
         raise InputError(
             f"a length of {window - 1} is too long: at most {max_bytes} bytes of text are read, and windows must "
@@ -59,18 +66,38 @@ def read_corpus(path: Path | None, *, max_bytes: int, window: int) -> Corpus:
             f"{source} holds {total} bytes of text, too little for a length of {window - 1}: give at least "
             f"{needed} bytes, so that 5 % can be held out twice{shorter}."
         )
-    candidates = (_by_file(texts.contents, window, largest) for largest in LARGEST)
-    splits = next(filter(None, candidates), None) if len(texts.contents) >= ENOUGH_FILES else None
-    how = "position" if splits is None else "whole files"
-    train, validation, test = splits or _by_position(b"".join(texts.contents))
+    notices = texts.notices
+    if len(own) == 2:
+        parts, how = {"train": b"".join(texts.contents), "validation": b"", "test": b""}, "all of it to train"
+    else:
+        parts, how = _split(texts.contents, window)
+    for name, place in own.items():
+        held = read_texts(place, max_bytes=max_bytes)
+        # What was held out for this split is trained on.
+        parts["train"] += parts[name]
+        parts[name] = b"".join(held.contents)
+        if len(parts[name]) < window:
+            raise InputError(
+                f"'{place}' holds {len(parts[name])} bytes of text, too little for a length of {window - 1}: "
+                "give more, or use a shorter length."
+            )
+        how += f", {name} from '{place}'"
+        notices += tuple(f"Of '{place}': {notice}" for notice in held.notices)
     num_files = len(texts.contents)
-    description = (
-        f"Bytes of {source}, {num_files} file{'s' * (num_files > 1)}, split by {how}: "
-        f"{len(train) / 1e6:.3g} MB train, {len(validation) / 1e6:.3g} MB validation, "
-        f"{len(test) / 1e6:.3g} MB test"
-    )
-    arrays = [np.frombuffer(part, np.uint8) for part in (train, validation, test)]
-    return Corpus(arrays[0], arrays[1], arrays[2], description, texts.notices)
+    sizes = ", ".join(f"{len(part) / 1e6:.3g} MB {name}" for name, part in parts.items())
+    description = f"Bytes of {source}, {num_files} file{'s' * (num_files > 1)}, {printable(how)}: {sizes}"
+    arrays = [np.frombuffer(part, np.uint8) for part in parts.values()]
+    return Corpus(arrays[0], arrays[1], arrays[2], description, notices)
+
+
+def _split(contents: tuple[bytes, ...], window: int) -> tuple[dict[str, bytes], str]:
+    """Train, validation and test of one text, and by what it was split."""
+    candidates = (_by_file(contents, window, largest) for largest in LARGEST)
+    splits = next(filter(None, candidates), None) if len(contents) >= ENOUGH_FILES else None
+    how = "split by position" if splits is None else "split by whole files"
+    return dict(
+        zip(("train", "validation", "test"), splits or _by_position(b"".join(contents)), strict=True)
+    ), how
 
 
 def _by_file(contents: tuple[bytes, ...], window: int, largest: float) -> tuple[bytes, bytes, bytes] | None:

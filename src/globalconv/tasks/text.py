@@ -1,7 +1,8 @@
 """Byte-level language modelling, on the user's own text or on Python's own sources."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,10 +27,10 @@ class Text(Task):
     """Predict the next byte of text, from at most ``length`` bytes of context.
 
     ``path`` is a file or a folder (see globalconv.tasks.corpus for what is read and how it is split);
-    None means the Python sources of the running interpreter's standard library. ``max_bytes`` bounds
-    what is read. Training windows of length + 1 bytes start anywhere in the training bytes; the
-    held-out windows do not overlap, are evenly spaced and fixed, at most ``max_validation_windows`` and
-    ``max_test_windows``.
+    None means the Python sources of the running interpreter's standard library. ``validation`` and ``test`` are
+    files or folders that are these splits. ``max_bytes`` bounds what is read. Training windows of length + 1 bytes
+    start anywhere in the training bytes; the held-out windows do not overlap, are evenly spaced and fixed, at most
+    ``max_validation_windows`` and ``max_test_windows``.
 
     Metric: bits per byte over all predicted bytes, with a margin of 0.03; also, ``accuracy`` of the
     likeliest byte, and the bits per byte apart for *recall bytes* (``bits_recall``) and the others
@@ -46,6 +47,8 @@ class Text(Task):
         path: str | None = None,
         length: int = 256,
         *,
+        validation: str | None = None,
+        test: str | None = None,
         max_validation_windows: int = 64,
         max_test_windows: int = 256,
         recall_context: int = 4,
@@ -56,11 +59,16 @@ class Text(Task):
         if not 1 <= recall_context <= 7:
             raise InputError(f"recall_context={recall_context}: use 1 to 7 bytes.")
         where = None if path is None else user_path(path)
-        corpus = read_corpus(where, max_bytes=max_bytes, window=length + 1)
+        named: dict[EvaluationSplit, str | None] = {"validation": validation, "test": test}
+        own: dict[str, Path] = {
+            split: user_path(place) for split, place in named.items() if place is not None
+        }
+        corpus = read_corpus(where, max_bytes=max_bytes, window=length + 1, own=own)
         self.name = "text" if where is None else printable(where.name or str(where))
         self.options: dict[str, Option] = {
             "path": None if where is None else str(where),
             "length": length,
+            **{split: str(own[split]) if split in own else None for split in named},
             "max_validation_windows": max_validation_windows,
             "max_test_windows": max_test_windows,
             "recall_context": recall_context,
@@ -86,6 +94,8 @@ class Text(Task):
             for split, num in num_windows.items()
             if num < FEW_WINDOWS and num < limits[split]
         )
+        if own:
+            self.notices += _repeated(self._train, self._windows)
 
     def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:
         length = self.signature.length
@@ -173,6 +183,22 @@ def even_windows(text: NDArray[np.uint8], size: int, limit: int) -> NDArray[np.u
     starts = np.arange(num) * last // max(1, num - 1)
     windows: NDArray[np.uint8] = text[starts[:, None] + np.arange(size)]
     return windows
+
+
+def _repeated(
+    train: NDArray[np.uint8], held_out: Mapping[EvaluationSplit, NDArray[np.uint8]]
+) -> tuple[str, ...]:
+    """Notices about held-out windows that stand in the training text byte for byte."""
+    text = train.tobytes()
+    found = {
+        split: sum(window.tobytes() in text for window in windows) for split, windows in held_out.items()
+    }
+    return tuple(
+        f"{num} of {len(held_out[split])} {split} windows stand in the training text, byte for byte: their scores are "
+        "too good."
+        for split, num in found.items()
+        if num
+    )
 
 
 def _batch(windows: NDArray[np.uint8]) -> Batch:
