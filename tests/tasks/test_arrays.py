@@ -162,7 +162,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"X_train": V, "y_train": CLASSES, "X_test": V}, "has no array y_test; it holds X_train, y_train, X_test"),
     (OWN | {"X_test": V[40:, :9]}, "the test sequences have 9 positions, and the training ones 12"),
     (OWN | {"X_test": V[40:].reshape(20, 6, 2)}, "the test sequences have 2 channel"),
-    (OWN | {"y_test": CLASSES[40:] + 1}, "the test examples have classes the training ones lack: '2' [(]10[)]"),
+    (OWN | {"y_test": CLASSES[40:] + 1}, "have classes that the training ones lack: '2' [(]10[)]"),
     (OWN | {"y_test": ONE[40:]}, "the test split of 't.npz' has examples of class '0' only, because of your splits"),
     ({"X": V, "y": CLASSES, "lengths": np.full(60, 13)}, "lengths in 't.npz' must be 1 to 12.* rows 0, 1, 2"),
     ({"X": V, "y": CLASSES, "lengths": np.full(60, 0)}, "lengths in 't.npz' must be 1 to 12"),
@@ -194,3 +194,27 @@ def test_a_second_file_of_splits_is_refused(tmp_path: Path):
         Table(str(tmp_path / "own.npz"), test=str(tmp_path / "plain.npz"))
     with pytest.raises(InputError, match=r"--test .*own.npz: it holds splits"):
         Table(str(tmp_path / "plain.npz"), test=str(tmp_path / "own.npz"))
+
+
+def test_groups_are_kept_together_where_a_split_is_missing_and_told_where_they_are_not(
+    tmp_path: Path, seed: int
+):
+    values = np.random.default_rng(seed).normal(size=(60, 12))
+    own: dict[str, Any] = {
+        "X_train": values[:40],
+        "y_train": CLASSES[:40],
+        "groups_train": np.arange(40) // 4,
+    }
+    own |= {"X_test": values[40:], "y_test": CLASSES[40:], "groups_test": np.arange(20) // 4}
+    notices = _with_groups(tmp_path, own).notices
+    assert any("There is no validation split" in notice for notice in notices)
+    assert any("groups are in both your training and your test split" in notice for notice in notices)
+    few = own | {"groups_train": np.zeros(40, int)}
+    with pytest.raises(InputError, match="too few groups for a validation split"):
+        _with_groups(tmp_path, few)
+    with pytest.raises(InputError, match="the groups have 2 different values: at least 3 are needed"):
+        _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.arange(60) // 30})
+    with pytest.raises(
+        InputError, match="split of 't.npz' has examples of class '.' only, because of whole groups"
+    ):
+        _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.where(CLASSES, 0, np.arange(60))})

@@ -84,16 +84,15 @@ def split_up(
         return {part: (data.take(i), numbers[i]) for part, i in indices.items()}, told
     splits = {part: (data, classes[part]) for part, data in parts.items()}
     told = []
-    for part in ("test", "validation"):
-        if part in splits:
-            continue
+    missing = [part for part in reversed(SPLITS) if part not in splits]
+    for number, part in enumerate(missing):
         data, numbers = splits["train"]
-        own = groups.get("train")
-        if own is not None and len(np.unique(own)) < FEWEST_GROUPS - 1:
+        own, left = groups.get("train"), len(missing) - number
+        if own is not None and len(np.unique(own)) <= left:
             raise InputError(
-                f"the training examples are one group, so that no {part} split can be held out: give it."
+                f"the training examples have too few groups for a {part} split to be held out: give it, or more groups."
             )
-        kept, held = hold_out(numbers, HELD_OUT, own)
+        kept, held = hold_out(numbers, HELD_OUT, own, left=left)
         splits["train"] = data.take(kept), numbers[kept]
         splits[part] = data.take(held), numbers[held]
         if own is not None:

@@ -10,14 +10,18 @@ TIE = 1e-9
 Indices = NDArray[np.int64]
 
 
-def hold_out(classes: Indices, share: float, groups: Indices | None = None) -> tuple[Indices, Indices]:
+def hold_out(
+    classes: Indices, share: float, groups: Indices | None = None, *, left: int = 1
+) -> tuple[Indices, Indices]:
     """Indices (kept, held out), each ascending, with about ``share`` of every class held out.
 
     A class of two or more examples gives at least one and keeps at least one; a class of one keeps it.
     ``classes``: (num_examples,) integers from 0. With ``groups`` (num_examples,), likewise, whole groups are held out,
-    as near to that as they allow: at least one, and not the last.
+    as near to that as they allow: at least one, and so that ``left`` groups or more stay.
     """
-    held = _whole_groups(classes, share, groups) if groups is not None else _of_every_class(classes, share)
+    held = (
+        _whole_groups(classes, share, groups, left) if groups is not None else _of_every_class(classes, share)
+    )
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
@@ -27,7 +31,7 @@ def three_ways(classes: Indices, groups: Indices | None = None) -> tuple[Indices
     Classes of three or more examples are in all three splits, of two in train and test, of one in train. With
     ``groups``, of which there must be three or more, no group is in two splits.
     """
-    rest, test = hold_out(classes, 0.2, groups)
+    rest, test = hold_out(classes, 0.2, groups, left=2)
     train, validation = hold_out(classes[rest], 0.25, None if groups is None else groups[rest])
     return rest[train], rest[validation], test
 
@@ -43,13 +47,13 @@ def _of_every_class(classes: Indices, share: float) -> NDArray[np.bool_]:
     return held
 
 
-def _whole_groups(classes: Indices, share: float, groups: Indices) -> NDArray[np.bool_]:
+def _whole_groups(classes: Indices, share: float, groups: Indices, left: int) -> NDArray[np.bool_]:
     """In random order each group is held out that brings the classes' shares nearer to ``share``.
 
     Written out and not scikit-learn's StratifiedGroupKFold, so that data are split alike under all its versions.
     """
     names, members = np.unique(groups, return_inverse=True)
-    assert len(names) > 1, "one group has nothing beside it"
+    assert len(names) > left, "there are not enough groups to hold one out"
     counts = np.zeros((len(names), classes.max() + 1))
     np.add.at(counts, (members, classes), 1)
     shares = counts / np.maximum(counts.sum(axis=0), 1)
@@ -62,7 +66,7 @@ def _whole_groups(classes: Indices, share: float, groups: Indices) -> NDArray[np
     chosen: list[int] = []
     reached = np.zeros(counts.shape[1])
     for group in order:
-        if distance(reached + shares[group]) <= distance(reached) + TIE and len(chosen) < len(names) - 1:
+        if distance(reached + shares[group]) <= distance(reached) + TIE and len(chosen) < len(names) - left:
             chosen.append(int(group))
             reached += shares[group]
     chosen = chosen or [min(order, key=lambda group: distance(shares[group]))]
