@@ -215,6 +215,6 @@ def test_groups_are_kept_together_where_a_split_is_missing_and_told_where_they_a
     with pytest.raises(InputError, match="the groups have 2 different values: at least 3 are needed"):
         _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.arange(60) // 30})
     with pytest.raises(
-        InputError, match="split of 't.npz' has examples of class '.' only, because of whole groups"
+        InputError, match=r"split of 't.npz' has examples of class '.' only, because of whole groups"
     ):
         _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.where(CLASSES, 0, np.arange(60))})
