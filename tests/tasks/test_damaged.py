@@ -39,7 +39,7 @@ class Reader:
 def check_npz(path: Path, good: bytes) -> None:
     """An archive has checksums: what is read is what was written."""
     whole = np.load(io.BytesIO(good))
-    data = read_npz(path)
+    data = read_npz(path)["all"]
     assert np.array_equal(data.values.reshape(whole["X"].shape), whole["X"])
     assert np.array_equal(data.labels, whole["y"])
 

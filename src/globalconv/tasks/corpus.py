@@ -82,7 +82,7 @@ def read_corpus(
                 "give more, or use a shorter length."
             )
         how += f", {name} from '{place}'"
-        notices += tuple(f"Of '{place}': {notice}" for notice in held.notices)
+        notices += tuple(printable(f"Of '{place}': {notice}") for notice in held.notices)
     num_files = len(texts.contents)
     sizes = ", ".join(f"{len(part) / 1e6:.3g} MB {name}" for name, part in parts.items())
     description = f"Bytes of {source}, {num_files} file{'s' * (num_files > 1)}, {printable(how)}: {sizes}"

@@ -187,10 +187,11 @@ def _value_notices(train: Labelled) -> list[str]:
     length = train.values.shape[1]
     real = real_positions(train.all_lengths, length)[:, :, None]
     # Padding is neither the least nor the most of anything; a column without any value in training is constant.
-    values = train.values.astype(np.float64)
-    least = np.where(real, values, np.inf).min(axis=0)
-    most = np.where(real, values, -np.inf).max(axis=0)
-    spread = np.maximum(most - least, 0.0)
+    values = train.values if train.values.dtype.kind == "f" else train.values.astype(np.float32)
+    least = values.min(axis=0, where=real, initial=np.inf).astype(np.float64)
+    most = values.max(axis=0, where=real, initial=-np.inf).astype(np.float64)
+    with np.errstate(over="ignore"):
+        spread = np.maximum(most - least, 0.0)
     if not spread.any() and least.min() == most.max():
         raise InputError(
             "all values of all training examples are the same number: there is nothing to learn."
