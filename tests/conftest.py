@@ -1,4 +1,4 @@
-"""Shared fixtures: one thread per worker, and fresh seeds that a failing test prints."""
+"""Shared fixtures: one thread per worker, fresh seeds that a failing test prints, and the device of ``--device``."""
 
 import os
 import secrets
@@ -25,3 +25,34 @@ def seed(request: pytest.FixtureRequest) -> int:
 def generator(seed: int) -> torch.Generator:
     """A generator on the fresh seed."""
     return torch.Generator().manual_seed(seed)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device", default="cpu", help="run what depends on the device there ('cuda'), and skip the rest"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    name = config.getoption("--device")
+    try:
+        torch.zeros(1, device=name)
+    except Exception as error:
+        raise pytest.UsageError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another device only tests that ask for it run: the others would repeat what they do on the CPU."""
+    name = config.getoption("--device")
+    if torch.device(name).type == "cpu":
+        return
+    for item in items:
+        if "device" not in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason=f"does not depend on the device; --device {name}"))
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """Where a test that depends on it runs: ``--device``."""
+    name: str = request.config.getoption("--device")
+    return name

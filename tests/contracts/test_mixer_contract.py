@@ -31,14 +31,14 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
 
 
 @pytest.mark.parametrize("name", BUILDS)
-def test_keeps_the_contract(name, seed):
-    check_mixer(BUILDS[name], seed=seed)
+def test_keeps_the_contract(name, seed, device):
+    check_mixer(BUILDS[name], seed=seed, device=device)
 
 
 @pytest.mark.parametrize("width", [2, 3])
 @pytest.mark.parametrize("name", ["global_conv", "gated_conv", "token_mlp"])
-def test_keeps_the_contract_at_small_widths(name, width, seed):
-    check_mixer(MIXERS[name], width=width, seed=seed)
+def test_keeps_the_contract_at_small_widths(name, width, seed, device):
+    check_mixer(MIXERS[name], width=width, seed=seed, device=device)
 
 
 def test_a_callable_may_fix_the_options(seed):

@@ -15,10 +15,12 @@ from globalconv.filters import FreeTaps
     init=st.sampled_from(["decay", "flat"]),
     circular=st.booleans(),
 )
-def test_every_channel_starts_with_unit_norm(channels, num_taps, init, circular):
-    taps = FreeTaps(channels, num_taps, init=init, circular=circular)()
+def test_every_channel_starts_with_unit_norm(device, channels, num_taps, init, circular):
+    with torch.device(device):
+        taps = FreeTaps(channels, num_taps, init=init, circular=circular)()
+    assert taps.device.type == torch.device(device).type
     assert taps.shape == (channels, num_taps)
-    torch.testing.assert_close(taps.norm(dim=1), torch.ones(channels))
+    torch.testing.assert_close(taps.norm(dim=1), torch.ones(channels, device=device))
 
 
 def energy_by_lag(*, init, circular):

@@ -30,6 +30,7 @@ class Case:
     seed: int
     dtype: torch.dtype = torch.float64
     exact_causality: bool = False
+    device: str = "cpu"
 
     @property
     def width(self) -> int:
@@ -39,18 +40,20 @@ class Case:
         return torch.Generator().manual_seed(self.seed)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """An input, taps, and an upstream gradient, all normal and rounded to the dtype."""
+        """An input, taps, and an upstream gradient, all normal and rounded to the dtype, on every device the same."""
         generator = self.generator()
         shapes = [(self.batch, self.length, self.width), (self.groups, self.num_taps)]
         x, taps, upstream = (
-            torch.randn(shape, generator=generator, dtype=torch.float64).to(self.dtype)
+            torch.randn(shape, generator=generator, dtype=torch.float64).to(self.device, self.dtype)
             for shape in (*shapes, shapes[0])
         )
         return x, taps, upstream
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, mode: Mode, dtype: torch.dtype, exact_causality: bool = False) -> Case:
+def cases(
+    draw: st.DrawFn, *, mode: Mode, dtype: torch.dtype, exact_causality: bool = False, device: str = "cpu"
+) -> Case:
     length = draw(st.one_of(st.sampled_from([1, 2, 5, 8, 13, 32, 37, 64]), st.integers(1, 40)))
     most = length if mode == "circular" else 2 * length + 2
     lags = draw(st.one_of(st.sampled_from([1, length, most]), st.integers(1, most)))
@@ -64,12 +67,13 @@ def cases(draw: st.DrawFn, *, mode: Mode, dtype: torch.dtype, exact_causality: b
         seed=draw(st.integers(0, 2**31 - 1)),
         dtype=dtype,
         exact_causality=exact_causality,
+        device=device,
     )
 
 
 def token_matrix(taps: Tensor, length: int, mode: Mode) -> Tensor:
     """(G, length, length): entry [g, t, u] is the weight of x[u] in y[t]."""
-    t = torch.arange(length)
+    t = torch.arange(length, device=taps.device)
     tap = t[:, None] - t
     if mode == "circular":
         tap = tap % length
@@ -168,7 +172,7 @@ def linearity(op: Operator, case: Case) -> None:
 def impulse_response(op: Operator, case: Case) -> None:
     _, taps, _ = case.draw()
     at = case.seed % case.length
-    impulse = torch.zeros(1, case.length, case.width, dtype=case.dtype)
+    impulse = torch.zeros(1, case.length, case.width, dtype=case.dtype, device=case.device)
     impulse[:, at] = 1
     expected = torch.zeros_like(impulse)
     for channel in range(case.width):
@@ -214,7 +218,7 @@ def adjoint(op: Operator, case: Case) -> None:
 def collapse(op: Operator, case: Case) -> None:
     """Two layers commute and are one layer, whose taps are the convolution of theirs."""
     x, taps, _ = case.draw()
-    taps2 = torch.randn(taps.shape, generator=case.generator(), dtype=torch.float64).to(case.dtype)
+    taps2 = torch.randn(taps.shape, generator=case.generator(), dtype=torch.float64).to(taps)
     if case.mode == "bidirectional":
         # Zeros enough that nothing is cut off between the layers.
         x = F.pad(x, (0, 0, case.num_taps, case.num_taps))
@@ -233,10 +237,11 @@ def causality(op: Operator, case: Case) -> None:
     """The derivative of y[t] by x[s] is 0 for s > t: forward, by impulses, and backward, by autograd."""
     _, taps, _ = case.draw()
     length = case.length
-    impulses = torch.eye(length, dtype=case.dtype)[:, :, None].repeat(1, 1, case.width).requires_grad_()
+    eye = torch.eye(length, dtype=case.dtype, device=case.device)
+    impulses = eye[:, :, None].repeat(1, 1, case.width).requires_grad_()
     y = op(impulses, taps, "causal")  # [s, t, channel]
     (backward,) = torch.autograd.grad(y, impulses, impulses.detach())  # [t, s, channel]
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)  # [t, s]
+    future = torch.ones(length, length, dtype=torch.bool, device=case.device).triu(1)  # [t, s]
     leaks = y.detach()[future.T], backward[future]
     within = 0.0
     if not case.exact_causality:
@@ -279,10 +284,10 @@ def isolation(op: Operator, case: Case) -> None:
     clean = [tensor.requires_grad_() for tensor in case.draw()]
     row, channel = case.seed % case.batch, case.seed % case.width
     group = channel // case.per_group
-    here = torch.zeros(case.batch, 1, case.width, dtype=torch.bool)
+    here = torch.zeros(case.batch, 1, case.width, dtype=torch.bool, device=case.device)
     here[row, :, channel] = True
     spans = here.expand(-1, case.length, -1)
-    own = torch.arange(case.groups) == group
+    own = torch.arange(case.groups, device=case.device) == group
     served = own.repeat_interleave(case.per_group).expand(case.batch, case.length, -1)
 
     def run(x: Tensor, taps: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -299,7 +304,7 @@ def isolation(op: Operator, case: Case) -> None:
             for value, right, harm in zip(
                 got, expected, (y_harm, x_harm, own if spoiled != 1 else None), strict=True
             ):
-                safe = torch.ones(len(value), *value.shape[1:], dtype=torch.bool)
+                safe = torch.ones_like(value, dtype=torch.bool)
                 if harm is not None:
                     safe = ~(harm if harm.ndim == 3 else harm[:, None].expand_as(value))
                 assert torch.equal(value[safe], right[safe]), f"{bad} in operand {spoiled} spread"

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from globalconv.errors import InputError
 from globalconv.ops import Mode, available_backends, global_conv
 from tests.ops.laws import IN_HALF_TOO, LAWS, MODES, Case, Operator, cases
 
@@ -14,8 +15,23 @@ FULL = (torch.float32, torch.float64)
 HALF = (torch.bfloat16, torch.float16)
 DTYPES = FULL + HALF
 
-each_backend = pytest.mark.parametrize("backend", BACKENDS)
+each_backend = pytest.mark.parametrize("backend", BACKENDS, indirect=True)
 each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+@pytest.fixture
+def backend(request, device) -> str:
+    """A backend that computes on the device."""
+    try:
+        global_conv(
+            torch.ones(1, 8, 1, device=device),
+            torch.ones(1, 8, device=device),
+            mode="causal",
+            backend=request.param,
+        )
+    except InputError as error:
+        pytest.skip(str(error))
+    return request.param
 
 
 def operator(backend: str) -> Operator:
@@ -36,9 +52,9 @@ def operator(backend: str) -> Operator:
     ],
     ids=str,
 )
-def test_law(law: str, mode: Mode, dtype: torch.dtype, backend: str):
+def test_law(law: str, mode: Mode, dtype: torch.dtype, backend: str, device: str):
     @settings(max_examples=12)
-    @given(case=cases(mode=mode, dtype=dtype, exact_causality=backend == "reference"))
+    @given(case=cases(mode=mode, dtype=dtype, exact_causality=backend == "reference", device=device))
     def holds(case: Case) -> None:
         LAWS[law][0](operator(backend), case)
 
@@ -47,20 +63,22 @@ def test_law(law: str, mode: Mode, dtype: torch.dtype, backend: str):
 
 @each_backend
 @pytest.mark.parametrize(("length", "num_taps"), [(3, 8), (8, 8), (8, 3), (1, 5), (7, 14)])
-def test_no_future_for_any_length(backend, length, num_taps, seed):
-    case = Case("causal", 1, length, 1, 2, num_taps, seed, exact_causality=backend == "reference")
+def test_no_future_for_any_length(backend, length, num_taps, seed, device):
+    case = Case(
+        "causal", 1, length, 1, 2, num_taps, seed, exact_causality=backend == "reference", device=device
+    )
     LAWS["causality"][0](operator(backend), case)
 
 
 @each_backend
 @each_mode
 @pytest.mark.parametrize(("length", "num_taps"), [(1, 1), (4, 3), (5, 5), (3, 7)])
-def test_derivatives_of_first_and_second_order(backend, mode, length, num_taps, generator):
+def test_derivatives_of_first_and_second_order(backend, mode, length, num_taps, generator, device):
     if mode == "circular":
         num_taps = min(num_taps, length)
     for groups in (1, 2):
         x, taps = (
-            torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+            torch.randn(shape, generator=generator, dtype=torch.float64).to(device).requires_grad_()
             for shape in ((2, length, 2), (groups, num_taps))
         )
 
@@ -73,9 +91,9 @@ def test_derivatives_of_first_and_second_order(backend, mode, length, num_taps, 
 
 @each_backend
 @each_mode
-def test_func_transforms(backend, mode, generator):
-    x = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
-    taps = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+def test_func_transforms(backend, mode, generator, device):
+    x = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64).to(device)
+    taps = torch.randn(2, 5, generator=generator, dtype=torch.float64).to(device)
 
     def one(x: Tensor, taps: Tensor) -> Tensor:
         return global_conv(x[None], taps, mode=mode, backend=backend)[0]
@@ -92,10 +110,10 @@ def test_func_transforms(backend, mode, generator):
 @pytest.mark.slow
 @each_backend
 @each_mode
-def test_compiles_to_one_graph(backend, mode, generator):
+def test_compiles_to_one_graph(backend, mode, generator, device):
     torch.compiler.reset()  # each case is a graph of its own, and PyTorch keeps only so many of one function
-    x = torch.randn(2, 9, 4, generator=generator, requires_grad=True)
-    taps = torch.randn(2, 5, generator=generator, requires_grad=True)
+    x = torch.randn(2, 9, 4, generator=generator).to(device).requires_grad_()
+    taps = torch.randn(2, 5, generator=generator).to(device).requires_grad_()
     for name in (backend, None):
 
         def op(x: Tensor, taps: Tensor, name: str | None = name) -> Tensor:
@@ -109,11 +127,11 @@ def test_compiles_to_one_graph(backend, mode, generator):
 @each_backend
 @each_mode
 @pytest.mark.parametrize("half", HALF, ids=str)
-def test_autocast_changes_nothing(backend, mode, half, generator):
-    x = torch.randn(2, 9, 4, generator=generator, requires_grad=True)
-    taps = torch.randn(4, 7, generator=generator, requires_grad=True)
+def test_autocast_changes_nothing(backend, mode, half, generator, device):
+    x = torch.randn(2, 9, 4, generator=generator).to(device).requires_grad_()
+    taps = torch.randn(4, 7, generator=generator).to(device).requires_grad_()
     plain = global_conv(x, taps, mode=mode, backend=backend)
-    with torch.autocast("cpu", dtype=half):
+    with torch.autocast(torch.device(device).type, dtype=half):
         cast = global_conv(x, taps, mode=mode, backend=backend)
     assert torch.equal(cast, plain)
     grads = [torch.autograd.grad(y.square().sum(), (x, taps)) for y in (plain, cast)]
@@ -124,9 +142,9 @@ def test_autocast_changes_nothing(backend, mode, half, generator):
 @each_mode
 @pytest.mark.parametrize("x_dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("taps_dtype", DTYPES, ids=str)
-def test_mixed_dtypes_round_once(backend, mode, x_dtype, taps_dtype, generator):
-    x = torch.randn(2, 9, 4, generator=generator, dtype=torch.float64).to(x_dtype).requires_grad_()
-    taps = torch.randn(4, 7, generator=generator, dtype=torch.float64).to(taps_dtype).requires_grad_()
+def test_mixed_dtypes_round_once(backend, mode, x_dtype, taps_dtype, generator, device):
+    x = torch.randn(2, 9, 4, generator=generator, dtype=torch.float64).to(device, x_dtype).requires_grad_()
+    taps = torch.randn(4, 7, generator=generator, dtype=torch.float64).to(device, taps_dtype).requires_grad_()
     compute = torch.float64 if torch.float64 in (x_dtype, taps_dtype) else torch.float32
     y = global_conv(x, taps, mode=mode, backend=backend)
     assert y.dtype == x_dtype
@@ -143,9 +161,9 @@ def test_mixed_dtypes_round_once(backend, mode, x_dtype, taps_dtype, generator):
 @each_mode
 @given(seed=st.integers(0, 2**31 - 1), bad=st.sampled_from([float("nan"), float("inf")]))
 @settings(max_examples=10)
-def test_direct_sum_keeps_nan_to_the_tokens_that_see_it(mode, seed, bad):
+def test_direct_sum_keeps_nan_to_the_tokens_that_see_it(mode, device, seed, bad):
     generator = torch.Generator().manual_seed(seed)
-    x, taps = torch.randn(1, 9, 1, generator=generator), torch.randn(1, 3, generator=generator)
+    x, taps = (torch.randn(shape, generator=generator).to(device) for shape in ((1, 9, 1), (1, 3)))
     right = global_conv(x, taps, mode=mode, backend="reference")
     at = seed % 9
     x[0, at] = bad
@@ -159,9 +177,9 @@ def test_direct_sum_keeps_nan_to_the_tokens_that_see_it(mode, seed, bad):
 
 @each_backend
 @pytest.mark.parametrize("length", [1009, 1024])
-def test_thousand_tokens(backend, length, seed):
+def test_thousand_tokens(backend, length, seed, device):
     for mode in MODES:
         num_taps = 2 * length - 1 if mode == "bidirectional" else length
-        case = Case(mode, 1, length, 1, 1, num_taps, seed, torch.float32)
+        case = Case(mode, 1, length, 1, 1, num_taps, seed, torch.float32, device=device)
         LAWS["formula"][0](operator(backend), case)
         LAWS["gradients"][0](operator(backend), case)
