@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="small sizes and one law")
     parser.set_defaults(output=None)
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     device = torch.device(arguments.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     skipped: list[str] = []
@@ -112,6 +113,11 @@ def table(arguments: argparse.Namespace, device: torch.device, skipped: list[str
                     for name, call in calls.items()
                 }
                 times = in_turns(measures, rounds=rounds, within=CELL_SECONDS)
+                over = {
+                    name: ratio(times["attention"], some)
+                    for name, some in times.items()
+                    if name != "attention"
+                }
                 row: dict[str, object] = {
                     "length": length,
                     "dtype": str(dtype).removeprefix("torch."),
@@ -119,13 +125,11 @@ def table(arguments: argparse.Namespace, device: torch.device, skipped: list[str
                     "milliseconds": {
                         name: round(1e3 * spread(some).median, 4) for name, some in times.items()
                     },
-                    "attention_over": {},
-                }
-                for name in times.keys() - {"attention"}:
-                    found = ratio(times["attention"], times[name])
-                    row["attention_over"] |= {  # type: ignore[operator]
+                    "attention_over": {
                         name: [round(number, 3) for number in (found.median, found.low, found.high)]
-                    }
+                        for name, found in over.items()
+                    },
+                }
                 print(row)
                 rows.append(row)
     return rows
