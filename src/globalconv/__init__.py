@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
-    from globalconv.ops import global_conv
+    from globalconv.ops import global_conv, lengths_from_mask
 
 __all__ = [
     "Attention",
@@ -19,9 +19,10 @@ __all__ = [
     "Mixer",
     "TokenMLP",
     "global_conv",
+    "lengths_from_mask",
 ]
 
-_HOMES = {"global_conv": "ops", "Classifier": "models", "LanguageModel": "models"}
+_HOMES = {"global_conv": "ops", "lengths_from_mask": "ops", "Classifier": "models", "LanguageModel": "models"}
 
 
 def __getattr__(name: str) -> Any:

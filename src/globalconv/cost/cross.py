@@ -23,11 +23,12 @@ def _attention(cross: CrossAttention, batch: int, forward: Ledger, backward: Led
     sums = rows * cross.num_heads
     product, table = 2.0 * batch * length**2 * width, length * (width // cross.num_heads) // 2
     # As in self-attention, turned queries are laid out by heads, and so is the result.
-    copied = cross.rotary and cross.num_heads > 1
+    rotary = cross.rotary is not None
+    copied = rotary and cross.num_heads > 1
 
     layers.linear(forward, rows, width, 2 * width)
     layers.linear(forward, rows, width, width)
-    for _ in range(2 * cross.rotary):
+    for _ in range(2 * rotary):
         layers.rotate(forward, n, table)
     forward.add("attention", (3 * n,), (n, sums), flops=2 * product)
     if copied:
@@ -36,7 +37,7 @@ def _attention(cross: CrossAttention, batch: int, forward: Ledger, backward: Led
 
     layers.linear_backward(backward, rows, width, width)
     backward.add("attention, backward", (5 * n, sums), (3 * n,), flops=5 * product)
-    for _ in range(2 * cross.rotary):
+    for _ in range(2 * rotary):
         layers.rotate_backward(backward, n, table)
         if copied:
             backward.copy("heads side by side", n)
@@ -44,7 +45,7 @@ def _attention(cross: CrossAttention, batch: int, forward: Ledger, backward: Led
     layers.linear_backward(backward, rows, width, width)
     layers.linear_backward(backward, rows, width, 2 * width)
     # Target and memory; keys and values as projected; the queries, and turned keys; the result, and its copy.
-    return 2 * n + 2 * n + n + n * cross.rotary + n + n * copied + sums
+    return 2 * n + 2 * n + n + n * rotary + n + n * copied + sums
 
 
 def _aligned_conv(cross: AlignedConv, batch: int, forward: Ledger, backward: Ledger) -> int:

@@ -97,7 +97,7 @@ def _attention(mixer: Attention, batch: int, forward: Ledger, backward: Ledger) 
 
 
 def _global_conv(mixer: GlobalConv, batch: int, forward: Ledger, backward: Ledger) -> int:
-    conv = Convolution(batch, mixer.length, mixer.width, mixer.length, mixer.mode, skip=True)
+    conv = Convolution(batch, mixer.length, mixer.width, mixer.filter.num_taps, mixer.mode, skip=True)
     backend = backend_of(conv, mixer.backend, itemsize=forward.itemsize)
     convolutions.forward(forward, conv, backend)
     convolutions.backward(backward, conv, backend)
@@ -107,8 +107,8 @@ def _global_conv(mixer: GlobalConv, batch: int, forward: Ledger, backward: Ledge
 def _gated_conv(mixer: GatedConv, batch: int, forward: Ledger, backward: Ledger) -> int:
     length, width, rows = mixer.length, mixer.width, batch * mixer.length
     n = rows * width
-    short = Convolution(batch, length, 3 * width, mixer.short_filter.num_taps, mixer.mode)
-    long = Convolution(batch, length, width, length, mixer.mode, skip=True, gated=True)
+    short = Convolution(batch, length, 3 * width, mixer.short_filter.num_taps, mixer.short_mode)
+    long = Convolution(batch, length, width, mixer.filter.num_taps, mixer.mode, skip=True, gated=True)
     by_short = backend_of(short, mixer.backend, itemsize=forward.itemsize)
     by_long = backend_of(long, mixer.backend, itemsize=forward.itemsize)
 

@@ -1,11 +1,14 @@
 """The two mixers with a convolution, one token at a time."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from globalconv.decoding.online import OnlineConvolution, ShortConvolution
 from globalconv.decoding.state import MixerState
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.ops.contract import compute_dtype
 
 
 class GlobalConvState(MixerState):
@@ -46,13 +49,15 @@ class GatedConvState(MixerState):
         )
 
     def _prefill(self, x: Tensor) -> Tensor:
-        query, key, value = self.short.prefill(self.mixer.project(x)).chunk(3, dim=-1)
-        result: Tensor = self.mixer.output(query * self.long.prefill(key * value))
-        return result
+        return self._between_gates(self.long.prefill, self.short.prefill(self.mixer.project(x)))
 
     def _step(self, x: Tensor) -> Tensor:
-        query, key, value = self.short.step(self.mixer.project(x)).chunk(3, dim=-1)
-        result: Tensor = self.mixer.output(query * self.long.step(key * value))
+        return self._between_gates(self.long.step, self.short.step(self.mixer.project(x)))
+
+    def _between_gates(self, convolve: Callable[[Tensor], Tensor], projected: Tensor) -> Tensor:
+        # In the dtype that the operator computes in, between its gates too, and rounded once as there.
+        query, key, value = projected.to(compute_dtype(projected.dtype)).chunk(3, dim=-1)
+        result: Tensor = self.mixer.output((query * convolve(key * value)).to(projected.dtype))
         return result
 
     def _keep(self, rows: Tensor) -> None:

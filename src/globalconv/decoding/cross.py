@@ -7,28 +7,31 @@ memory alone decides is computed when it begins.
 from abc import abstractmethod
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from globalconv.decoding.state import MixerState
-from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
-from globalconv.ops import check_lengths, real_tokens
+from globalconv.decoding.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
+from globalconv.models.cross import AlignedConv, CrossAttention
+from globalconv.ops import Integers, check_lengths, real_tokens
 
 
 def begin_cross(
-    cross: CrossMixer, memory: Tensor, lengths: Tensor | None = None, *, longest: int
+    cross: nn.Module, memory: Tensor, lengths: Integers | None = None, *, longest: int
 ) -> MixerState:
     """A state of ``cross`` before up to ``longest`` target tokens; ``memory`` and ``lengths`` as in its forward.
 
-    A cross mixer from outside is computed on all target tokens so far again for each: exact, and slow. A subclass is
-    not taken for its parent. Raises InputError for sizes that the cross mixer is too short for.
+    A cross mixer from outside, or any module that is called as one, is computed on all target tokens so far again for
+    each: exact, and slow. A subclass is not taken for its parent. Raises InputError for sizes that the cross mixer is
+    too short for.
     """
     lengths = check_lengths(lengths, memory)
-    # By the exact type: a subclass may compute something else.
-    if type(cross) is CrossAttention:
-        return CrossAttentionState(cross, memory, lengths, longest=longest)
-    if type(cross) is AlignedConv:
-        return AlignedConvState(cross, memory, lengths, longest=longest)
-    return RecomputedCrossState(cross, memory, lengths, longest=longest)
+    with undifferentiated():
+        if is_exactly(cross, CrossAttention):
+            assert isinstance(cross, CrossAttention)
+            return CrossAttentionState(cross, memory, lengths, longest=longest)
+        if is_exactly(cross, AlignedConv):
+            assert isinstance(cross, AlignedConv)
+            return AlignedConvState(cross, memory, lengths, longest=longest)
+        return RecomputedCrossState(cross, memory, lengths, longest=longest)
 
 
 class CrossState(MixerState):
@@ -38,8 +41,9 @@ class CrossState(MixerState):
     is, nothing of the memory is copied.
     """
 
-    def __init__(self, cross: CrossMixer, memory: Tensor, *, longest: int) -> None:
-        super().__init__(width=cross.width, batch=len(memory), longest=longest, dtype=memory.dtype)
+    def __init__(self, cross: nn.Module, memory: Tensor, *, longest: int) -> None:
+        batch, _, width = memory.shape
+        super().__init__(width=width, batch=batch, longest=longest, dtype=dtype_of(cross))
         self.source = torch.arange(len(memory), device=memory.device)
 
     def _keep(self, rows: Tensor) -> None:
@@ -56,7 +60,6 @@ class CrossState(MixerState):
 class CrossAttentionState(CrossState):
     """Keys, turned to their places where rotary, and values: (batch, heads, source length, head width) each."""
 
-    @torch.no_grad()
     def __init__(
         self, cross: CrossAttention, memory: Tensor, lengths: Tensor | None, *, longest: int
     ) -> None:
@@ -83,7 +86,6 @@ class CrossAttentionState(CrossState):
 class AlignedConvState(CrossState):
     """The memory convolved, at each place that a target token can have: (batch, longest, width)."""
 
-    @torch.no_grad()
     def __init__(self, cross: AlignedConv, memory: Tensor, lengths: Tensor | None, *, longest: int) -> None:
         super().__init__(cross, memory, longest=longest)
         self.cross = cross
@@ -105,17 +107,21 @@ class AlignedConvState(CrossState):
 class RecomputedCrossState(CrossState):
     """The exact fall-back: memory, lengths and all target tokens so far. A step costs what they cost together."""
 
-    def __init__(self, cross: CrossMixer, memory: Tensor, lengths: Tensor | None, *, longest: int) -> None:
+    def __init__(self, cross: nn.Module, memory: Tensor, lengths: Tensor | None, *, longest: int) -> None:
         super().__init__(cross, memory, longest=longest)
         self.cross = cross
-        self.memory, self.lengths = memory, lengths
-        self.inputs = memory.new_empty(len(memory), longest, cross.width)
+        # What autocast made less of becomes it again where it is needed, and outside of it the weights' dtype is.
+        self.memory = memory if self.dtype is None else memory.to(self.dtype)
+        self.lengths = lengths
+        self.inputs = self.memory.new_empty(self.batch, longest, self.width)
 
     def _prefill(self, x: Tensor) -> Tensor:
+        self.inputs = holding(self.inputs, x)
         self.inputs[:, : x.shape[1]] = x
         return self._outputs(x.shape[1])
 
     def _step(self, x: Tensor) -> Tensor:
+        self.inputs = holding(self.inputs, x)
         self.inputs[:, self.count] = x
         return self._outputs(self.count + 1)[:, -1].clone()
 

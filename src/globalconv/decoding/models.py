@@ -5,26 +5,34 @@ from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.decoding.begin import begin
-from globalconv.decoding.state import MixerState
+from globalconv.decoding.recomputed import RecomputedState
+from globalconv.decoding.state import MixerState, dtype_of, is_exactly
 from globalconv.errors import InputError
+from globalconv.mixers.positions import sinusoids
 from globalconv.models.block import Block, Stack
-from globalconv.models.embedding import PositionEmbedding
+from globalconv.models.embedding import PositionEmbedding, SinusoidalPositions
 from globalconv.models.language_model import LanguageModel
 
 Mixed = Callable[[Tensor], Tensor]
 
 
 class StackState(MixerState):
-    """The states of a stack's mixers; everything else in it looks at one token at a time."""
+    """The states of a stack's mixers; everything else in it looks at one token at a time.
+
+    A block that is no ``Block``, but was put in the place of one, is computed on all tokens again for each.
+    """
 
     def __init__(self, stack: Stack, *, batch: int, longest: int) -> None:
-        dtype = stack.norm.weight.dtype
-        super().__init__(width=stack.width, batch=batch, longest=longest, dtype=dtype)
+        super().__init__(width=stack.width, batch=batch, longest=longest, dtype=dtype_of(stack.norm))
         self.stack = stack
-        self.states = [begin(mixer, batch=batch, longest=longest) for mixer in stack.mixers]
+        sizes = {"batch": batch, "longest": longest, "width": stack.width}
+        self.states = [
+            begin(block.mixer, **sizes) if is_exactly(block, Block) else RecomputedState(block, **sizes)
+            for block in stack.each_block()
+        ]
 
     def _prefill(self, x: Tensor) -> Tensor:
         return self._through(x, [state.prefill for state in self.states])
@@ -33,11 +41,9 @@ class StackState(MixerState):
         return self._through(x, [state.step for state in self.states])
 
     def _through(self, x: Tensor, mixers: list[Mixed]) -> Tensor:
-        """What Stack and Block do, with ``mixers`` in place of theirs."""
-        for block, mix in zip(self.stack.blocks, mixers, strict=True):
-            assert isinstance(block, Block)
-            x = x + mix(block.mixer_norm(x))
-            x = x + block.mlp(block.mlp_norm(x))
+        """What the stack does, with ``mixers`` in place of its blocks' or of blocks."""
+        for block, mix in zip(self.stack.each_block(), mixers, strict=True):
+            x = block.around(mix, x) if is_exactly(block, Block) else mix(x)
         result: Tensor = self.stack.norm(x)
         return result
 
@@ -57,7 +63,7 @@ class LanguageModelState:
 
     def __init__(self, model: LanguageModel, *, batch: int, longest: int) -> None:
         self.model = model
-        self.position = model.position.position if isinstance(model.position, PositionEmbedding) else None
+        self.position = _position_table(model, longest)
         if self.position is not None and longest > len(self.position):
             raise InputError(
                 f"the model has positions for {len(self.position)} tokens, and longest is {longest}: begin shorter."
@@ -87,7 +93,7 @@ class LanguageModelState:
         if self.position is not None:
             if self.count == self.stack.longest:
                 raise InputError(f"{self.count} tokens are in, and no more fit: begin with a larger longest.")
-            x = x + self.position[self.count]
+            x = (x + self.position[self.count]).to(x.dtype)
         return self.model.head(self.stack.step(x))
 
     def select(self, rows: Tensor) -> Self:
@@ -99,6 +105,22 @@ class LanguageModelState:
     def numbers(self) -> int:
         """How many numbers are kept for the sequences."""
         return self.stack.numbers()
+
+
+def _position_table(model: LanguageModel, longest: int) -> Tensor | None:
+    """What the model adds to its embeddings, (places, width)."""
+    position: nn.Module = model.position
+    if is_exactly(position, nn.Identity):
+        return None
+    if is_exactly(position, PositionEmbedding):
+        assert isinstance(position, PositionEmbedding)
+        return position.position
+    if is_exactly(position, SinusoidalPositions):
+        return sinusoids(longest, model.stack.width, like=model.embed.weight)
+    raise InputError(
+        f"{type(position).__name__} as positions cannot be computed for one token: use PositionEmbedding, "
+        "SinusoidalPositions or none."
+    )
 
 
 class TokenState(Protocol):

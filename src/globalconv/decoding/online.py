@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.decoding.state import MixerState
+from globalconv.decoding.state import MixerState, undifferentiated
 from globalconv.decoding.tiles import tile_of
 from globalconv.ops import global_conv
 from globalconv.ops.contract import compute_dtype
@@ -28,7 +28,8 @@ class OnlineConvolution(MixerState):
 
     Keeps a block, and where a sequence can be longer than one, two rings of R places for each channel: the last inputs
     and the sums for the next outputs. R is about the filter's length or the longest sequence's, whichever is less:
-    what larger tiles would add has lags beyond it.
+    what larger tiles would add has lags beyond it. Inputs may have any dtype; as the operator, it sums in float32 at
+    least and rounds to the input's.
     ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
     """
 
@@ -41,11 +42,15 @@ class OnlineConvolution(MixerState):
         skip: Tensor | None = None,
         backend: str | None = None,
     ) -> None:
-        width = taps.shape[0]
-        super().__init__(width=width, batch=batch, longest=longest, dtype=taps.dtype)
+        super().__init__(width=taps.shape[0], batch=batch, longest=longest, dtype=None)
         self.backend = backend
         self.taps = taps.detach()[:, :longest]
         self.skip = None if skip is None else skip.detach()
+        with undifferentiated():
+            self._begin(batch, longest)
+
+    def _begin(self, batch: int, longest: int) -> None:
+        taps, backend, width = self.taps, self.backend, self.width
         exact = self.taps.to(compute_dtype(taps.dtype))
         self.ring = ring_places(exact.shape[1], longest)
         sizes = [BLOCK << n for n in range((self.ring // BLOCK).bit_length())] if longest > BLOCK else []
@@ -141,14 +146,15 @@ class ShortConvolution(MixerState):
 
     def __init__(self, taps: Tensor, *, batch: int, longest: int, backend: str | None = None) -> None:
         width, num_taps = taps.shape
-        super().__init__(width=width, batch=batch, longest=longest, dtype=taps.dtype)
+        super().__init__(width=width, batch=batch, longest=longest, dtype=None)
         self.backend = backend
         self.taps = taps.detach()
-        exact = self.taps.to(compute_dtype(taps.dtype))
-        # Output t's sum is at place t mod K: the taps, turned as far for each of the K places of an input.
-        self._lags = [exact.T.roll(place, 0) for place in range(num_taps)]
-        self.sums = exact.new_zeros(batch, num_taps, width)
-        self._rows = self.sums.unbind(1)
+        with undifferentiated():
+            exact = self.taps.to(compute_dtype(taps.dtype))
+            # Output t's sum is at place t mod K: the taps, turned as far for each of the K places of an input.
+            self._lags = [exact.T.roll(place, 0) for place in range(num_taps)]
+            self.sums = exact.new_zeros(batch, num_taps, width)
+            self._rows = self.sums.unbind(1)
 
     def _prefill(self, x: Tensor) -> Tensor:
         n, num_taps = x.shape[1], len(self._lags)

@@ -1,17 +1,18 @@
 """The exact fall-back: a mixer that has no state of its own reads everything again for every token."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from globalconv.decoding.state import MixerState
-from globalconv.mixers.base import Mixer
+from globalconv.decoding.state import MixerState, dtype_of, holding
 
 
 class RecomputedState(MixerState):
-    """All inputs, (batch, longest, width). A step costs what the mixer costs on the whole sequence so far."""
+    """All inputs, (batch, longest, width). A step costs what ``mixer`` costs on the whole sequence so far.
 
-    def __init__(self, mixer: Mixer, *, batch: int, longest: int) -> None:
-        dtype = next((p.dtype for p in mixer.parameters() if p.is_floating_point()), None)
-        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype)
+    ``mixer`` is any causal module (batch, length, width) -> the same.
+    """
+
+    def __init__(self, mixer: nn.Module, *, width: int, batch: int, longest: int) -> None:
+        super().__init__(width=width, batch=batch, longest=longest, dtype=dtype_of(mixer))
         self.mixer = mixer
         self.inputs: Tensor | None = None
 
@@ -29,6 +30,7 @@ class RecomputedState(MixerState):
         """The inputs, where the first of them lies: a mixer without weights has no device or dtype."""
         if self.inputs is None:
             self.inputs = x.new_empty(self.batch, self.longest, self.width)
+        self.inputs = holding(self.inputs, x)
         return self.inputs
 
     def _keep(self, rows: Tensor) -> None:

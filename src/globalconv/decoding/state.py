@@ -2,12 +2,46 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.errors import InputError
+
+
+def undifferentiated() -> AbstractContextManager[object]:
+    """No gradients; and no tensors of inference mode, which could not be changed in place when it is over."""
+    return _outside_inference_mode() if torch.is_inference_mode_enabled() else torch.no_grad()
+
+
+@contextmanager
+def _outside_inference_mode() -> Iterator[None]:
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def dtype_of(module: nn.Module) -> torch.dtype | None:
+    """The dtype of a module's numbers; None for one that has none."""
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
+
+
+def is_exactly(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether ``module`` computes what one of ``kinds`` does: no subclass, no hook on it, no forward of its own.
+
+    Only then may its parts be used instead of calling it.
+    """
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return type(module) in kinds and not hooked
+
+
+def holding(kept: Tensor, new: Tensor) -> Tensor:
+    """``kept``, or a copy of it in a dtype that holds ``new`` too: autocast may begin or end between two tokens."""
+    if kept.dtype == new.dtype:
+        return kept
+    return kept.to(torch.promote_types(kept.dtype, new.dtype))
 
 
 class MixerState(ABC):
@@ -15,7 +49,8 @@ class MixerState(ABC):
 
     First ``prefill`` a prompt, all its tokens in parallel, or nothing; then ``step`` one token at a time. Every output
     is the one that ``mixer(x)`` gives at its place in the whole sequence, to rounding. ``longest`` tokens fit in, and
-    ``count`` are in. Nothing is differentiated.
+    ``count`` are in. Nothing is differentiated. Under autocast the outputs are those of ``mixer(x)`` under autocast,
+    and a state that was begun in inference mode may go on outside, and the other way round.
 
     A state belongs to the weights that it was begun with: what is derived from them is computed once.
     """
@@ -45,7 +80,7 @@ class MixerState(ABC):
             raise InputError(f"the prompt has {x.shape[1]} tokens, and {self.longest} fit in: begin longer.")
         if x.shape[1] == 0:
             return x.clone()
-        with torch.no_grad():
+        with undifferentiated():
             y = self._prefill(x)
         self.count = x.shape[1]
         return y
@@ -59,7 +94,7 @@ class MixerState(ABC):
         self._check_dtype(x)
         if self.count == self.longest:
             raise InputError(f"{self.longest} tokens are in, and no more fit: begin with a larger longest.")
-        with torch.no_grad():
+        with undifferentiated():
             y = self._step(x)
         self.count += 1
         return y
@@ -71,11 +106,12 @@ class MixerState(ABC):
         """
         chosen = copy.copy(self)
         chosen.batch = len(rows)
-        chosen._keep(rows)
+        with undifferentiated():
+            chosen._keep(rows)
         return chosen
 
     def _check_dtype(self, x: Tensor) -> None:
-        if self.dtype is not None and x.dtype != self.dtype:
+        if self.dtype not in (None, x.dtype) and not torch.is_autocast_enabled(x.device.type):
             raise InputError(f"the weights are {self.dtype} and the input is {x.dtype}: convert either.")
 
     @abstractmethod

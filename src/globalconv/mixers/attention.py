@@ -1,6 +1,5 @@
 """Multi-head self-attention, the rival."""
 
-import math
 from typing import Literal, get_args
 
 import torch
@@ -9,9 +8,14 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers.base import Mixer
-from globalconv.ops import check_lengths, clear_padding, real_tokens
+from globalconv.mixers.positions import Rotary, rotary_turns, rotate, sinusoids
+from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
+
+__all__ = ["Attention", "AttentionPositions", "rotary_turns", "rotate", "sinusoids"]
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
+POSITION_STD = 0.5
+"""Of learned positions at the start."""
 
 
 class Attention(Mixer):
@@ -24,8 +28,6 @@ class Attention(Mixer):
 
     Any length works, except that learned positions end at the nominal one (InputError beyond).
     """
-
-    turns: Tensor
 
     def __init__(
         self,
@@ -53,11 +55,27 @@ class Attention(Mixer):
         self.project = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
         if positions == "learned":
-            self.position = nn.Parameter(0.5 * torch.randn(length, width))
+            self.position = nn.Parameter(torch.empty(length, width))
         elif positions == "rotary":
-            self.register_buffer("turns", rotary_turns(length, self.head_width), persistent=False)
+            self.rotary = Rotary(length, self.head_width)
+        self.reset_parameters()
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def reset_parameters(self) -> None:
+        """Draw learned positions anew; the projections draw their own, and rotary positions compute theirs."""
+        if self.positions == "learned":
+            nn.init.normal_(self.position, std=POSITION_STD)
+
+    @property
+    def turns(self) -> Tensor:
+        """Of rotary positions: cosines and sines, (2, length, head width / 2), float32 or more."""
+        return self.rotary.turns
+
+    @property
+    def projects_linearly(self) -> bool:
+        """Whether queries and values may be projected apart: not by what was put in the projection's place."""
+        return self.positions in ("rotary", "none") or type(self.project) is nn.Linear
+
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every token look at the others. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
@@ -67,10 +85,7 @@ class Attention(Mixer):
         heads = (batch, length, self.num_heads, self.head_width)
         query, key, value = (t.reshape(heads).transpose(1, 2) for t in (query, key, value))
         if self.positions == "rotary":
-            turns = self.turns[:, :length]
-            if length > self.length:
-                turns = rotary_turns(length, self.head_width).to(x.device)
-            query, key = rotate(query, turns), rotate(key, turns)
+            query, key = self.rotary(query), self.rotary(key)
         seen = None
         if lengths is not None and not self.causal:  # the past of a real token is real: its mask is enough
             seen = real_tokens(lengths, length)[:, None, None]
@@ -80,44 +95,30 @@ class Attention(Mixer):
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.positions in ("rotary", "none"):
             return self.project(x).chunk(3, dim=-1)
+        if not self.projects_linearly:
+            query, key, _ = self.project(self._placed(x)).chunk(3, dim=-1)
+            return query, key, self.project(x).chunk(3, dim=-1)[2]
         weight_qk, weight_v = self.project.weight.split([2 * self.width, self.width])
         bias_qk, bias_v = self.project.bias.split([2 * self.width, self.width])
-        query, key = F.linear(x + self._position(x), weight_qk, bias_qk).chunk(2, dim=-1)
+        query, key = F.linear(self._placed(x), weight_qk, bias_qk).chunk(2, dim=-1)
         return query, key, F.linear(x, weight_v, bias_v)
 
-    def _position(self, x: Tensor) -> Tensor:
+    def _placed(self, x: Tensor) -> Tensor:
         length = x.shape[1]
         if self.positions == "sinusoidal":
-            return sinusoids(length, self.width).to(x)
+            return (x + sinusoids(length, self.width, like=x)).to(x.dtype)
         if length > self.length:
             raise InputError(
                 f"learned positions end at length {self.length}, and the input has {length}; "
                 "build the layer longer or use rotary or sinusoidal positions."
             )
-        return self.position[:length]
+        return x + self.position[:length]
 
     def flops(self, length: int) -> float:
         """Four projections; scores and mixing, for half of the pairs where the mask hides the rest."""
         pairs = length * (length + 1) / 2 if self.causal else length**2
         return 8.0 * length * self.width**2 + 4.0 * pairs * self.width
 
-
-def rotary_turns(length: int, head_width: int) -> Tensor:
-    """Cosines and sines of the angles t 10000^(-2i / head_width), (2, length, head_width / 2)."""
-    rate = torch.exp(-math.log(10000.0) * torch.arange(0, head_width, 2) / head_width)
-    angle = torch.arange(length)[:, None] * rate
-    return torch.stack([angle.cos(), angle.sin()])
-
-
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn the channel pairs (i, i + head_width / 2) of x, (..., length, head_width), by their angle."""
-    cos, sin = turns.to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
-
-
-def sinusoids(length: int, width: int) -> Tensor:
-    """The fixed position vectors of arXiv 1706.03762, section 3.5: (length, width)."""
-    rate = torch.exp(-math.log(10000.0) * torch.arange(0, width, 2) / width)
-    angle = torch.arange(length)[:, None] * rate
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :width]
+    def extra_repr(self) -> str:
+        """Its size, heads and positions."""
+        return f"{super().extra_repr()}, num_heads={self.num_heads}, positions='{self.positions}'"

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from globalconv.errors import InputError
-from globalconv.ops import Mode
+from globalconv.errors import InputError, unknown_name
+from globalconv.ops import Integers, Mode
+from globalconv.ops.contract import MODES
 
 
 class Mixer(nn.Module, ABC):
@@ -20,28 +21,30 @@ class Mixer(nn.Module, ABC):
     at any length. Rows of different lengths come with ``lengths``, and each is mixed as if it were alone; a
     mixer from outside may leave that argument out, and is then not used where there is padding.
     ``globalconv.mixers.contract.check_mixer`` tests all of this.
+
+    ``mode`` says how a convolution in the mixer treats the ends: "causal" and "bidirectional" have zeros outside the
+    sequence, "circular" wraps round. A mixer that offers the choice takes ``mode`` beside ``causal`` and hands both on:
+    without ``mode``, causal=True is "causal" and causal=False "circular"; a ``mode`` that contradicts a ``causal`` that
+    was given raises InputError.
     """
 
-    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+    def __init__(self, width: int, length: int, *, causal: bool | None, mode: Mode | None = None) -> None:
         super().__init__()
         if width < 1 or length < 1:
             raise InputError(f"width and length must be at least 1, not {width} and {length}.")
         self.width = width
         self.length = length
-        self.causal = causal
-
-    @property
-    def mode(self) -> Mode:
-        """How a convolution in this mixer treats the ends: causal, or else circular."""
-        return "causal" if self.causal else "circular"
+        self.mode = _agreed(mode, causal)
+        self.causal = self.mode == "causal"
 
     @abstractmethod
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Mix the tokens of ``x``, (batch, length, width).
 
-        ``lengths`` (batch,) int64, each from 1 to length: row b has lengths[b] tokens, the first ones. What
-        stands behind them is padding, NaN perhaps; it changes no token, and there the result is 0. None: no
-        row is padded. ``globalconv.ops`` has ``check_lengths`` and ``clear_padding`` for it.
+        ``lengths`` (batch,), each from 1 to length: row b has lengths[b] tokens, the first ones. What stands behind
+        them is padding, NaN perhaps; it changes no token, and there the result is 0. None: no row is padded. They are a
+        tensor of any integer dtype, a list, a tuple or an array; ``globalconv.ops`` has ``check_lengths``, which makes
+        one kind of them, and ``clear_padding``.
         """
 
     @abstractmethod
@@ -51,7 +54,7 @@ class Mixer(nn.Module, ABC):
     @property
     def takes_lengths(self) -> bool:
         """Whether ``forward`` takes ``lengths``."""
-        return "lengths" in inspect.signature(self.forward).parameters
+        return takes_lengths(self)
 
     def check_input(self, x: Tensor) -> None:
         """Raise InputError unless ``x`` is (batch, length, self.width)."""
@@ -59,3 +62,25 @@ class Mixer(nn.Module, ABC):
             raise InputError(
                 f"{type(self).__name__} takes (batch, length, {self.width}), not {tuple(x.shape)}."
             )
+
+    def extra_repr(self) -> str:
+        """Width, length and causality; a subclass adds its own options."""
+        return f"{self.width}, {self.length}, causal={self.causal}"
+
+
+def takes_lengths(module: nn.Module) -> bool:
+    """Whether the forward of ``module``, which may be no Mixer, takes ``lengths``."""
+    return "lengths" in inspect.signature(module.forward).parameters
+
+
+def _agreed(mode: Mode | None, causal: bool | None) -> Mode:
+    if mode is None:
+        return "causal" if causal else "circular"
+    if mode not in MODES:
+        raise unknown_name("mode", mode, MODES)
+    if causal is not None and causal != (mode == "causal"):
+        raise InputError(
+            f"mode '{mode}' is{'' if mode == 'causal' else ' not'} causal, and causal is {causal}: give one of the "
+            "two, or two that agree."
+        )
+    return mode

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer
-from globalconv.ops import check_lengths, clear_padding, global_conv
+from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
+from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
 
 SHORT_TAPS = 3
@@ -20,8 +21,8 @@ class GatedConv(Mixer):
     before the gates compare them (H3, arXiv 2212.14052, the shift matrix). The filters are static,
     but the gates make the mixing depend on the content.
 
-    The short convolution is one-sided in both modes; in circular mode it wraps, so that the layer
-    stays equivariant to shifts. Lengths below and above the nominal one: as in ``GlobalConv``.
+    ``mode``, and lengths below and above the nominal one: as in ``GlobalConv``. The short convolution looks back in
+    every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and nowhere else.
     """
 
     def __init__(
@@ -29,27 +30,38 @@ class GatedConv(Mixer):
         width: int,
         length: int,
         *,
-        causal: bool = False,
+        causal: bool | None = None,
+        mode: Mode | None = None,
         init: TapsInit = "decay",
         backend: str | None = None,
     ) -> None:
-        super().__init__(width, length, causal=causal)
+        super().__init__(width, length, causal=causal, mode=mode)
         self.project = nn.Linear(width, 3 * width)
-        self.short_filter = FreeTaps(3 * width, min(SHORT_TAPS, length), init="flat")
-        with torch.no_grad():  # starts as the identity: the projections themselves
-            self.short_filter.taps.zero_()[:, 0] = 1.0
-        self.filter = FreeTaps(width, length, init=init, circular=not causal)
-        self.skip = nn.Parameter(torch.ones(width))
+        # Starts as the identity: the projections themselves.
+        self.short_filter = FreeTaps(3 * width, min(SHORT_TAPS, length), init="identity")
+        self.filter = FreeTaps(width, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.skip = nn.Parameter(torch.empty(width))
         self.output = nn.Linear(width, width)
         self.backend = backend
+        self.reset_parameters()
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def reset_parameters(self) -> None:
+        """The skip weight starts at one; filters and projections draw their own."""
+        nn.init.ones_(self.skip)
+
+    @property
+    def short_mode(self) -> Mode:
+        """The short convolution's: one-sided."""
+        return "circular" if self.mode == "circular" else "causal"
+
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
-        short, long = (taps[:, : x.shape[1]] for taps in (self.short_filter(), self.filter()))
+        short = taps_that_reach(self.short_filter(), x.shape[1], self.short_mode)
+        long = taps_that_reach(self.filter(), x.shape[1], self.mode)
         projected = self.project(clear_padding(x, lengths))
-        projected = global_conv(projected, short, mode=self.mode, lengths=lengths, backend=self.backend)
+        projected = global_conv(projected, short, mode=self.short_mode, lengths=lengths, backend=self.backend)
         query, key, value = projected.chunk(3, dim=-1)
         mixed = global_conv(
             value,
@@ -66,6 +78,10 @@ class GatedConv(Mixer):
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""
         projections = 8.0 * length * self.width**2
-        short = global_conv_flops(length, self.short_filter.num_taps, 3 * self.width, mode=self.mode)
+        short = global_conv_flops(length, self.short_filter.num_taps, 3 * self.width, mode=self.short_mode)
         long = global_conv_flops(length, self.length, self.width, mode=self.mode)
         return projections + short + long + 4.0 * length * self.width
+
+    def extra_repr(self) -> str:
+        """Its size, mode and backend."""
+        return f"{self.width}, {self.length}, mode='{self.mode}', backend={self.backend!r}"

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer
-from globalconv.ops import global_conv
+from globalconv.ops import Integers, Mode, global_conv
+from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
 
 
@@ -19,8 +20,11 @@ class GlobalConv(Mixer):
     residual block around the layer already carries x, and a second copy of it in every block would
     let the stream's variance grow geometrically with depth.
 
-    Inputs shorter than ``length`` use the first taps only; longer ones see ``length`` lags back. In
-    circular mode the period is the input's own length; of a padded row, the row's.
+    ``mode`` says what is beyond the ends (with ``causal`` as in ``Mixer``): "causal" (causal=True) looks back only, and
+    zeros lie before the first token; "circular" (causal=False) wraps round, with the input's own length as period, of a
+    padded row the row's; "bidirectional" looks both ways, with taps for the lags -(length - 1) to length - 1, zeros lie
+    outside, and nothing wraps. Inputs shorter than ``length`` use the nearest lags only; longer ones see ``length``
+    lags, or as many on either side.
     """
 
     def __init__(
@@ -28,21 +32,31 @@ class GlobalConv(Mixer):
         width: int,
         length: int,
         *,
-        causal: bool = False,
+        causal: bool | None = None,
+        mode: Mode | None = None,
         init: TapsInit = "decay",
         backend: str | None = None,
     ) -> None:
-        super().__init__(width, length, causal=causal)
-        self.filter = FreeTaps(width, length, init=init, circular=not causal)
-        self.skip = nn.Parameter(torch.zeros(width))
+        super().__init__(width, length, causal=causal, mode=mode)
+        self.filter = FreeTaps(width, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.skip = nn.Parameter(torch.empty(width))
         self.backend = backend
+        self.reset_parameters()
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def reset_parameters(self) -> None:
+        """The skip weight starts at zero; the filter draws its own taps."""
+        nn.init.zeros_(self.skip)
+
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Convolve and add the skip term. x: (batch, length, width)."""
         self.check_input(x)
-        taps = self.filter()[:, : x.shape[1]]
+        taps = taps_that_reach(self.filter(), x.shape[1], self.mode)
         return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""
         return global_conv_flops(length, self.length, self.width, mode=self.mode) + 2.0 * length * self.width
+
+    def extra_repr(self) -> str:
+        """Its size, mode and backend."""
+        return f"{self.width}, {self.length}, mode='{self.mode}', backend={self.backend!r}"

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.ops import check_lengths, clear_padding
+from globalconv.ops import Integers, check_lengths, clear_padding
 
 
 class TokenMLP(Mixer):
@@ -25,7 +25,7 @@ class TokenMLP(Mixer):
         self.expand = nn.Linear(length, self.hidden)
         self.contract = nn.Linear(self.hidden, length)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Mix along the tokens. x: (batch, length, width), no longer than the nominal length."""
         self.check_input(x)
         length = x.shape[1]
@@ -42,3 +42,7 @@ class TokenMLP(Mixer):
     def flops(self, length: int) -> float:
         """Two matrix products over positions."""
         return 4.0 * length * self.hidden * self.width
+
+    def extra_repr(self) -> str:
+        """Its size, and its hidden layer's."""
+        return f"{super().extra_repr()}, hidden={self.hidden}"

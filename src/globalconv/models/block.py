@@ -1,26 +1,32 @@
 """The pre-norm residual block, and a stack of them whose mixers may differ from depth to depth."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.mixers.base import Mixer
-from globalconv.ops import Documents, check_lengths, clear_padding
+from globalconv.mixers.base import Mixer, takes_lengths
+from globalconv.ops import Documents, Integers, check_lengths, clear_padding
 
 Activation = Literal["gelu", "relu"]
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
 
 
 class ChannelMLP(nn.Module):
-    """The channel mixer: two pointwise layers, a nonlinearity between; (batch, length, width) -> same."""
+    """The channel mixer: two pointwise layers, a nonlinearity between; (batch, length, width) -> same.
 
-    def __init__(self, width: int, hidden: int, *, activation: Activation = "gelu") -> None:
+    ``scale``: what its output weights are multiplied by at the start.
+    """
+
+    def __init__(
+        self, width: int, hidden: int, *, activation: Activation = "gelu", scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.expand = nn.Linear(width, hidden)
-        self.contract = nn.Linear(hidden, width)
+        self.contract = ScaledLinear(hidden, width, scale=scale)
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -28,25 +34,40 @@ class ChannelMLP(nn.Module):
         return self.contract(self.activation(self.expand(x)))
 
 
+class ScaledLinear(nn.Linear):
+    """A linear layer whose weights start as nn.Linear's, times ``scale``."""
+
+    def __init__(self, fan_in: int, fan_out: int, *, scale: float) -> None:
+        self.scale = scale
+        super().__init__(fan_in, fan_out)
+
+    def reset_parameters(self) -> None:
+        """Draw weights and biases anew."""
+        super().reset_parameters()
+        with torch.no_grad():
+            self.weight.mul_(self.scale)
+
+
 class Block(nn.Module):
     """x + mixer(norm(x)), then x + mlp(norm(x)): a token mixer and a channel mixer, each residual."""
 
-    def __init__(self, mixer: Mixer, *, mlp_width: int) -> None:
+    def __init__(self, mixer: Mixer, *, mlp_width: int, scale: float = 1.0) -> None:
         super().__init__()
         self.mixer_norm = nn.LayerNorm(mixer.width)
         self.mixer = mixer
         self.mlp_norm = nn.LayerNorm(mixer.width)
-        self.mlp = ChannelMLP(mixer.width, mlp_width)
+        self.mlp = ChannelMLP(mixer.width, mlp_width, scale=scale)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, documents: Documents | None = None) -> Tensor:
         """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed."""
-        x = x + self._mix(self.mixer_norm(x), lengths, documents)
-        return x + self.mlp(self.mlp_norm(x))
-
-    def _mix(self, x: Tensor, lengths: Tensor | None, documents: Documents | None) -> Tensor:
         if documents is not None:
-            return documents.map(self.mixer, x)
-        return self.mixer(x) if lengths is None else self.mixer(x, lengths)
+            return self.around(lambda x: documents.map(self.mixer, x), x)
+        return self.around(self.mixer if lengths is None else lambda x: self.mixer(x, lengths), x)
+
+    def around(self, mix: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """``forward`` with another ``mix``, such as a mixer's state; (..., width) -> the same."""
+        x = x + mix(self.mixer_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
 
 
 class Stack(nn.Module):
@@ -55,6 +76,9 @@ class Stack(nn.Module):
     The channel MLPs' output weights start smaller by sqrt(2 depth), so that at the start they add no
     more to the residual stream together than one alone would (GPT-2's rule). The mixers' do not: each
     starts as its own class says, and a skip weight of 1 adds the normalised stream to itself once more.
+
+    What a block holds is the only place where a mixer is known: one that is put there later (an adapter, a quantised
+    twin) is the one that runs, decodes and counts.
 
     Rows of different lengths come with ``lengths``; then padding changes no token, and the result is 0 there.
     Packed ``documents`` see nothing of each other; only around the mixers are they padded.
@@ -71,22 +95,29 @@ class Stack(nn.Module):
             raise InputError(f"mlp_width must be at least 1, not {mlp_width}.")
         self.width = widths.pop()
         self.mlp_width = mlp_width
-        blocks = [Block(mixer, mlp_width=mlp_width) for mixer in mixers]
-        for block in blocks:
-            block.mlp.contract.weight.data.mul_((2 * len(blocks)) ** -0.5)
-        self.blocks = nn.ModuleList(blocks)
-        self.mixers = tuple(mixers)
-        self.without_lengths = sorted({type(m).__name__ for m in mixers if not m.takes_lengths})
+        scale = (2 * len(mixers)) ** -0.5
+        self.blocks = nn.ModuleList(Block(mixer, mlp_width=mlp_width, scale=scale) for mixer in mixers)
         self.norm = nn.LayerNorm(self.width)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, documents: Documents | None = None) -> Tensor:
+    @property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The blocks' token mixers, as they stand now."""
+        return tuple(block.mixer for block in self.each_block())
+
+    def each_block(self) -> Iterator[Block]:
+        """The blocks, one after the other."""
+        return iter(cast("Sequence[Block]", self.blocks))
+
+    def forward(
+        self, x: Tensor, lengths: Integers | None = None, documents: Documents | None = None
+    ) -> Tensor:
         """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed.
 
         Raises InputError where a mixer does not take the lengths of rows, and there are any.
         """
         assert lengths is None or documents is None, "what is packed has no padding"
         lengths = check_lengths(lengths, x)
-        if not (lengths is None and documents is None):
+        if lengths is not None or documents is not None:
             self.check_takes_lengths()
         x = clear_padding(x, lengths)
         for block in self.blocks:
@@ -95,13 +126,19 @@ class Stack(nn.Module):
 
     def check_takes_lengths(self) -> None:
         """Raise InputError if a mixer cannot mix rows of different lengths."""
-        if self.without_lengths:
-            raise InputError(
-                f"{', '.join(self.without_lengths)} cannot mix rows of different lengths: give its forward the "
-                "argument lengths (see Mixer.forward), or batch rows of equal length."
-            )
+        check_all_take_lengths(self.mixers)
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""
         mlp = 4.0 * length * self.width * self.mlp_width
         return sum(mixer.flops(length) + mlp for mixer in self.mixers)
+
+
+def check_all_take_lengths(mixers: Sequence[nn.Module]) -> None:
+    """Raise InputError where one of ``mixers`` cannot be given rows of different lengths."""
+    without = sorted({type(mixer).__name__ for mixer in mixers if not takes_lengths(mixer)})
+    if without:
+        raise InputError(
+            f"{', '.join(without)} cannot mix rows of different lengths: give its forward the argument lengths (see "
+            "Mixer.forward), or batch rows of equal length."
+        )

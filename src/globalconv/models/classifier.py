@@ -8,7 +8,7 @@ from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 from globalconv.models.block import Stack
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
-from globalconv.ops import check_lengths, clear_padding
+from globalconv.ops import Integers, check_lengths, clear_padding
 
 
 class Classifier(nn.Module):
@@ -46,10 +46,10 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, num_classes)
         self.channels = channels
 
-    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Integers | None = None) -> Tensor:
         """Logits, (batch, num_classes).
 
-        ``lengths`` (batch,) int64: how many of each row's inputs are real, the first ones; what stands behind
+        ``lengths`` (batch,), whole numbers: how many of each row's inputs are real, the first ones; what stands behind
         them changes nothing, and the mean is over the real ones. Raises InputError where they do not fit.
         """
         lengths = check_lengths(lengths, inputs)

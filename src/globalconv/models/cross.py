@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.filters import FreeTaps
-from globalconv.mixers.attention import rotary_turns, rotate
-from globalconv.ops import clear_padding, global_conv, real_tokens
+from globalconv.mixers.positions import Rotary
+from globalconv.ops import Integers, check_lengths, clear_padding, global_conv, real_tokens
 from globalconv.ops.flops import global_conv_flops
 
 
@@ -26,15 +27,19 @@ class CrossMixer(nn.Module, ABC):
         self.length = length
 
     @abstractmethod
-    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """(batch, target length, width) from ``x``, of this shape, and ``memory`` (batch, source length, width).
 
-        ``lengths`` (batch,) int64: how many of each memory's tokens, the first ones, are real; None: all.
+        ``lengths`` (batch,), whole numbers: how many of each memory's tokens, the first ones, are real; None: all.
         """
 
     @abstractmethod
     def flops(self, length: int) -> float:
         """Forward flops for ``length`` target tokens and as many of the source, 2 per multiply-add."""
+
+    def extra_repr(self) -> str:
+        """Width and length; a subclass adds its own options."""
+        return f"{self.width}, {self.length}"
 
 
 class CrossAttention(CrossMixer):
@@ -44,8 +49,6 @@ class CrossAttention(CrossMixer):
     with theirs in the source, so that a head can follow places as well as content.
     """
 
-    turns: Tensor
-
     def __init__(self, width: int, length: int, *, num_heads: int = 4, rotary: bool = False) -> None:
         super().__init__(width, length)
         if num_heads < 1 or width % num_heads or (rotary and width // num_heads % 2):
@@ -54,15 +57,20 @@ class CrossAttention(CrossMixer):
                 "change the width or the heads."
             )
         self.num_heads = num_heads
-        self.rotary = rotary
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
-        if rotary:
-            self.register_buffer("turns", rotary_turns(length, width // num_heads), persistent=False)
+        self.rotary = Rotary(length, width // num_heads) if rotary else None
 
-    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+    @property
+    def turns(self) -> Tensor:
+        """Where rotary: cosines and sines, (2, length, head width / 2), float32 or more."""
+        assert self.rotary is not None
+        return self.rotary.turns
+
+    def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
+        lengths = check_lengths(lengths, memory)
         key, value = self.keys_and_values(memory, lengths)
         seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
         return self.look(x, key, value, seen)
@@ -79,17 +87,16 @@ class CrossAttention(CrossMixer):
         ``seen`` (batch, 1, 1, source length) bool: the memory's real tokens; None: all.
         """
         query = self._turned(self._heads(self.query(x)), first=first)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        # Keys may have been made under autocast, and the query not, or the other way round.
+        widest = torch.promote_types(query.dtype, key.dtype)
+        mixed = F.scaled_dot_product_attention(
+            query.to(widest), key.to(widest), value.to(widest), attn_mask=seen
+        )
         result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return result
 
     def _turned(self, heads: Tensor, *, first: int) -> Tensor:
-        if not self.rotary:
-            return heads
-        end, turns = first + heads.shape[2], self.turns
-        if end > self.length:
-            turns = rotary_turns(end, heads.shape[3]).to(heads.device)
-        return rotate(heads, turns[:, first:end])
+        return heads if self.rotary is None else self.rotary(heads, first=first)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
@@ -97,6 +104,10 @@ class CrossAttention(CrossMixer):
     def flops(self, length: int) -> float:
         """Four projections, scores and mixing."""
         return 8.0 * length * self.width**2 + 4.0 * length**2 * self.width
+
+    def extra_repr(self) -> str:
+        """Its size and heads."""
+        return f"{super().extra_repr()}, num_heads={self.num_heads}"
 
 
 class AlignedConv(CrossMixer):
@@ -119,12 +130,13 @@ class AlignedConv(CrossMixer):
         self.query = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         # Circular taps decay round the circle, which is both ways from lag 0.
-        self.filter = FreeTaps(width, 2 * length - 1, circular=True)
+        self.filter = FreeTaps(width, 2 * length - 1, mode="circular")
         self.output = nn.Linear(width, width)
         self.backend = backend
 
-    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """Convolve the memory over the target's places, gate by the target, project."""
+        lengths = check_lengths(lengths, memory)
         return self.gated(x, self.convolved(memory, lengths, places=x.shape[1]))
 
     def convolved(self, memory: Tensor, lengths: Tensor | None, *, places: int) -> Tensor:
@@ -153,6 +165,10 @@ class AlignedConv(CrossMixer):
         """Three projections, the convolution and the gate."""
         conv = global_conv_flops(length, self.length, self.width, mode="bidirectional")
         return 6.0 * length * self.width**2 + conv + length * self.width
+
+    def extra_repr(self) -> str:
+        """Its size and backend."""
+        return f"{super().extra_repr()}, backend={self.backend!r}"
 
 
 CROSS_MIXERS: dict[str, type[CrossMixer]] = {"attention": CrossAttention, "aligned_conv": AlignedConv}

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.mixers.attention import sinusoids
+from globalconv.mixers.positions import sinusoids
 
 POSITION_STD = 0.5
 """Learned positions start this large: at .02 attention cannot tell its tokens apart for hundreds of
@@ -27,7 +27,12 @@ class PositionEmbedding(nn.Module):
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
-        self.position = nn.Parameter(POSITION_STD * torch.randn(length, width))
+        self.position = nn.Parameter(torch.empty(length, width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors anew."""
+        nn.init.normal_(self.position, std=POSITION_STD)
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus its positions."""
@@ -36,13 +41,18 @@ class PositionEmbedding(nn.Module):
             raise InputError(f"positions were learned up to length {longest}, and the input has {length}.")
         return x + self.position[:length]
 
+    def extra_repr(self) -> str:
+        """Its size."""
+        length, width = self.position.shape
+        return f"{length}, {width}"
+
 
 class SinusoidalPositions(nn.Module):
     """Adds the fixed sinusoids of arXiv 1706.03762, section 3.5, to (batch, length, width); any length."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x plus its positions."""
-        return x + sinusoids(x.shape[1], x.shape[2]).to(x)
+        """x plus its positions, rounded once."""
+        return (x + sinusoids(x.shape[1], x.shape[2], like=x)).to(x.dtype)
 
 
 class SharedEmbedding(nn.Embedding):
@@ -54,7 +64,10 @@ class SharedEmbedding(nn.Embedding):
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__(vocabulary, width)
-        nn.init.normal_(self.weight, std=width**-0.5)
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew; nn.Embedding calls it first when it is built."""
+        nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Token numbers (batch, length) -> (batch, length, width)."""

@@ -1,15 +1,16 @@
 """The encoder-decoder of "Attention Is All You Need", with any token mixer in every block."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.models.block import Activation, ChannelMLP
+from globalconv.models.block import Activation, ChannelMLP, check_all_take_lengths
 from globalconv.models.cross import CrossMixer
 from globalconv.models.embedding import SharedEmbedding, SinusoidalPositions
+from globalconv.ops import Integers, check_lengths
 
 Norm = Literal["pre", "post"]
 
@@ -27,6 +28,10 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
         """(batch, length, width) -> the same. ``others`` go to the branch as they are."""
         return self.around(self.branch, x, *others)
+
+    def extra_repr(self) -> str:
+        """Where its norm stands."""
+        return f"norm='{'pre' if self.norm_first else 'post'}'"
 
     def around(self, branch: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
         """``forward`` with another ``branch``, such as a mixer's state; (..., width) -> the same."""
@@ -114,8 +119,6 @@ class EncoderDecoder(nn.Module):
         self.width = width
         self.mlp_width = mlp_width
         self.activation = activation
-        lengths = [mixer.length for mixer in (*encoder_mixers, *decoder_mixers)]
-        self.length = min(*lengths, *(cross.length for cross in cross_mixers))
         self.embed = SharedEmbedding(vocabulary, width)
         self.position = SinusoidalPositions() if positions else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -129,27 +132,60 @@ class EncoderDecoder(nn.Module):
         )
         self.encoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.mixers = (*encoder_mixers, *decoder_mixers)
-        self.decoder_mixers = tuple(decoder_mixers)
-        self.cross_mixers = tuple(cross_mixers)
 
-    def forward(self, source: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
+    @property
+    def mixers(self) -> tuple[Mixer, ...]:
+        """The blocks' token mixers as they stand now, the encoder's first."""
+        return (*self.encoder_mixers, *self.decoder_mixers)
+
+    @property
+    def encoder_mixers(self) -> tuple[Mixer, ...]:
+        """The encoder blocks' token mixers."""
+        blocks = cast("Sequence[EncoderBlock]", self.encoder)
+        return tuple(cast(Mixer, block.mix.branch) for block in blocks)
+
+    @property
+    def decoder_mixers(self) -> tuple[Mixer, ...]:
+        """The decoder blocks' token mixers."""
+        return tuple(cast(Mixer, block.mix.branch) for block in self.each_decoder_block())
+
+    @property
+    def cross_mixers(self) -> tuple[CrossMixer, ...]:
+        """The decoder blocks' ways to read the memory."""
+        return tuple(cast(CrossMixer, block.cross.branch) for block in self.each_decoder_block())
+
+    def each_decoder_block(self) -> Iterator["DecoderBlock"]:
+        """The decoder's blocks, one after the other."""
+        return iter(cast("Sequence[DecoderBlock]", self.decoder))
+
+    @property
+    def length(self) -> int:
+        """The nominal length that every mixer takes, of source and target."""
+        lengths = [*(mixer.length for mixer in self.mixers), *(cross.length for cross in self.cross_mixers)]
+        return min(lengths)
+
+    def forward(self, source: Tensor, target: Tensor, lengths: Integers | None = None) -> Tensor:
         """Logits (batch, target length, vocabulary) of what follows each target token.
 
         ``source`` (batch, source length) and ``target`` (batch, target length) int64, real tokens first;
-        ``lengths`` (batch,) int64: the real tokens of each source; None: no source is padded.
+        ``lengths`` (batch,), whole numbers: the real tokens of each source; None: no source is padded.
         """
+        lengths = check_lengths(lengths, source)
         return self.decode(self.encode(source, lengths), target, lengths)
 
-    def encode(self, source: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def encode(self, source: Tensor, lengths: Integers | None = None) -> Tensor:
         """The memory, (batch, source length, width)."""
+        lengths = check_lengths(lengths, source)
+        if lengths is not None:
+            check_all_take_lengths(self.encoder_mixers)
         x = self._embedded(source)
         for block in self.encoder:
             x = block(x, lengths)
         return self.encoder_norm(x)
 
-    def decode(self, memory: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def decode(self, memory: Tensor, target: Tensor, lengths: Integers | None = None) -> Tensor:
         """Logits of what follows each target token, given the memory and its lengths."""
+        lengths = check_lengths(lengths, memory)
         x = self._embedded(target)
         for block in self.decoder:
             x = block(x, memory, lengths)

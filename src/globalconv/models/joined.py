@@ -27,14 +27,10 @@ class Joined(nn.Module):
         super().__init__()
         self.model = model
         self.source_length = source_length
-        last = len(model.encoder) - 1
         self.layers = nn.ModuleList(
             [
-                *(
-                    _Encoding(block, model.encoder_norm if number == last else nn.Identity(), source_length)
-                    for number, block in enumerate(model.encoder)
-                ),
-                *(_Decoding(block, source_length) for block in model.decoder),
+                *(_Encoding(model, number, source_length) for number in range(len(model.encoder))),
+                *(_Decoding(model, number, source_length) for number in range(len(model.decoder))),
             ]
         )
 
@@ -63,28 +59,31 @@ class Joined(nn.Module):
         return F.pad(model.embed.logits(model.decoder_norm(x[:, source:])), (0, 0, source, 0))
 
 
-class _Encoding(nn.Module):
-    """An encoder block, and behind the last one the encoder's norm; the target waits."""
+class _Layer(nn.Module):
+    """One of the model's blocks, found where it stands whenever it runs."""
 
-    def __init__(self, block: nn.Module, norm: nn.Module, source_length: int) -> None:
+    def __init__(self, model: EncoderDecoder, number: int, source_length: int) -> None:
         super().__init__()
-        self.block, self.norm, self.source_length = block, norm, source_length
+        self.model, self.number, self.source_length = model, number, source_length
+
+
+class _Encoding(_Layer):
+    """An encoder block, and behind the last one the encoder's norm; the target waits."""
 
     def forward(self, x: Tensor) -> Tensor:
         source, target = x[:, : self.source_length], x[:, self.source_length :]
-        return torch.cat([self.norm(self.block(source)), target], dim=1)
+        mixed = self.model.encoder[self.number](source)
+        if self.number == len(self.model.encoder) - 1:
+            mixed = self.model.encoder_norm(mixed)
+        return torch.cat([mixed, target], dim=1)
 
 
-class _Decoding(nn.Module):
+class _Decoding(_Layer):
     """A decoder block; the memory stays as it is."""
-
-    def __init__(self, block: nn.Module, source_length: int) -> None:
-        super().__init__()
-        self.block, self.source_length = block, source_length
 
     def forward(self, x: Tensor) -> Tensor:
         memory, target = x[:, : self.source_length], x[:, self.source_length :]
-        return torch.cat([memory, self.block(target, memory)], dim=1)
+        return torch.cat([memory, self.model.decoder[self.number](target, memory)], dim=1)
 
 
 class JoinedCross(nn.Module):

@@ -8,7 +8,7 @@ from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 from globalconv.models.block import Stack
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
-from globalconv.ops import Documents, check_lengths, clear_padding
+from globalconv.ops import Documents, Integers, check_lengths, clear_padding
 
 
 class LanguageModel(nn.Module):
@@ -36,11 +36,11 @@ class LanguageModel(nn.Module):
         self.head = nn.Linear(width, vocabulary)
 
     def forward(
-        self, tokens: Tensor, lengths: Tensor | None = None, *, offsets: Tensor | None = None
+        self, tokens: Tensor, lengths: Integers | None = None, *, offsets: Integers | None = None
     ) -> Tensor:
         """Logits of what follows each token, (batch, length, vocabulary).
 
-        ``lengths`` (batch,) int64: how many tokens of each row are real, the first ones. Padding may be any
+        ``lengths`` (batch,), whole numbers: how many tokens of each row are real, the first ones. Padding may be any
         number, also none of the vocabulary; it changes nothing, and the logits are 0 there.
 
         ``offsets`` (documents + 1,): ``tokens`` (total,) are documents end to end, and these the places where
@@ -55,7 +55,7 @@ class LanguageModel(nn.Module):
         x = self.position(self.embed(clear_padding(tokens, lengths)))
         return clear_padding(self.head(self.stack(x, lengths)), lengths)
 
-    def _packed(self, tokens: Tensor, lengths: Tensor | None, offsets: Tensor) -> Tensor:
+    def _packed(self, tokens: Tensor, lengths: Integers | None, offsets: Integers) -> Tensor:
         if lengths is not None or tokens.ndim != 1:
             raise InputError(
                 f"offsets are for packed tokens, (total,), which have no lengths, and tokens are "

@@ -10,13 +10,14 @@ from globalconv.ops.conventions import (
     taps_from_correlation,
 )
 from globalconv.ops.global_conv import global_conv
-from globalconv.ops.lengths import check_lengths, clear_padding, real_tokens
+from globalconv.ops.lengths import Integers, check_lengths, clear_padding, lengths_from_mask, real_tokens
 from globalconv.ops.packing import Documents, lengths_of, offsets_of, pack, unpack
 
 __all__ = [
     "Availability",
     "Choice",
     "Documents",
+    "Integers",
     "Mode",
     "available_backends",
     "bidirectional_from_causal",
@@ -26,6 +27,7 @@ __all__ = [
     "conv1d_from_taps",
     "correlation_from_taps",
     "global_conv",
+    "lengths_from_mask",
     "lengths_of",
     "offsets_of",
     "pack",

@@ -116,9 +116,9 @@ def facts_of(
         raise InputError(f"dtype {dtype} cannot be convolved: use one of {', '.join(map(str, DTYPES))}.")
     if length < 1 or num_taps < 1:
         raise InputError(f"length {length} with {num_taps} taps: both must be at least 1.")
-    for name, number in (("batch", batch), ("width", width)):
-        if number is not None and number < 1:
-            raise InputError(f"{name} {number}: it must be at least 1, or None where it is not known.")
+    for name, number, least in (("batch", batch, 0), ("width", width, 1)):
+        if number is not None and number < least:
+            raise InputError(f"{name} {number}: it must be at least {least}, or None where it is not known.")
     if mode == "circular" and num_taps > length:
         raise InputError(
             f"mode 'circular' takes at most as many taps as the sequence is long: {num_taps} taps for "

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.errors import InputError
+from globalconv.ops.contract import Mode
 
 
 def taps_from_correlation(weights: Tensor) -> Tensor:
@@ -59,6 +60,18 @@ def bidirectional_from_causal(taps: Tensor) -> Tensor:
     """The taps (G, 2K-1) that do in mode bidirectional what ``taps`` (G, K) do in mode causal."""
     _check_filters(taps, "taps")
     return F.pad(taps, (taps.shape[1] - 1, 0))
+
+
+def taps_for(length: int, mode: Mode) -> int:
+    """How many taps a filter has that is as long as ``length`` tokens: one for each lag that occurs among them."""
+    return 2 * length - 1 if mode == "bidirectional" else length
+
+
+def taps_that_reach(taps: Tensor, length: int, mode: Mode) -> Tensor:
+    """``taps`` (G, K) cut to those that ``global_conv`` can use on ``length`` tokens."""
+    if mode == "bidirectional":  # which it cuts itself, on both sides
+        return taps
+    return taps[:, :length]
 
 
 def _check_filters(filters: Tensor, name: str) -> None:

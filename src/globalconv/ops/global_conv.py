@@ -5,8 +5,8 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.backends import backend_for
-from globalconv.ops.contract import DTYPES, Extras, Facts, Mode, compute_dtype, facts_of
-from globalconv.ops.lengths import check_lengths, clear_padding
+from globalconv.ops.contract import DTYPES, Extras, Facts, Mode, compute_dtype, facts_of, with_extras
+from globalconv.ops.lengths import Integers, check_lengths, clear_padding
 from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]
@@ -17,7 +17,7 @@ def global_conv(
     taps: Tensor,
     *,
     mode: Mode,
-    lengths: Tensor | None = None,
+    lengths: Integers | None = None,
     skip: Tensor | None = None,
     gate_in: Tensor | None = None,
     gate_out: Tensor | None = None,
@@ -32,10 +32,10 @@ def global_conv(
     - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
     - bidirectional: taps (G, 2K-1), tap j has lag j-(K-1), any K; zeros lie outside the sequence.
 
-    ``lengths`` (B,) int64: the first lengths[b] tokens of row b are real, and the row is convolved as if it were
-    alone and ended there; in mode circular its period is lengths[b], and of the taps the first lengths[b]
-    count. What stands behind, in x and the gates, is padding: it may hold anything, NaN included, and there the
-    result and all gradients are 0. None, and lengths that all equal L, cost nothing.
+    ``lengths`` (B,), whole numbers (of a mask, ``lengths_from_mask``): the first lengths[b] tokens of row b are
+    real, and the row is convolved as if it were alone and ended there; in mode circular its period is lengths[b], and
+    of the taps the first lengths[b] count. What stands behind, in x and the gates, is padding: it may hold anything,
+    NaN included, and there the result and all gradients are 0. None, and lengths that all equal L, cost nothing.
 
     A mixer's other products can come along, in the same pass over memory where the backend is fused:
     with u = gate_in x, the result is gate_out (h * u + skip u). ``skip`` (D,) is thus one more tap at lag 0
@@ -57,6 +57,8 @@ def global_conv(
     dtype = compute_dtype(x.dtype, taps.dtype, *(extra.dtype for extra in given if extra is not None))
     facts = _facts(x, taps, dtype, mode)
     chosen = backend_for(backend, facts, gated=gate_in is not None or gate_out is not None)
+    if x.shape[0] == 0:  # no kernel is asked for nothing; the gradients are zeros, of every order
+        return _of_no_rows(x, taps, given)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
     useful = taps[:, first : first + facts.num_taps].to(dtype)
@@ -70,6 +72,11 @@ def global_conv(
     else:
         y = circular(inner, useful, lengths, extras, _convolution(backend))
     return clear_padding(y.to(x.dtype), lengths)
+
+
+def _of_no_rows(x: Tensor, taps: Tensor, extras: Extras) -> Tensor:
+    """(0, L, D), which depends on every operand, as autograd knows it, and on no number in them."""
+    return with_extras(lambda u: u * taps.sum(), x, extras).to(x.dtype)
 
 
 def _convolution(backend: str | None) -> Convolve:
@@ -107,8 +114,11 @@ def _check_tensors(x: Tensor, taps: Tensor) -> None:
             f"taps must be (channels, num_taps) or (groups, num_taps), and the shape is {tuple(taps.shape)}."
         )
     for name, tensor in (("x", x), ("taps", taps)):
-        if 0 in tensor.shape:
-            raise InputError(f"no dimension of {name} may be 0, and its shape is {tuple(tensor.shape)}.")
+        if 0 in tensor.shape[1 if name == "x" else 0 :]:
+            raise InputError(
+                f"no dimension of {name} may be 0{' but the batch' if name == 'x' else ''}, and its shape is "
+                f"{tuple(tensor.shape)}."
+            )
         _check_dtype(name, tensor)
     if x.device != taps.device:
         raise InputError(f"x is on {x.device} and taps on {taps.device}: move one, taps.to(x.device).")

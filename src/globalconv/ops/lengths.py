@@ -4,12 +4,17 @@ Row b has lengths[b] real tokens, which come first. What stands behind them is p
 NaN included, so it is replaced and never multiplied by zero.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, library
 
 from globalconv.errors import InputError
+
+Integers = Tensor | Sequence[int] | np.ndarray[Any, Any]
+"""Whole numbers: a tensor of any integer dtype on any device, a list or tuple, or a NumPy array."""
 
 
 def real_tokens(lengths: Tensor, length: int) -> Tensor:
@@ -25,24 +30,59 @@ def clear_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.where(real if x.ndim == 2 else real[..., None], x, 0)
 
 
-def check_lengths(lengths: Tensor | None, x: Tensor) -> Tensor | None:
-    """The lengths of the rows of ``x`` (B, L, ...); None where there is no padding, as far as is known.
+def lengths_from_mask(mask: Tensor) -> Tensor:
+    """Lengths (B,) int64 from a boolean ``mask`` (B, L) that is True at the padding.
+
+    The convention is that of ``key_padding_mask`` in torch.nn.MultiheadAttention. Of a mask that is True at real
+    tokens give the opposite: ``lengths_from_mask(~mask)``, or ``lengths_from_mask(attention_mask == 0)``.
+
+    Raises InputError for another shape or dtype, and for padding that does not stand behind all real tokens of its row;
+    under torch.compile, when the compiled function runs.
+    """
+    mask = torch.as_tensor(mask)
+    if mask.ndim != 2 or mask.dtype != torch.bool:
+        raise InputError(
+            f"a mask of the padding is (batch, length) of bool, True at the padding, not {tuple(mask.shape)} of "
+            f"{mask.dtype}. Where 0 marks the padding, give mask == 0."
+        )
+    return _lengths_from_mask(mask)
+
+
+def as_integers(given: Integers, device: torch.device, *, name: str) -> Tensor:
+    """``given``, called ``name``, as int64 on ``device``. Raises InputError for what are no whole numbers."""
+    if not isinstance(given, Tensor):
+        try:
+            given = torch.tensor(given, dtype=None if len(given) else torch.int64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{name} must be whole numbers, and are {given!r} ({error}).") from error
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise InputError(
+            f"{name} must be whole numbers, and are {given.dtype} of the shape {tuple(given.shape)}. A mask that is "
+            "True at the padding becomes lengths by globalconv.lengths_from_mask(mask)."
+        )
+    if given.is_meta and device.type != "meta":
+        raise InputError(f"{name} are on meta, where there are no numbers, and x is on {device}.")
+    return given.to(device=device, dtype=torch.int64)
+
+
+def check_lengths(lengths: Integers | None, x: Tensor) -> Tensor | None:
+    """The lengths of the rows of ``x`` (B, L, ...) as (B,) int64 on its device; None where no row is padded, as far
+    as is known.
 
     Looking at them makes the host wait for a device that is not the CPU.
-    Raises InputError unless they are (B,) int64 on x's device, each from 1 to L; under torch.compile, when the
-    compiled function runs.
+    Raises InputError unless they are B whole numbers, each from 1 to L; under torch.compile, when the compiled function
+    runs.
     """
     if lengths is None:
         return None
     if x.ndim < 2:
         raise InputError(f"lengths are of the rows of a batch, (batch, length, ...), not {tuple(x.shape)}.")
-    if lengths.shape != x.shape[:1] or lengths.dtype != torch.int64:
+    lengths = as_integers(lengths, x.device, name="lengths")
+    if lengths.shape != x.shape[:1]:
         raise InputError(
-            f"lengths must be int64 of the shape ({x.shape[0]},), one number for each row of x, and are "
-            f"{lengths.dtype} of the shape {tuple(lengths.shape)}: torch.tensor([...]) of Python's int makes them."
+            f"lengths must have the shape ({x.shape[0]},), one number for each row of x, and have "
+            f"{tuple(lengths.shape)}."
         )
-    if lengths.device != x.device:
-        raise InputError(f"x is on {x.device} and lengths on {lengths.device}: lengths.to(x.device).")
     values = known_values(lengths)
     if values is None:
         return _checked(lengths, x.shape[1])
@@ -73,8 +113,8 @@ def _check_values(values: list[int], longest: int) -> None:
             )
 
 
-# The check as an operation of PyTorch's, which looks when there is something to see: in a compiled graph at
-# its run, under vmap at all instances together. It returns the lengths, so that no graph can drop it.
+# The checks as operations of PyTorch's, which look when there is something to see: in a compiled graph at
+# its run, under vmap at all instances together. They return the lengths, so that no graph can drop them.
 library.define("globalconv::checked_lengths", "(Tensor lengths, int longest) -> Tensor")
 _checked = torch.ops.globalconv.checked_lengths.default
 
@@ -93,3 +133,30 @@ def _(lengths: Tensor, longest: int) -> Tensor:
 @library.register_vmap("globalconv::checked_lengths")
 def _(info: Any, in_dims: Any, lengths: Tensor, longest: int) -> tuple[Tensor, int]:
     return _checked(lengths, longest), in_dims[0]
+
+
+library.define("globalconv::lengths_from_mask", "(Tensor mask) -> Tensor")
+_lengths_from_mask = torch.ops.globalconv.lengths_from_mask.default
+
+
+@library.impl("globalconv::lengths_from_mask", "CompositeExplicitAutograd")
+def _(mask: Tensor) -> Tensor:
+    lengths = (~mask).sum(1)
+    wrong = (real_tokens(lengths, mask.shape[1]) == mask).any(1).nonzero()
+    if len(wrong):
+        raise InputError(
+            f"in row {int(wrong[0])} of the mask a real token stands behind padding: padding must come last. Move it "
+            "there, or invert a mask that is True at real tokens (~mask)."
+        )
+    return lengths
+
+
+@library.register_fake("globalconv::lengths_from_mask")
+def _(mask: Tensor) -> Tensor:
+    return mask.new_empty(mask.shape[0], dtype=torch.int64)
+
+
+@library.register_vmap("globalconv::lengths_from_mask")
+def _(info: Any, in_dims: Any, mask: Tensor) -> tuple[Tensor, int]:
+    rows = mask.movedim(in_dims[0], 0)
+    return _lengths_from_mask(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]), 0

@@ -1,6 +1,6 @@
 """Documents end to end in one tensor, without padding, and how to compute on them with no leak across a border.
 
-A packed tensor is (T, ...): documents one after another. ``offsets`` (N+1,), int64 or int32, say where they begin:
+A packed tensor is (T, ...): documents one after another. ``offsets`` (N+1,), whole numbers, say where they begin:
 0 first, T last, document i from offsets[i] to offsets[i+1] - 1 (flash-attention's cu_seqlens). What treats every
 token alike runs on it as it stands. What moves information between tokens runs on padded batches with
 ``lengths``, in which no document can see another.
@@ -15,20 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.ops.lengths import check_lengths, real_tokens
+from globalconv.ops.lengths import Integers, as_integers, check_lengths, real_tokens
 
 
-def offsets_of(lengths: Tensor) -> Tensor:
+def offsets_of(lengths: Integers) -> Tensor:
     """(N+1,) int64: where documents of these lengths, (N,), begin and end."""
-    return F.pad(lengths.cumsum(0), (1, 0))
+    return F.pad(_in_place(lengths, name="lengths").cumsum(0), (1, 0))
 
 
-def lengths_of(offsets: Tensor) -> Tensor:
+def lengths_of(offsets: Integers) -> Tensor:
     """(N,) int64: how long the documents are."""
-    return offsets.long().diff()
+    return _in_place(offsets, name="offsets").diff()
 
 
-def pack(padded: Tensor, lengths: Tensor | None) -> Tensor:
+def pack(padded: Tensor, lengths: Integers | None) -> Tensor:
     """The real tokens of ``padded`` (N, L, ...), as (T, ...). ``lengths`` as in ``global_conv``; None: all are real.
 
     Raises InputError where the lengths do not fit.
@@ -39,7 +39,7 @@ def pack(padded: Tensor, lengths: Tensor | None) -> Tensor:
     return padded[real_tokens(lengths, padded.shape[1])]
 
 
-def unpack(packed: Tensor, offsets: Tensor) -> Tensor:
+def unpack(packed: Tensor, offsets: Integers) -> Tensor:
     """Each document of ``packed`` (T, ...) as a row, (N, the longest's length, ...), with zeros as padding.
 
     With ``lengths_of(offsets)`` beside it, it is what ``global_conv`` takes. Raises InputError where the offsets
@@ -59,7 +59,7 @@ class Documents:
     the offsets, so under torch.compile it is made outside. Raises InputError where they do not fit.
     """
 
-    def __init__(self, offsets: Tensor, packed: Tensor) -> None:
+    def __init__(self, offsets: Integers, packed: Tensor) -> None:
         places = _check_offsets(offsets, packed)
         by_size: dict[int, list[tuple[int, int]]] = {}
         for start, end in pairwise(places):
@@ -101,15 +101,18 @@ def _rows(packed: Tensor, batch: _Batch) -> Tensor:
     return torch.where(real.reshape(*real.shape, *[1] * (packed.ndim - 1)), packed[batch.tokens], 0)
 
 
-def _check_offsets(offsets: Tensor, packed: Tensor) -> list[int]:
+def _in_place(given: Integers, *, name: str) -> Tensor:
+    device = given.device if isinstance(given, Tensor) else torch.device("cpu")
+    return as_integers(given, device, name=name)
+
+
+def _check_offsets(offsets: Integers, packed: Tensor) -> list[int]:
     """The offsets as numbers, once they are known to divide ``packed`` into documents."""
-    if offsets.ndim != 1 or len(offsets) < 2 or offsets.dtype not in (torch.int64, torch.int32):
+    offsets = as_integers(offsets, packed.device, name="offsets")
+    if offsets.ndim != 1 or len(offsets) < 2:
         raise InputError(
-            f"offsets must be (documents + 1,) of int64 or int32, and are {tuple(offsets.shape)} of "
-            f"{offsets.dtype}: offsets_of(lengths) makes them."
+            f"offsets must be (documents + 1,), and are {tuple(offsets.shape)}: offsets_of(lengths) makes them."
         )
-    if offsets.device != packed.device:
-        raise InputError(f"the tokens are on {packed.device} and offsets on {offsets.device}: move one.")
     places: list[int] = offsets.tolist()
     if places[0] != 0 or places[-1] != len(packed):
         raise InputError(
