@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP, find_mixer
 from globalconv.mixers.contract import CHECKS, check_mixer
-from globalconv.ops import check_lengths, clear_padding, global_conv, real_tokens
+from globalconv.ops import Mode, check_lengths, clear_padding, global_conv, real_tokens
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
     **MIXERS,
@@ -25,6 +25,10 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
         for conv, init, backend in product(
             (GlobalConv, GatedConv), ("flat", "decay"), ("reference", "spectral")
         )
+    },
+    **{
+        f"{conv.__name__}, {mode}": partial(conv, mode=mode)
+        for conv, mode in product((GlobalConv, GatedConv), ("circular", "bidirectional"))
     },
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
 }
@@ -174,7 +178,7 @@ class WrapsShortInputs(GlobalConv):
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
         length = x.shape[1]
-        if length >= 2 * self.length:
+        if length >= 2 * self.length or not len(x):
             return super().forward(x)
         taps = torch.fft.rfft(self.filter()[:, :length], n=length)
         y = torch.fft.irfft(torch.fft.rfft(x, dim=1) * taps.T, n=length, dim=1)
@@ -302,6 +306,117 @@ class HiddenState(GlobalConv):
         return super().forward(x) * self.scale
 
 
+class IgnoresItsMode(GlobalConv):
+    def __init__(
+        self, width: int, length: int, *, causal: bool | None = None, mode: str | None = None
+    ) -> None:
+        super().__init__(width, length, causal=causal if mode is None else mode == "causal")
+
+
+class TakesContradictions(GlobalConv):
+    def __init__(
+        self, width: int, length: int, *, causal: bool | None = None, mode: str | None = None
+    ) -> None:
+        super().__init__(width, length, causal=causal if mode is None else None, mode=mode)
+
+
+class OneSided(GlobalConv):
+    """Its taps that look ahead have a gradient, and move no token."""
+
+    one_sided: Mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mode != "bidirectional":
+            return super().forward(x)
+        self.check_input(x)
+        back, ahead = self.filter()[:, self.length - 1 :], self.filter()[:, : self.length - 1]
+        y = global_conv(x, back[:, : x.shape[1]], mode=self.one_sided, skip=self.skip)
+        return y + x * (ahead * torch.arange(1.0, self.length).to(x)).sum(1)
+
+
+class WrapsWhateverItsMode(OneSided):
+    one_sided = "circular"
+
+
+class LooksBackOnly(OneSided):
+    one_sided = "causal"
+
+
+class RefusesAnEmptyBatch(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        if not len(x):
+            raise InputError("no rows")
+        return super().forward(x)
+
+
+class LosesTheGraphOfAnEmptyBatch(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if len(x) else torch.empty_like(x)
+
+
+class WantsTensors(GlobalConv):
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return super().forward(x, None if lengths is None else lengths.long())
+
+
+class SaysNothing(GlobalConv):
+    def extra_repr(self) -> str:
+        return ""
+
+
+class SaysNoMode(GlobalConv):
+    def extra_repr(self) -> str:
+        return f"{self.width}, {self.length}"
+
+
+class AmbientTable(GlobalConv):
+    """A table that no state_dict holds, in the default dtype."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.register_buffer("table", torch.linspace(1.1, 1.3, length), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        return super().forward(x * self.table[:, None].mean())
+
+
+class ForgottenTable(AmbientTable):
+    """The same in float32, which is lost on device meta."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.table = torch.linspace(1.1, 1.3, length, dtype=torch.float32)
+
+
+class ReadsItsNumbersWhenBuilt(GlobalConv):
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.scale = float(torch.arange(1, length + 1).sum())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+class AlwaysFloat32(GlobalConv):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.double() if x.dtype == torch.float64 else x.float())
+
+
+class AssumesOneDtype(GlobalConv):
+    """What a projection gives under autocast cannot be added in place to what came in."""
+
+    def __init__(self, width: int, length: int, *, causal: bool) -> None:
+        super().__init__(width, length, causal=causal)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
+        rows = torch.arange(len(x), device=x.device)
+        return super().forward(x.index_add(0, rows, self.project(x)))
+
+
 MUTANTS: dict[Callable[..., nn.Module], str] = {
     NoMixer: "is_a_mixer_that_knows_its_shape",
     DeniesCausality: "is_a_mixer_that_knows_its_shape",
@@ -337,6 +452,20 @@ MUTANTS: dict[Callable[..., nn.Module], str] = {
     FreeOfCharge: "flops_are_positive_and_grow",
     OnePriceForAll: "flops_are_positive_and_grow",
     HiddenState: "a_state_dict_holds_it_all",
+    IgnoresItsMode: "mode_and_causal_agree",
+    TakesContradictions: "mode_and_causal_agree",
+    WrapsWhateverItsMode: "only_a_circle_wraps",
+    LooksBackOnly: "bidirectional_looks_both_ways",
+    RefusesAnEmptyBatch: "an_empty_batch_is_taken",
+    LosesTheGraphOfAnEmptyBatch: "an_empty_batch_is_taken",
+    WantsTensors: "takes_lengths_of_any_kind",
+    SaysNothing: "its_repr_tells_what_it_is",
+    SaysNoMode: "its_repr_tells_what_it_is",
+    AmbientTable: "built_anywhere_it_is_the_same",
+    ForgottenTable: "built_anywhere_it_is_the_same",
+    ReadsItsNumbersWhenBuilt: "built_anywhere_it_is_the_same",
+    AlwaysFloat32: "half_precision_only_rounds",
+    AssumesOneDtype: "half_precision_only_rounds",
 }
 
 

@@ -114,7 +114,7 @@ def test_no_name_runs_the_chosen_one(mode, num_taps, generator):
         ({"dtype": torch.int32}, "torch.int32 cannot be convolved: use one of torch.float32"),
         ({"length": 0}, "at least 1"),
         ({"num_taps": 0}, "at least 1"),
-        ({"batch": 0}, "batch 0: it must be at least 1"),
+        ({"batch": -1}, "batch -1: it must be at least 0"),
         ({"width": -1}, "width -1: it must be at least 1"),
         ({"mode": "circular", "num_taps": 65}, "at most as many taps"),
         ({"mode": "bidirectional"}, "64 is even"),

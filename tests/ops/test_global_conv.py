@@ -7,6 +7,7 @@ import torch
 
 from globalconv.errors import InputError
 from globalconv.ops import available_backends, global_conv
+from globalconv.ops.contract import MODES
 
 X, TAPS = torch.ones(2, 8, 6), torch.ones(6, 5)
 BACKENDS = [status.name for status in available_backends() if status.obstacle is None]
@@ -17,8 +18,8 @@ BACKENDS = [status.name for status in available_backends() if status.obstacle is
     [
         (X[0], TAPS, "causal", "x must be (batch, length, channels), and its shape is (8, 6)"),
         (X, TAPS[0], "causal", "taps must be (channels, num_taps)"),
-        (X[:0], TAPS, "causal", "no dimension of x may be 0, and its shape is (0, 8, 6)"),
-        (X[:, :0], TAPS, "causal", "no dimension of x may be 0"),
+        (X[:, :0], TAPS, "causal", "no dimension of x may be 0 but the batch, and its shape is (2, 0, 6)"),
+        (X[..., :0], TAPS, "causal", "no dimension of x may be 0"),
         (X, TAPS[:, :0], "causal", "no dimension of taps may be 0"),
         (X.long(), TAPS, "causal", "x has dtype torch.int64: use one of torch.float32"),
         (X, TAPS.to(torch.complex64), "causal", "taps has dtype torch.complex64"),
@@ -88,6 +89,28 @@ def test_an_operand_changed_in_place_before_backward_gives_no_wrong_gradient(bac
         assert "modified by an inplace operation" in said
     else:
         torch.testing.assert_close(gradient, right)
+
+
+@pytest.mark.parametrize("lengths", [None, []])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_of_an_empty_batch_everything_is_empty_and_the_gradients_are_zeros(backend, mode, lengths):
+    x, gate_in, gate_out = (torch.ones(0, 8, 6, requires_grad=True) for _ in range(3))
+    taps, skip = torch.ones(6, 5, requires_grad=True), torch.ones(6, requires_grad=True)
+    options = {"mode": mode, "backend": backend, "lengths": lengths}
+    y = global_conv(x, taps, skip=skip, gate_in=gate_in, gate_out=gate_out, **options)
+    assert y.shape == x.shape
+    operands = (x, taps, skip, gate_in, gate_out)
+    for gradient, operand in zip(
+        torch.autograd.grad(y.sum(), operands, create_graph=True), operands, strict=True
+    ):
+        assert gradient.shape == operand.shape
+        assert not gradient.any()
+    (again,) = torch.autograd.grad(torch.autograd.grad(y.sum(), taps, create_graph=True)[0].sum(), x)
+    assert again.shape == x.shape
+    assert global_conv(x.bfloat16(), taps, **options).dtype == torch.bfloat16
+    _, tangent = torch.func.jvp(lambda x: global_conv(x, taps, **options), (x,), (x,))
+    assert tangent.shape == x.shape
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

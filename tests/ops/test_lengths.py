@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from globalconv.errors import InputError
-from globalconv.ops import Mode, available_backends, global_conv, variable_length
+from globalconv.ops import Mode, available_backends, global_conv, lengths_from_mask, variable_length
 from globalconv.ops.contract import Extras
 from globalconv.ops.lengths import clear_padding, real_tokens
 from tests.ops.laws import MODES, dense
@@ -273,14 +275,14 @@ def test_any_device_without_storage():
 @pytest.mark.parametrize(
     ("lengths", "says"),
     [
-        (
-            torch.tensor([3]),
-            "int64 of the shape (2,), one number for each row of x, and are torch.int64 of the shape (1,)",
-        ),
-        (torch.tensor([[3], [4]]), "of the shape (2, 1)"),
-        (torch.tensor([3, 4], dtype=torch.int32), "are torch.int32"),
-        (torch.tensor([3.0, 4.0]), "are torch.float32"),
-        (torch.tensor([3, 4], device="meta"), "x is on cpu and lengths on meta: lengths.to(x.device)"),
+        (torch.tensor([3]), "must have the shape (2,), one number for each row of x, and have (1,)"),
+        (torch.tensor([[3], [4]]), "have (2, 1)"),
+        (torch.tensor([3.0, 4.0]), "must be whole numbers, and are torch.float32"),
+        ([3.0, 4.0], "must be whole numbers, and are torch.float32"),
+        ([3, None], "must be whole numbers, and are [3, None]"),
+        ([[3], [4, 5]], "must be whole numbers"),
+        (torch.ones(2, 8).bool(), "becomes lengths by globalconv.lengths_from_mask"),
+        (torch.tensor([3, 4], device="meta"), "lengths are on meta, where there are no numbers"),
         (torch.tensor([3, 0]), "lengths[1] is 0: every row needs a real token. Leave empty rows out"),
         (torch.tensor([-3, 4]), "lengths[0] is -3"),
         (torch.tensor([3, 9]), "lengths[1] is 9 and x is 8 long: count real tokens only, or pad x to 9"),
@@ -291,6 +293,72 @@ def test_any_device_without_storage():
 def test_wrong_lengths_are_refused(mode, lengths, says):
     with pytest.raises(InputError, match=re.escape(says)):
         global_conv(torch.ones(2, 8, 6), torch.ones(6, 5), mode=mode, lengths=lengths)
+
+
+AS_GIVEN = {
+    "list": list,
+    "tuple": tuple,
+    "array": np.array,
+    **{str(dtype): partial(torch.tensor, dtype=dtype) for dtype in (torch.int32, torch.int16, torch.uint8)},
+    "numbers of NumPy": lambda lengths: [np.int64(n) for n in lengths],
+    "numbers of torch": lambda lengths: [torch.tensor(n) for n in lengths],
+}
+
+
+@pytest.mark.parametrize("given", AS_GIVEN)
+@each_mode
+def test_lengths_are_whole_numbers_of_any_kind(mode, given, generator):
+    x, taps = torch.randn(2, 8, 6, generator=generator), torch.randn(6, 8, generator=generator)
+    taps = taps[:, :7] if mode == "bidirectional" else taps
+    right = global_conv(x, taps, mode=mode, lengths=torch.tensor([3, 8]))
+    assert torch.equal(global_conv(x, taps, mode=mode, lengths=AS_GIVEN[given]([3, 8])), right)
+
+
+def test_lengths_of_a_mask():
+    mask = torch.tensor([[False, False, True, True], [False, False, False, False], [False, True, True, True]])
+    assert lengths_from_mask(mask).tolist() == [2, 4, 1]
+    assert lengths_from_mask(mask[:0]).tolist() == []
+    assert lengths_from_mask(mask.to("meta")).shape == (3,)
+    assert torch.vmap(lengths_from_mask)(torch.stack([mask, mask.flip(0)])).tolist() == [[2, 4, 1], [1, 4, 2]]
+    assert torch.equal(~real_tokens(lengths_from_mask(mask), 4), mask)
+
+
+def test_lengths_of_a_mask_are_those_of_multihead_attention(generator):
+    """The convention of key_padding_mask: its real tokens are ours."""
+    theirs = torch.nn.MultiheadAttention(8, 2, batch_first=True).double()
+    x = torch.randn(3, 5, 8, generator=generator, dtype=torch.float64)
+    mask = torch.tensor([[False, False, False, True, True], [False] * 5, [False, True, True, True, True]])
+    y, _ = theirs(x, x, x, key_padding_mask=mask)
+    for row, n in enumerate(lengths_from_mask(mask).tolist()):
+        alone = x[row : row + 1, :n]
+        torch.testing.assert_close(y[row : row + 1, :n], theirs(alone, alone, alone)[0])
+
+
+@pytest.mark.parametrize(
+    ("mask", "says"),
+    [
+        (
+            torch.tensor([[False, False], [True, False]]),
+            "in row 1 of the mask a real token stands behind padding",
+        ),
+        (torch.tensor([[True, True, False]]), "invert a mask that is True at real tokens (~mask)"),
+        (torch.tensor([[1, 1, 0]]), "give mask == 0"),
+        (torch.tensor([[0.0, float("-inf")]]), "of torch.float32"),
+        (torch.tensor([True]), "not (1,) of torch.bool"),
+    ],
+    ids=str,
+)
+def test_wrong_masks_are_refused(mask, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        lengths_from_mask(mask)
+
+
+def test_a_mask_is_looked_at_when_the_compiled_function_runs():
+    torch.compiler.reset()
+    compiled = torch.compile(lengths_from_mask, fullgraph=True, backend="eager")
+    assert compiled(torch.tensor([[False, True], [False, False]])).tolist() == [1, 2]
+    with pytest.raises(InputError, match="stands behind padding"):
+        compiled(torch.tensor([[False, True], [True, False]]))
 
 
 def test_a_backend_is_still_insisted_on():

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -180,8 +182,8 @@ def test_derivatives_of_first_and_second_order(generator):
         (torch.tensor([0, 5, 3, 7]), "offsets[1] is 5 and offsets[2] is 3, and each must exceed"),
         (torch.tensor([0]), "offsets must be (documents + 1,)"),
         (torch.tensor([[0, 7]]), "offsets_of(lengths) makes them"),
-        (torch.tensor([0.0, 7.0]), "of torch.float32"),
-        (torch.tensor([0, 7], device="meta"), "the tokens are on cpu and offsets on meta"),
+        (torch.tensor([0.0, 7.0]), "offsets must be whole numbers, and are torch.float32"),
+        (torch.tensor([0, 7], device="meta"), "offsets are on meta, where there are no numbers"),
     ],
     ids=str,
 )
@@ -189,3 +191,13 @@ def test_wrong_offsets_are_refused(offsets, says):
     for use in (lambda x: unpack(x, offsets), lambda x: Documents(offsets, x)):
         with pytest.raises(InputError, match=re.escape(says)):
             use(torch.ones(7, 2))
+
+
+@pytest.mark.parametrize(
+    "given", [list, tuple, np.array, torch.tensor, partial(torch.tensor, dtype=torch.int32)]
+)
+def test_offsets_are_whole_numbers_of_any_kind(given):
+    tokens = torch.arange(7)
+    assert unpack(tokens, given([0, 3, 7])).tolist() == [[0, 1, 2, 0], [3, 4, 5, 6]]
+    assert lengths_of(given([0, 3, 7])).tolist() == [3, 4]
+    assert offsets_of(given([3, 4])).tolist() == [0, 3, 7]

@@ -1,21 +1,33 @@
 """What every mixer must be, as checks that anyone's mixer can be put to."""
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
 
 import torch
-from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
+from globalconv.mixers.mode_checks import (
+    bidirectional_looks_both_ways,
+    mode_and_causal_agree,
+    only_a_circle_wraps,
+)
 from globalconv.mixers.padding_checks import (
     padded_rows_are_as_if_alone,
     padding_does_nothing,
     refuses_wrong_lengths,
 )
-from globalconv.mixers.trial import LENGTHS, ROUNDING, Trial
+from globalconv.mixers.surroundings_checks import (
+    an_empty_batch_is_taken,
+    built_anywhere_it_is_the_same,
+    half_precision_only_rounds,
+    its_repr_tells_what_it_is,
+    takes_lengths_of_any_kind,
+)
+from globalconv.mixers.trial import LENGTHS, ROUNDING, Trial, relative
+from globalconv.ops import Mode
 
 
 def check_mixer(
@@ -26,7 +38,8 @@ def check_mixer(
     ``build`` is called as ``build(width, length, causal=...)``: a Mixer class, or any callable around one
     that fixes its options (``functools.partial(Attention, num_heads=2)``). ``width`` is one that it can
     take. What is checked, for nominal lengths 8, 5 and 1, not causal and causal: see ``CHECKS``, whose
-    names say it. ``causal=True`` may be refused with InputError.
+    names say it. ``causal=True`` may be refused with InputError. If ``build`` takes ``mode``, "bidirectional" is tried
+    as well.
 
     A causal mixer's outputs may depend on later inputs by rounding only, 1e-12 of the norm in float64
     (an FFT cannot do better). If ``build`` takes ``backend``, then with ``backend="reference"`` they must
@@ -38,9 +51,11 @@ def check_mixer(
     """
     torch_device = torch.device(device)
     on = [torch_device] if torch_device.type == "cuda" else []
-    for causal in (False, True):
+    for causal, mode in ((False, None), (True, None), (False, "bidirectional")):
         for length in LENGTHS:
-            trial = Trial(build, width, length, causal, torch_device, seed)
+            trial = Trial(build, width, length, causal, torch_device, seed, mode=cast(Mode | None, mode))
+            if mode is not None and not trial.takes("mode"):
+                continue
             with torch.random.fork_rng(devices=on):
                 if causal and trial.refuses_causality():
                     continue
@@ -125,7 +140,7 @@ def rows_are_independent(trial: Trial) -> None:
         for given in (x, other):
             torch.manual_seed(trial.seed)  # the same dropout, where there is any
             outputs.append(mixer(given)[1])
-        leak = _relative(outputs[0] - outputs[1], outputs[0])
+        leak = relative(outputs[0] - outputs[1], outputs[0])
         mode = "training" if training else "eval"
         assert leak <= ROUNDING, f"in {mode} mode other rows of the batch change a row by {leak:.1e}"
 
@@ -135,7 +150,7 @@ def the_future_does_not_leak(trial: Trial) -> None:
     if not trial.causal:
         return
     _no_future(trial, within=ROUNDING)
-    if "backend" in inspect.signature(trial.build).parameters:
+    if trial.takes("backend"):
         _no_future(replace(trial, backend="reference"), within=0.0)
 
 
@@ -149,10 +164,10 @@ def _no_future(trial: Trial, *, within: float) -> None:
             where = f"output {t} of {length}, backend {trial.backend or 'default'}"
             changed = torch.cat([x[:, : t + 1], other[:, t + 1 :]], dim=1)
             with torch.no_grad():
-                leak = _relative(mixer(changed)[:, t] - y[:, t], y)
+                leak = relative(mixer(changed)[:, t] - y[:, t], y)
             assert leak <= within, f"{where}: changed later inputs change it by {leak:.1e}"
             (gradient,) = torch.autograd.grad(y[:, t], x, upstream[:, t], retain_graph=True)
-            leak = _relative(gradient[:, t + 1 :], gradient)
+            leak = relative(gradient[:, t + 1 :], gradient)
             assert leak <= within, f"{where}: later inputs get a gradient, {leak:.1e} of its norm"
 
 
@@ -172,12 +187,6 @@ def a_state_dict_holds_it_all(trial: Trial) -> None:
     assert torch.equal(mixer(x), twin(x)), "a copy that loaded its state_dict computes something else"
 
 
-def _relative(error: Tensor, whole: Tensor) -> float:
-    """The norm of ``error`` in units of the norm of ``whole``; a zero error is 0, whatever the unit."""
-    size = float(error.detach().norm())
-    return size / float(whole.detach().norm()) if size else 0.0
-
-
 CHECKS: tuple[Callable[[Trial], None], ...] = (
     is_a_mixer_that_knows_its_shape,
     keeps_shape_dtype_and_device,
@@ -191,5 +200,13 @@ CHECKS: tuple[Callable[[Trial], None], ...] = (
     padded_rows_are_as_if_alone,
     flops_are_positive_and_grow,
     a_state_dict_holds_it_all,
+    mode_and_causal_agree,
+    only_a_circle_wraps,
+    bidirectional_looks_both_ways,
+    an_empty_batch_is_taken,
+    takes_lengths_of_any_kind,
+    its_repr_tells_what_it_is,
+    built_anywhere_it_is_the_same,
+    half_precision_only_rounds,
 )
 """Every check of ``check_mixer``, in order; each raises AssertionError."""

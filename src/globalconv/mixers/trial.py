@@ -1,13 +1,16 @@
 """What a check of the mixers' contract is given: a way to build a mixer, and inputs to try it on."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
+from globalconv.ops import Mode
 
 LENGTHS = (8, 5, 1)
 """Nominal lengths that are tried: even, prime, and one token."""
@@ -17,7 +20,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Trial:
-    """One way to build a mixer, and the inputs to try it on."""
+    """One way to build a mixer, and the inputs to try it on. With a ``mode``, ``causal`` follows from it."""
 
     build: Callable[..., Mixer]
     width: int
@@ -26,14 +29,24 @@ class Trial:
     device: torch.device
     seed: int
     backend: str | None = None
+    mode: Mode | None = None
 
     def mixer(self, *, seed: int = 0) -> Mixer:
         """A new mixer in float64, each seed another one."""
+        return self.built(seed=seed).to(self.device).double()
+
+    def built(self, *, seed: int = 0, **options: Any) -> Mixer:
+        """A new mixer as its constructor leaves it; ``options``: other than the trial's ``causal`` or ``mode``."""
         torch.manual_seed(self.seed + seed)
+        asked = {"causal": self.causal} if self.mode is None else {"mode": self.mode}
         named = {} if self.backend is None else {"backend": self.backend}
-        made = self.build(self.width, self.length, causal=self.causal, **named)
+        made = self.build(self.width, self.length, **(options or asked), **named)
         assert isinstance(made, Mixer), f"{type(made).__name__} is no subclass of globalconv.mixers.Mixer"
-        return made.to(self.device).double()
+        return made
+
+    def takes(self, option: str) -> bool:
+        """Whether the mixer is built with such an option."""
+        return option in inspect.signature(self.build).parameters
 
     def normal(self, batch: int, length: int) -> Tensor:
         """Standard normal values, (batch, length, width), float64."""
@@ -63,7 +76,8 @@ class Trial:
 
     def in_words(self) -> str:
         """How to build this trial's mixer again."""
-        return f"width={self.width}, length={self.length}, causal={self.causal}, seed={self.seed}"
+        how = f"causal={self.causal}" if self.mode is None else f"mode='{self.mode}'"
+        return f"width={self.width}, length={self.length}, {how}, seed={self.seed}"
 
     def _takes(self, mixer: Mixer, length: int) -> bool:
         try:
@@ -71,3 +85,9 @@ class Trial:
         except InputError:
             return False
         return True
+
+
+def relative(error: Tensor, whole: Tensor) -> float:
+    """The norm of ``error`` in units of the norm of ``whole``; a zero error is 0, whatever the unit."""
+    size = float(error.detach().norm())
+    return size / float(whole.detach().norm()) if size else 0.0

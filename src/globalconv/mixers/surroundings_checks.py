@@ -1,0 +1,93 @@
+"""The part of the mixers' contract that speaks of what is around: dtypes, devices, autocast, and an empty batch."""
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from globalconv.mixers.base import Mixer
+from globalconv.mixers.trial import ROUNDING, Trial, relative
+
+HALF_ROUNDING = 0.1
+"""What bfloat16 may change of a small mixer's output, relative to its norm: some roundings of 2^-9 each, of numbers
+that cancel."""
+
+
+def an_empty_batch_is_taken(trial: Trial) -> None:
+    """(0, length, width) gives the same, and gradients of zero."""
+    mixer, x = trial.mixer(), trial.normal(0, trial.length).requires_grad_()
+    y = mixer(x)
+    assert y.shape == x.shape, f"an empty batch {tuple(x.shape)} came out as {tuple(y.shape)}"
+    operands = [x, *mixer.parameters()]
+    for gradient in torch.autograd.grad(y.sum(), operands, materialize_grads=True):
+        assert not gradient.any(), "an empty batch has a gradient that is not zero"
+
+
+def takes_lengths_of_any_kind(trial: Trial) -> None:
+    """If it takes lengths: lists, tuples, arrays and tensors of other integer dtypes do what int64 does."""
+    mixer, x = trial.mixer().eval(), trial.normal(2, trial.length)
+    if not mixer.takes_lengths:
+        return
+    numbers = [trial.length, max(1, trial.length // 2)]
+    expected = mixer(x, lengths=torch.tensor(numbers, device=trial.device))
+    for given in (numbers, tuple(numbers), np.array(numbers), torch.tensor(numbers, dtype=torch.int32)):
+        assert torch.equal(mixer(x, lengths=given), expected), f"lengths as {type(given).__name__} are others"
+
+
+def its_repr_tells_what_it_is(trial: Trial) -> None:
+    """Width, length, and whether it is causal, or its mode, stand in its repr."""
+    mixer = trial.mixer()
+    said = mixer.extra_repr()
+    for what in (str(mixer.width), str(mixer.length)):
+        assert what in said, f"its repr does not say {what}: {mixer!r} (extend Mixer.extra_repr)"
+    assert f"causal={mixer.causal}" in said or f"mode='{mixer.mode}'" in said, (
+        f"its repr says neither causal={mixer.causal} nor mode='{mixer.mode}': {mixer!r}"
+    )
+
+
+def built_anywhere_it_is_the_same(trial: Trial) -> None:
+    """Built under another default dtype or on device meta, or copied: with one state_dict it computes the same."""
+    mixer, x = trial.mixer().eval(), trial.normal(2, trial.length)
+    expected = mixer(x)
+    for where, twin in _built_elsewhere(trial):
+        twin.load_state_dict(mixer.state_dict())
+        error = relative(twin.eval()(x) - expected, expected)
+        assert error <= ROUNDING, f"{where}, it computes something else: off by {error:.1e}"
+    assert torch.equal(copy.deepcopy(mixer)(x), expected), "a copy.deepcopy of it computes something else"
+
+
+def _built_elsewhere(trial: Trial) -> Iterator[tuple[str, Mixer]]:
+    before = torch.get_default_dtype()
+    for dtype in (torch.bfloat16, torch.float16):
+        torch.set_default_dtype(dtype)
+        try:
+            yield f"built under the default dtype {dtype}", trial.mixer()
+        finally:
+            torch.set_default_dtype(before)
+    with torch.device("meta"):
+        made = trial.built()
+    made.to_empty(device=trial.device)
+    for module in made.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+    yield "built on device meta (to_empty, then reset_parameters of each module)", made.double()
+
+
+def half_precision_only_rounds(trial: Trial) -> None:
+    """Converted to bfloat16, or under autocast, it computes the same up to rounding; converted, in bfloat16."""
+    mixer, x = trial.mixer().eval(), trial.normal(2, trial.length)
+    expected = mixer(x)
+    y = copy.deepcopy(mixer).bfloat16()(x.bfloat16())
+    assert y.dtype == torch.bfloat16, f"torch.bfloat16 came out as {y.dtype}"
+    _near(y, expected, "converted to bfloat16")
+    with torch.autocast(trial.device.type, dtype=torch.bfloat16):
+        y = mixer.float()(x.float())
+    _near(y, expected, "under autocast")
+
+
+def _near(y: Tensor, expected: Tensor, how: str) -> None:
+    error = relative(y.double() - expected, expected)
+    assert error <= HALF_ROUNDING, f"{how} it is off by {error:.1e}"
