@@ -28,6 +28,15 @@ BUILDS = {
         for kind in (GlobalConv, GatedConv)
         for backend in BACKENDS
     },
+    **{
+        f"{kind.__name__}, bidirectional, {backend}": (
+            lambda w, n, causal, kind=kind, backend=backend: kind(
+                w, n, mode="causal" if causal else "bidirectional", backend=backend
+            )
+        )
+        for kind in (GlobalConv, GatedConv)
+        for backend in BACKENDS[1:]
+    },
     "TokenMLP": lambda w, n, causal: TokenMLP(w, n),
     "TokenMLP, narrow": lambda w, n, causal: TokenMLP(w, n, hidden=3),
 }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.mixers import GlobalConv
+from globalconv.mixers import GatedConv, GlobalConv
 from globalconv.ops import global_conv
 from tests.mixers.jacobians import token_jacobian
 
@@ -14,9 +14,10 @@ lengths = st.integers(1, 17)
 seeds = st.integers(0, 2**31 - 1)
 
 
-def drawn(length: int, *, causal: bool, input_length: int, seed: int, width: int = 3):
+def drawn(length: int, *, input_length: int, seed: int, width: int = 3, **ends):
+    """``ends``: causal or mode."""
     torch.manual_seed(seed)
-    mixer = GlobalConv(width, length, causal=causal).double()
+    mixer = GlobalConv(width, length, **ends).double()
     torch.nn.init.normal_(mixer.skip)
     return mixer, torch.randn(2, input_length, width, dtype=torch.float64)
 
@@ -31,6 +32,38 @@ def test_is_the_formula(length, input_length, causal, seed):
                 continue
             expected[:, t] += mixer.filter.taps[:, s] * x[:, (t - s) % input_length]
     torch.testing.assert_close(mixer(x), expected)
+
+
+@given(length=lengths, input_length=lengths, seed=seeds)
+def test_bidirectional_is_the_formula_with_zeros_outside(length, input_length, seed):
+    mixer, x = drawn(length, mode="bidirectional", input_length=input_length, seed=seed)
+    expected = mixer.skip * x
+    for t in range(input_length):
+        for u in range(input_length):
+            if abs(t - u) < length:
+                expected[:, t] += mixer.filter.taps[:, t - u + length - 1] * x[:, u]
+    torch.testing.assert_close(mixer(x), expected)
+
+
+@pytest.mark.parametrize("kind", [GlobalConv, GatedConv])
+def test_mode_and_causal_say_the_same_or_are_refused(kind):
+    for options, mode in [
+        ({}, "circular"),
+        ({"causal": False}, "circular"),
+        ({"causal": True}, "causal"),
+        ({"mode": "causal"}, "causal"),
+        ({"mode": "bidirectional"}, "bidirectional"),
+        ({"mode": "bidirectional", "causal": False}, "bidirectional"),
+        ({"mode": "causal", "causal": True}, "causal"),
+    ]:
+        mixer = kind(4, 6, **options)
+        assert (mixer.mode, mixer.causal) == (mode, mode == "causal")
+        assert f"4, 6, mode='{mode}'" in repr(mixer)
+    for mode, causal in [("circular", True), ("bidirectional", True), ("causal", False)]:
+        with pytest.raises(InputError, match=f"mode '{mode}' is.* causal, and causal is {causal}"):
+            kind(4, 6, mode=mode, causal=causal)
+    with pytest.raises(InputError, match="Did you mean 'bidirectional'"):
+        kind(4, 6, mode="bidirectonal")
 
 
 @given(length=lengths, causal=st.booleans(), seed=seeds)

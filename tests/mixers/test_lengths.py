@@ -11,16 +11,15 @@ from torch.nn import functional as F
 
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
 from globalconv.ops import available_backends, real_tokens
+from globalconv.ops.contract import MODES
 
 LENGTH = 20
 BACKENDS = [status.name for status in available_backends() if status.obstacle is None]
 BUILDS: dict[str, Callable[[], Mixer]] = {
-    f"{kind.__name__}, {backend}, {'causal' if causal else 'circular'}": partial(
-        kind, 4, LENGTH, causal=causal, backend=backend
-    )
+    f"{kind.__name__}, {backend}, {mode}": partial(kind, 4, LENGTH, mode=mode, backend=backend)
     for kind in (GlobalConv, GatedConv)
     for backend in BACKENDS
-    for causal in (False, True)
+    for mode in MODES
 } | {
     f"Attention, {positions}{', causal' if causal else ''}": partial(
         Attention, 4, LENGTH, causal=causal, positions=positions, num_heads=2

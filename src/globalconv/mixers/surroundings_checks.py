@@ -78,7 +78,7 @@ def _built_elsewhere(trial: Trial) -> Iterator[tuple[str, Mixer]]:
 
 
 def half_precision_only_rounds(trial: Trial) -> None:
-    """Under autocast it computes the same up to rounding; converted to bfloat16 too, and in it, or it raises an error."""
+    """Under autocast it computes the same up to rounding; converted to bfloat16 too, or it raises an error."""
     mixer, x = trial.mixer().eval(), trial.normal(2, trial.length)
     expected = mixer(x)
     try:

@@ -48,6 +48,8 @@ _unready._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refusal(facts: Facts) -> str | None:
+    if torch._C._is_tracing():  # which would keep no derivative of the custom operation
+        return "torch.jit.trace records PyTorch's own operations only"
     return None if facts.device == "cpu" else f"it computes on CPUs, not on '{facts.device}'"
 
 

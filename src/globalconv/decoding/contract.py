@@ -1,0 +1,133 @@
+"""What the state of every causal mixer must do, as checks that anyone's mixer can be put to."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from globalconv.decoding.begin import begin
+from globalconv.decoding.state import MixerState
+from globalconv.mixers.base import Mixer
+
+ROUNDING, HALF_ROUNDING = 1e-9, 0.1
+"""Relative to the output's norm: in float64, and under autocast, where bfloat16 rounds to 2^-9 several times."""
+LENGTH, PROMPT = 12, 5
+
+
+def check_decoding(
+    build: Callable[..., Mixer], *, width: int = 8, device: torch.device | str = "cpu", seed: int = 0
+) -> None:
+    """Raise AssertionError, with a message that says what is wrong, unless mixers that ``build`` makes decode exactly.
+
+    ``build(width, length, causal=True)`` as in ``mixers.contract.check_mixer``, which is to be passed first. What is
+    checked: see ``CHECKS``. ``seed`` draws weights and inputs; the global generator is left as it was.
+    """
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for check in CHECKS:
+            torch.manual_seed(seed)
+            mixer = build(width, LENGTH, causal=True).to(device).double().eval()
+            x = torch.randn(3, LENGTH, width, dtype=torch.float64, device=device)
+            try:
+                check(mixer, x)
+            except Exception as error:
+                what = str(error) if isinstance(error, AssertionError) else repr(error)
+                raise AssertionError(f"{check.__name__}: {what} (width={width}, seed={seed})") from error
+
+
+def token_by_token_it_says_the_same(mixer: Mixer, x: Tensor) -> None:
+    """After a prompt of any length, every output is the one of the whole sequence."""
+    expected = mixer(x)
+    for prompt in (0, 1, PROMPT, LENGTH):
+        state = begin(mixer, batch=len(x), longest=LENGTH)
+        _near(_read(state, x, prompt), expected, f"after a prompt of {prompt} tokens")
+        assert state.count == LENGTH, f"{LENGTH} tokens were read, and its count is {state.count}"
+
+
+def nothing_is_differentiated(mixer: Mixer, x: Tensor) -> None:
+    """No output has a gradient."""
+    state = begin(mixer, batch=len(x), longest=LENGTH)
+    x = x.requires_grad_()
+    assert not state.prefill(x[:, :PROMPT]).requires_grad, "the prompt's outputs have a gradient"
+    assert not state.step(x[:, PROMPT]).requires_grad, "a token's output has a gradient"
+
+
+def a_selection_goes_on_by_itself(mixer: Mixer, x: Tensor) -> None:
+    """``select`` gives a state of its rows, also of one row twice, and neither touches the other."""
+    state = begin(mixer, batch=len(x), longest=LENGTH)
+    state.prefill(x[:, :PROMPT])
+    rows = torch.tensor([2, 0, 2, 1], device=x.device)
+    chosen = state.select(rows)
+    others = torch.cat([x[rows, :PROMPT], torch.randn_like(x[rows, PROMPT:])], dim=1)
+    found = [(chosen.step(others[:, t]), state.step(x[:, t])) for t in range(PROMPT, LENGTH)]
+    for name, outputs, whole in zip(
+        ("the selection", "the first state"), zip(*found, strict=True), (others, x), strict=True
+    ):
+        _near(torch.stack(outputs, dim=1), mixer(whole)[:, PROMPT:], name)
+
+
+def autocast_changes_it_as_it_does_the_mixer(mixer: Mixer, x: Tensor) -> None:
+    """Under autocast it says what the mixer says there; autocast may also begin or end between two tokens."""
+    mixer, x = mixer.float(), x.float()
+
+    def autocast(enabled: bool) -> torch.autocast:
+        return torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    with torch.no_grad(), autocast(True):
+        expected = mixer(x)
+    for begun, read, written in ((True, True, True), (False, True, False), (True, False, True)):
+        with autocast(begun):
+            state = begin(mixer, batch=len(x), longest=LENGTH)
+        with autocast(read):
+            first = state.prefill(x[:, :PROMPT])
+        with autocast(written):
+            others = [state.step(x[:, t]) for t in range(PROMPT, LENGTH)]
+        y = torch.cat([first.float(), torch.stack(others, dim=1).float()], dim=1)
+        how = f"autocast {begun} when begun, {read} at the prompt, {written} at the tokens"
+        _near(y, expected.float(), how, within=HALF_ROUNDING)
+
+
+def inference_mode_may_begin_and_end(mixer: Mixer, x: Tensor) -> None:
+    """Begun, read, selected and stepped in inference mode or not, in any order, it says the same."""
+    expected = mixer(x)
+    inside, outside = torch.inference_mode, nullcontext
+    for begun, read, written in (
+        (inside, inside, outside),
+        (inside, outside, inside),
+        (outside, inside, outside),
+    ):
+        with begun():
+            state = begin(mixer, batch=len(x), longest=LENGTH)
+        with read():
+            first = state.prefill(x[:, :PROMPT])
+        with written():
+            others = [state.step(x[:, t]) for t in range(PROMPT, LENGTH - 1)]
+        with read():
+            state = state.select(torch.arange(len(x), device=x.device))
+        with written():
+            others.append(state.step(x[:, -1]))
+        y = torch.cat([first, torch.stack(others, dim=1)], dim=1)
+        _near(y, expected, f"{begun.__name__}, {read.__name__}, {written.__name__}")
+
+
+def _read(state: MixerState, x: Tensor, prompt: int) -> Tensor:
+    outputs = [state.prefill(x[:, :prompt])]
+    outputs += [state.step(x[:, t])[:, None] for t in range(prompt, x.shape[1])]
+    return torch.cat(outputs, dim=1)
+
+
+@torch.no_grad()
+def _near(y: Tensor, expected: Tensor, how: str, *, within: float = ROUNDING) -> None:
+    error = float((y - expected).norm() / expected.norm())
+    assert error <= within, f"{how}: off by {error:.1e}"
+
+
+CHECKS: tuple[Callable[[Mixer, Tensor], None], ...] = (
+    token_by_token_it_says_the_same,
+    nothing_is_differentiated,
+    a_selection_goes_on_by_itself,
+    autocast_changes_it_as_it_does_the_mixer,
+    inference_mode_may_begin_and_end,
+)
+"""Every check of ``check_decoding``, in order; each raises AssertionError."""
