@@ -47,7 +47,7 @@ def only_a_circle_wraps(trial: Trial) -> None:
 
 def bidirectional_looks_both_ways(trial: Trial) -> None:
     """If it takes mode: in mode bidirectional every token reaches every other, at the nominal length."""
-    if trial.mode is None:
+    if trial.mode is None or trial.length == 1:
         return
     mixer = trial.built(mode="bidirectional").to(trial.device).double().eval()
     x = trial.normal(1, trial.length)
@@ -57,4 +57,5 @@ def bidirectional_looks_both_ways(trial: Trial) -> None:
         other[:, token] = trial.normal(1, 1)[:, 0]
         with torch.no_grad():
             moved = (mixer(other) - y).norm(dim=2)[0]
-        assert bool((moved > 0).all()), f"token {token} of {trial.length} does not reach all others"
+        least = ROUNDING * float(y.detach().norm())  # transforms let everything move everything by as much
+        assert bool((moved > least).all()), f"token {token} of {trial.length} does not reach all others"
