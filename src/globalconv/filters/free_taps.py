@@ -46,9 +46,10 @@ class FreeTaps(Filter):
 
     def _drawn(self, device: torch.device) -> Tensor:
         distance = self._distance(device)
+        # Whatever comes of it, so that what is drawn next does not depend on the initialisation.
+        noise = torch.randn(self.channels, self.num_taps, dtype=torch.float32, device=device)
         if self.init == "identity":
             return (distance == 0).float().expand(self.channels, -1)
-        noise = torch.randn(self.channels, self.num_taps, dtype=torch.float32, device=device)
         if self.init == "decay":
             base = (self.num_taps + 1) // 2 if self.mode == "bidirectional" else self.num_taps
             time_constant = torch.logspace(

@@ -63,10 +63,11 @@ class SharedEmbedding(nn.Embedding):
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__(vocabulary, width)
+        super().__init__(vocabulary, width)  # draws a table, too
+        self.reset_parameters()  # once more: models of a seed stay what they were
 
     def reset_parameters(self) -> None:
-        """Draw the table anew; nn.Embedding calls it first when it is built."""
+        """Draw the table anew."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
