@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,25 +34,6 @@ def test_every_file_that_the_readme_links_to_is_there():
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_the_python_example_runs(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    names = {}
-    exec(example, names)
-    assert names["y"].shape == names["x"].shape
-
-
-def test_the_mixer_of_the_contributing_guide_keeps_the_contract(tmp_path, monkeypatch):
-    from globalconv.mixers.contract import check_mixer
-
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    (tmp_path / "my_mixer.py").write_text(example)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "my_mixer", raising=False)
-    from my_mixer import MovingAverage
-
-    check_mixer(MovingAverage)
 
 
 def test_the_recorded_rates_are_those_that_ship():
