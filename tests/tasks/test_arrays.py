@@ -130,6 +130,18 @@ def test_files_of_splits_are_read_as_arrays_of_splits_are(tmp_path: Path, suffix
     assert found.digest == table(tmp_path, **arrays).digest
 
 
+def test_files_of_splits_have_the_same_columns(tmp_path: Path):
+    rows = [f"{i},{i * i % 7},{'xy'[i % 2]}" for i in range(20)]
+    files = {name: tmp_path / f"{name}.csv" for name in ("train", "test", "more")}
+    for name, header in (("train", "a,b,kind"), ("test", "b,a,kind"), ("more", "a,b,c,kind")):
+        lines = [row.replace(",", ",0,", 1) for row in rows] if name == "more" else rows
+        files[name].write_text("\n".join([header, *lines]))
+    with pytest.raises(InputError, match="the test file has the column 'b' where the training file has 'a'"):
+        Table(str(files["train"]), "kind", test=str(files["test"]))
+    with pytest.raises(InputError, match="the test sequences have 3 positions, and the training ones 2"):
+        Table(str(files["train"]), "kind", test=str(files["more"]))
+
+
 def test_a_split_that_is_missing_is_held_out_and_told(tmp_path: Path, seed: int):
     values = np.random.default_rng(seed).normal(size=(60, 12))
     own = {"X_train": values[:50], "y_train": CLASSES[:50], "X_test": values[50:], "y_test": CLASSES[50:]}

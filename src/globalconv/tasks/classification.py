@@ -133,7 +133,7 @@ class Classification(Task, ABC):
 
     def metrics(self, tallies: Tallies) -> dict[str, float]:
         """Loss, accuracy, balanced accuracy and macro F1 of a whole split."""
-        plain = {name: tallies[name] for name in ("loss", "accuracy")}
+        plain: Tallies = {name: tallies[name] for name in ("loss", "accuracy") if name in tallies}
         return super().metrics(plain) | class_scores(tallies)
 
     def confusion(self, examples: Sequence[Tallies]) -> list[list[int]]:

@@ -25,6 +25,13 @@ def joined(main: Mapping[Part, Labelled], held_out: Mapping[Part, Labelled]) -> 
                 f"the file holds splits of its own ({', '.join(parts)}): leave out {_options(held_out)}."
             )
         parts = {"train": parts["all"], **held_out}
+        for part, data in held_out.items():
+            for own, other in zip(parts["train"].columns, data.columns, strict=False):
+                if own != other:
+                    raise InputError(
+                        f"the {part} file has the column '{other}' where the training file has '{own}': give them the "
+                        "same columns in the same order."
+                    )
     first = next(iter(parts.values()))
     for part, data in parts.items():
         if data.values.shape[2] != first.values.shape[2]:

@@ -64,7 +64,11 @@ class Table(Classification):
         main = _read(where, label, layout, groups)
         held_out = {part: _one_part(file, part, label, layout, groups) for part, file in files.items()}
         parts = joined(main, held_out)
-        notices = list(dict.fromkeys(notice for data in parts.values() for notice in data.notices))
+        notices = [
+            notice if part in ("all", "train") else f"Of the {part} split: {notice}"
+            for part, data in parts.items()
+            for notice in data.notices
+        ]
         first = next(iter(parts.values()))
         if first.values.shape[1] < 2:
             raise InputError(

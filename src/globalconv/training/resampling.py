@@ -20,7 +20,10 @@ def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
     Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron's percentile interval of them is
     ``globalconv.study.statistics``'s).
     """
-    names = sorted({name for example in examples for name in example})
+    metric = task.metric.name
+    # A mean over the examples needs none of the other counts, of which there may be two for every class.
+    is_mean = all(metric in example for example in examples)
+    names = [metric] if is_mean else sorted({name for example in examples for name in example})
     table = np.array([[example.get(name, (0.0, 0.0)) for name in names] for example in examples])
     size = len(examples)
     rng = np.random.default_rng(zlib.crc32(task.digest.encode()))
@@ -31,7 +34,6 @@ def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
         times_drawn = rng.multinomial(size, np.full(size, 1 / size), size=splits)
         parts.append(np.einsum("re,enp->rnp", times_drawn, table, optimize=True))
     sums = np.concatenate(parts)
-    metric = task.metric.name
     return [
         float(f"{task.metrics(dict(zip(names, map(tuple, resample), strict=True)))[metric]:.6g}")
         for resample in sums.tolist()
