@@ -65,6 +65,14 @@ def test_confusions_count_every_test_example_of_every_seed(study: Path) -> None:
         assert np.sum(run.result["confusion"]["counts"]) > 0
 
 
+def test_intervals_of_shares_end_where_shares_do(study: Path) -> None:
+    for task in tasks_of(study).values():
+        for arm in task["arms"]:
+            for name in ("balanced_accuracy", "macro_f1"):
+                score = arm["extra_metrics"][name]
+                assert 0 <= score["low"] <= score["mean"] <= score["high"] <= 1
+
+
 def test_models_of_ragged_rows_are_looked_into_without_padding(study: Path) -> None:
     ragged = tasks_of(study)["ragged.csv"]
     assert ragged["length"] == LONGEST

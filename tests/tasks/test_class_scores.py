@@ -12,6 +12,9 @@ from globalconv.tasks.scoring import class_scores, tally_classes
 from globalconv.training.evaluate import added_up
 from globalconv.training.resampling import resampled_scores
 
+# A resample may have no example of a rare class.
+pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+
 
 def table(path: Path, sizes: list[int], metric: str = "accuracy", *, seed: int = 0) -> Table:
     classes = np.repeat(np.arange(len(sizes)), sizes)

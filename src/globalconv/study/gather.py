@@ -30,6 +30,7 @@ from globalconv.study.sentence import QUESTION, answer_in_words
 from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
+from globalconv.tasks.classification import METRICS
 from globalconv.training.plateau import has_plateaued, steps_to_plateau
 
 BACKWARD_FLOPS = 2.0
@@ -181,7 +182,8 @@ def _answer_arm(
         parts=_parts(plan.model),
         metric=_possible(estimate([r.test[task.metric] for r in results]), task) if results else None,
         extra_metrics={
-            name: estimate([r.test[name] for r in results if name in r.test]) for name in sorted(extras)
+            name: _within(estimate([r.test[name] for r in results if name in r.test]), _ceiling(name))
+            for name in sorted(extras)
         },
         confusion=_confusion(results),
         difference=judgement.difference if judgement else None,
@@ -290,15 +292,23 @@ def _unsteady_speed(found: ArmRuns) -> str | None:
 
 
 def _possible(score: Estimate, task: TaskPlan) -> Estimate:
-    """The part of its interval that a score can reach: none of these metrics is negative, and some have a ceiling.
+    """The part of its interval that a score can reach: none of these metrics is negative, and some have a ceiling."""
+    return _within(score, task.ceiling or math.inf)
+
+
+def _ceiling(name: str) -> float | None:
+    """Of a further metric: 1 for a share, and None for what is not known."""
+    return METRICS[name].ceiling if name in METRICS else None
+
+
+def _within(score: Estimate, ceiling: float | None) -> Estimate:
+    """A score with an interval that ends at 0 and at ``ceiling``; None: left whole.
 
     Student's t knows of no such ends. The interval of a difference, by which a verdict is given, is left whole.
     """
-    if score.low is None or score.high is None or not 0 <= score.mean <= (task.ceiling or math.inf):
+    if score.low is None or score.high is None or ceiling is None or not 0 <= score.mean <= ceiling:
         return score
-    return score.model_copy(
-        update={"low": max(score.low, 0.0), "high": min(score.high, task.ceiling or math.inf)}
-    )
+    return score.model_copy(update={"low": max(score.low, 0.0), "high": min(score.high, ceiling)})
 
 
 def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
