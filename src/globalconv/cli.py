@@ -45,8 +45,9 @@ def compare(
         str | None,
         typer.Option(
             help="Comma-separated: attention, global_conv, gated_conv, token_mlp, hybrid (global_conv and "
-            "attention in turns), any mixers joined by + over the depth, or package.module:Class. Default: all "
-            "five, where they fit. Of sequence to sequence also conv_encoder, conv_decoder, conv_both, conv_cross, or "
+            "attention in turns), any mixers joined by + over the depth, or package.module:Class. Default: the "
+            "five, as far as they can run, be matched and fit the budget. Of sequence to sequence also conv_encoder, "
+            "conv_decoder, conv_both, conv_cross, or "
             "ENCODER/DECODER/CROSS; default there: attention, conv_encoder, conv_both, hybrid, conv_cross."
         ),
     ] = None,
@@ -77,16 +78,19 @@ def compare(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps per run, instead of what the budget holds.")
+        int | None, typer.Option(min=1, help="Training steps per run. Default: what the budget holds.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the task's.")] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Final runs per arm. Default: 3; 5 from --budget 30m on.")
     ] = None,
     budget: Annotated[
-        str,
-        typer.Option(help="Wall-clock time for everything: 5m, 1h, 90s, 1h30m; a bare number is seconds."),
-    ] = "5m",
+        str | None,
+        typer.Option(
+            help="Wall-clock time for everything: 5m, 1h, 90s, 1h30m; a bare number is seconds. What does not fit is "
+            "cut and told. Default: 5m for your own data or sizes; what the steps that ship take otherwise (about 5m)."
+        ),
+    ] = None,
     match: Annotated[
         str, typer.Option(help="What the arms have equally much of: parameters, flops or seconds.")
     ] = "parameters",
@@ -127,6 +131,14 @@ def compare(
         typer.Option(
             help="What judges a classification: accuracy, balanced_accuracy or macro_f1. All are reported. "
             "Default: accuracy."
+        ),
+    ] = None,
+    patch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of .npz and .csv: so many consecutive positions form one token. Default: 1, or as many as make long "
+            "sequences fit the budget.",
         ),
     ] = None,
     data: Annotated[
@@ -173,7 +185,8 @@ def compare(
         steps=steps,
         batch_size=batch_size,
         seeds=seeds,
-        budget_seconds=parse_duration(budget),
+        patch=patch,
+        budget_seconds=None if budget is None else parse_duration(budget),
         match=match,
         margin=margin,
         sweep=sweep,
@@ -507,6 +520,10 @@ def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
             if type(None) in choices:  # an option that may be left out
                 choices = get_args(choices[0])
             raise unknown_name(option, first["input"], choices) from error
+        if first["type"] in ("less_than_equal", "greater_than_equal"):
+            (bound,) = first["ctx"].values()
+            side = "most" if first["type"] == "less_than_equal" else "least"
+            raise InputError(f"{option} {first['input']}: at {side} {bound:,}.") from error
         raise InputError(f"{option} {first['input']}: {first['msg']}.") from error
 
 

@@ -5,6 +5,8 @@ import re
 
 from globalconv.errors import InputError
 
+LONGEST_SECONDS = 1e12
+"""30,000 years: beyond, a typing error or an overflow."""
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 1e12
 """Seconds: more is a slip of the keys."""
@@ -18,7 +20,7 @@ LARGEST_LENGTH, LARGEST_WIDTH = 2**30, 2**24
 def parse_duration(text: str) -> float:
     """Seconds of "90s", "5m", "1h30m", "1.5h"; a bare number is seconds.
 
-    Raises InputError for anything else, and for a duration that is not positive.
+    Raises InputError for anything else, and for a duration that is not positive or endless.
     """
     compact = re.sub(r"\s*([smhd])\s*", r"\1", text.strip().lower())
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", compact)
@@ -27,6 +29,8 @@ def parse_duration(text: str) -> float:
     if len(parts) > 1 and any(not unit for _, unit in parts):
         raise InputError(f"'{text}' mixes numbers with and without a unit; write it like 1h30m.")
     seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+    if seconds > LONGEST_SECONDS:
+        raise InputError(f"'{text[:20]}' is longer than anyone waits; write it like 90s, 5m, 1h or 1h30m.")
     if seconds <= 0:
         raise InputError(f"'{text}' is no time at all; give a positive duration such as 5m.")
     if seconds > LONGEST:

@@ -30,6 +30,10 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
         f"{conv.__name__}, {mode}": partial(conv, mode=mode)
         for conv, mode in product((GlobalConv, GatedConv), ("circular", "bidirectional"))
     },
+    **{
+        f"{conv.__name__}, {filters} shared filters": partial(conv, num_filters=filters)
+        for conv, filters in product((GlobalConv, GatedConv), (1, 4))
+    },
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
 }
 

@@ -17,6 +17,8 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,
     "global_conv, flat": partial(GlobalConv, init="flat"),
+    "global_conv, shared filters": partial(GlobalConv, num_filters=2),
+    "gated_conv, one filter": partial(GatedConv, num_filters=1),
 }
 WIDTH = 4
 

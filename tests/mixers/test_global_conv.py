@@ -117,3 +117,24 @@ def test_an_unknown_initialisation_is_refused():
 def test_an_empty_shape_is_refused(width, length):
     with pytest.raises(InputError, match="at least 1"):
         GlobalConv(width, length)
+
+
+@pytest.mark.parametrize("kind", [GlobalConv, GatedConv])
+@given(length=lengths, causal=st.booleans(), num_filters=st.sampled_from([1, 2, 3, 6]), seed=seeds)
+def test_shared_filters_are_one_filter_for_channels_side_by_side(kind, length, causal, num_filters, seed):
+    torch.manual_seed(seed)
+    shared = kind(6, length, causal=causal, num_filters=num_filters).double()
+    own = kind(6, length, causal=causal).double()
+    weights = shared.state_dict()
+    weights["filter.taps"] = weights["filter.taps"].repeat_interleave(6 // num_filters, dim=0)
+    own.load_state_dict(weights)
+    assert shared.filter.taps.shape == (num_filters, length)
+    x = torch.randn(2, length, 6, dtype=torch.float64)
+    torch.testing.assert_close(shared(x), own(x))
+
+
+@pytest.mark.parametrize("kind", [GlobalConv, GatedConv])
+@pytest.mark.parametrize("num_filters", [0, -1, 4, 12])
+def test_filters_that_cannot_be_shared_evenly_are_refused(kind, num_filters):
+    with pytest.raises(InputError, match=r"Use num_filters of 1, 2, 3, 6"):
+        kind(6, 8, num_filters=num_filters)

@@ -365,7 +365,7 @@ def test_a_diverged_run_is_told_and_the_study_goes_on(mixer: str, data: Path, tm
 def test_an_arm_that_diverges_at_every_rate_leaves_the_others_their_answer(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.study.plan.ANY_ARM_RATE", 1e30)
+    monkeypatch.setattr("globalconv.study.draft.ANY_ARM_RATE", 1e30)
     study = run_study("waves.npz --arms global_conv,gated_conv+global_conv --sweep", data, tmp_path / "out")
     assert study.ended.code == 0, study.ended.err
     (task,) = study.report["tasks"]

@@ -37,8 +37,10 @@ def plan_of(loads: list[Load], terms: Terms, *, measuring: float) -> StudyPlan:
         ),
         tasks=(TaskPlan.model_construct(evaluations=EVALUATIONS, arms=tuple(arms)),),
         sweep=terms.sweep,
+        coarse_sweep=terms.coarse,
         seeds=tuple(range(terms.seeds)),
         workers=terms.workers,
+        budget_seconds=terms.budget,
         planning_seconds=measuring,
         estimated_seconds=terms.seconds(loads, 1.0, terms.seeds),
     )
@@ -53,6 +55,7 @@ terms = st.builds(
     fixed_sweep=st.booleans(),
     fixed_seeds=st.just(True),
     fixed_steps=st.just(True),
+    coarse=st.booleans(),
 )
 few_of_many = Terms(300.0, 2, False, 3, fixed_sweep=False, fixed_seeds=True, fixed_steps=True)
 
@@ -82,7 +85,7 @@ def test_more_steps_come_with_a_budget_that_the_planner_accepts(factor, paces, m
     assert (options[3] != "") == ("the defaults are larger" in advice) == crosses
     then = replace(asked, budget=budget, sweep=asked.sweep or (crosses and not asked.fixed_sweep))
     longer = [replace(load, steps=steps) for load in loads]
-    assert fit_budget(longer, then, spent=1.09 * measuring).scale == 1
+    assert fit_budget(longer, then, spent=1.09 * measuring).fits
 
     again = replace(asked, sweep=then.sweep)
     ratio = again.least(loads) / asked.least(loads)

@@ -31,7 +31,14 @@ def warm_ups(specs: Sequence[RunSpec], until: float) -> Generator[tuple[int, War
 
 def plan(data: Path, *, steps: int, arms: tuple[str, ...] = ("global_conv", "gated_conv")) -> StudyPlan:
     request = StudyRequest(
-        tasks=(str(prose(data)),), arms=arms, length=16, steps=steps, seeds=2, match="seconds", sweep=False
+        tasks=(str(prose(data)),),
+        arms=arms,
+        length=16,
+        steps=steps,
+        seeds=2,
+        match="seconds",
+        sweep=False,
+        device="cpu",
     )
     return make_plan(request, command="", workers=1, warm_ups=warm_ups)
 
@@ -54,7 +61,7 @@ def test_too_few_steps_to_match_seconds(tmp_path: Path) -> None:
 def pairs_plan(**options: object) -> StudyPlan:
     request = StudyRequest.model_validate(
         {"tasks": ("copy",), "length": 8, "width": 16, "depth": 2, "heads": 2, "steps": 100, "seeds": 2}
-        | {"sweep": False, "budget_seconds": 1e6}
+        | {"sweep": False, "budget_seconds": 1e6, "device": "cpu"}
         | options
     )
     return make_plan(request, command="", workers=1, warm_ups=warm_ups)
@@ -126,7 +133,7 @@ def test_a_design_for_what_has_none_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_sizes_that_are_as_shipped_need_no_sweep_said_or_not(asked: dict[str, object], swept: bool) -> None:
-    given = {"tasks": ("copy",), "steps": 100, "seeds": 2, "budget_seconds": 1799.0} | asked
+    given = {"tasks": ("copy",), "steps": 100, "seeds": 2, "budget_seconds": 1799.0, "device": "cpu"} | asked
     found = make_plan(StudyRequest.model_validate(given), command="", workers=2, warm_ups=warm_ups)
     assert found.sweep == swept
     assert all(task.tuned for task in found.tasks)

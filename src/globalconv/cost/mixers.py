@@ -97,6 +97,7 @@ def _attention(mixer: Attention, batch: int, forward: Ledger, backward: Ledger) 
 
 
 def _global_conv(mixer: GlobalConv, batch: int, forward: Ledger, backward: Ledger) -> int:
+    _check_own_filters(mixer)
     conv = Convolution(batch, mixer.length, mixer.width, mixer.filter.num_taps, mixer.mode, skip=True)
     backend = backend_of(conv, mixer.backend, itemsize=forward.itemsize)
     convolutions.forward(forward, conv, backend)
@@ -105,6 +106,7 @@ def _global_conv(mixer: GlobalConv, batch: int, forward: Ledger, backward: Ledge
 
 
 def _gated_conv(mixer: GatedConv, batch: int, forward: Ledger, backward: Ledger) -> int:
+    _check_own_filters(mixer)
     length, width, rows = mixer.length, mixer.width, batch * mixer.length
     n = rows * width
     short = Convolution(batch, length, 3 * width, mixer.short_filter.num_taps, mixer.short_mode)
@@ -126,6 +128,13 @@ def _gated_conv(mixer: GatedConv, batch: int, forward: Ledger, backward: Ledger)
     layers.linear_backward(backward, rows, width, 3 * width)
     # Both linear maps keep their inputs.
     return 2 * n + convolutions.kept(short, by_short) + convolutions.kept(long, by_long)
+
+
+def _check_own_filters(mixer: GlobalConv | GatedConv) -> None:
+    if mixer.filter.channels != mixer.width:
+        raise InputError(
+            "there are no formulas for filters that channels share; globalconv.cost.count counts any module's."
+        )
 
 
 def _token_mlp(mixer: TokenMLP, batch: int, forward: Ledger, backward: Ledger) -> int:

@@ -11,11 +11,17 @@ from globalconv.mixers.global_conv import GlobalConv
 from globalconv.ops.contract import compute_dtype
 
 
+def _taps_of_channels(mixer: GlobalConv | GatedConv) -> Tensor:
+    """The long filter's taps, (width, num_taps): a filter that channels share stands there for each."""
+    taps = mixer.filter()
+    return taps.repeat_interleave(mixer.width // taps.shape[0], dim=0)
+
+
 class GlobalConvState(MixerState):
     """The convolution, with the skip weight as one more tap."""
 
     def __init__(self, mixer: GlobalConv, *, batch: int, longest: int) -> None:
-        taps = mixer.filter()
+        taps = _taps_of_channels(mixer)
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=taps.dtype)
         self.convolution = OnlineConvolution(
             taps, batch=batch, longest=longest, skip=mixer.skip, backend=mixer.backend
@@ -38,7 +44,7 @@ class GatedConvState(MixerState):
     """The projections, the short convolution of all three, and the long one between the gates."""
 
     def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
-        taps = mixer.filter()
+        taps = _taps_of_channels(mixer)
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=taps.dtype)
         self.mixer = mixer
         self.short = ShortConvolution(

@@ -84,3 +84,15 @@ def _agreed(mode: Mode | None, causal: bool | None) -> Mode:
             "two, or two that agree."
         )
     return mode
+
+
+def check_num_filters(num_filters: int | None, width: int) -> int:
+    """How many filters a convolution of ``width`` channels has: one each, or fewer, shared evenly. Or InputError."""
+    if num_filters is None:
+        return width
+    if num_filters < 1 or width % num_filters:
+        divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
+        raise InputError(
+            f"{num_filters} filters cannot be shared evenly by {width} channels. Use num_filters of {divisors}."
+        )
+    return num_filters

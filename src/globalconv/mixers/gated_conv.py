@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
-from globalconv.mixers.base import Mixer
+from globalconv.mixers.base import Mixer, check_num_filters
 from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
@@ -21,8 +21,8 @@ class GatedConv(Mixer):
     before the gates compare them (H3, arXiv 2212.14052, the shift matrix). The filters are static,
     but the gates make the mixing depend on the content.
 
-    ``mode``, and lengths below and above the nominal one: as in ``GlobalConv``. The short convolution looks back in
-    every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and nowhere else.
+    ``mode``, ``num_filters``, and lengths below and above the nominal one: as in ``GlobalConv``. The short convolution
+    looks back in every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and nowhere else.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class GatedConv(Mixer):
         *,
         causal: bool | None = None,
         mode: Mode | None = None,
+        num_filters: int | None = None,
         init: TapsInit = "decay",
         backend: str | None = None,
     ) -> None:
@@ -39,7 +40,8 @@ class GatedConv(Mixer):
         self.project = nn.Linear(width, 3 * width)
         # Starts as the identity: the projections themselves.
         self.short_filter = FreeTaps(3 * width, min(SHORT_TAPS, length), init="identity")
-        self.filter = FreeTaps(width, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.num_filters = check_num_filters(num_filters, width)
+        self.filter = FreeTaps(self.num_filters, taps_for(length, self.mode), init=init, mode=self.mode)
         self.skip = nn.Parameter(torch.empty(width))
         self.output = nn.Linear(width, width)
         self.backend = backend

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
-from globalconv.mixers.base import Mixer
+from globalconv.mixers.base import Mixer, check_num_filters
 from globalconv.ops import Integers, Mode, global_conv
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
@@ -25,6 +25,9 @@ class GlobalConv(Mixer):
     padded row the row's; "bidirectional" looks both ways, with taps for the lags -(length - 1) to length - 1, zeros lie
     outside, and nothing wraps. Inputs shorter than ``length`` use the nearest lags only; longer ones see ``length``
     lags, or as many on either side.
+
+    ``num_filters``: with fewer than ``width``, every width / num_filters channels side by side share one filter, as the
+    channels of a head share one mixing matrix in attention. Raises InputError unless it divides the width.
     """
 
     def __init__(
@@ -34,11 +37,13 @@ class GlobalConv(Mixer):
         *,
         causal: bool | None = None,
         mode: Mode | None = None,
+        num_filters: int | None = None,
         init: TapsInit = "decay",
         backend: str | None = None,
     ) -> None:
         super().__init__(width, length, causal=causal, mode=mode)
-        self.filter = FreeTaps(width, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.num_filters = check_num_filters(num_filters, width)
+        self.filter = FreeTaps(self.num_filters, taps_for(length, self.mode), init=init, mode=self.mode)
         self.skip = nn.Parameter(torch.empty(width))
         self.backend = backend
         self.reset_parameters()

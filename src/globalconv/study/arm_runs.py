@@ -21,7 +21,7 @@ def sweep_of(
     if not plan.sweep:
         return None, []
     scores: dict[float, list[float | None]] = {}
-    sweep = Sweep(scores, task.higher_is_better, task.margin / 2)
+    sweep = Sweep(scores, task.higher_is_better, task.margin / 2, confirmed=not plan.coarse_sweep)
     trials = [Trial(rate, SWEEP_SEEDS[0]) for rate in arm.rates]
     while trials:
         specs = [plan.run(task, arm, rate=t.rate, seed=t.seed, purpose="sweep") for t in trials]

@@ -1,5 +1,8 @@
 """From a spec to a model, and the sizes at which arms spend the same budget."""
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import torch
 from torch import nn
 
@@ -10,9 +13,10 @@ from globalconv.models.original import Size
 from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
-WIDEST_MLP_RATIO = 32
+SHARING = ("global_conv", "gated_conv")
+"""The mixers that can share a filter among channels (``num_filters``)."""
 NARROWEST_MLP_RATIO = 1
-"""An arm whose channel MLP is narrower than the model is a cripple, and no rival of anyone."""
+"""An arm whose channel MLP is narrower than the model hardly mixes channels, and is no rival of anyone."""
 TOLERANCE = 0.02
 
 
@@ -68,37 +72,68 @@ def count_parameters(model: nn.Module) -> int:
 
 def sizes(spec: ModelSpec, signature: Signature) -> tuple[int, float]:
     """(parameters, forward flops per token) of a model, without drawing its weights."""
+    return _sizes(spec.model_dump_json(), signature)
+
+
+@lru_cache(maxsize=4096)
+def _sizes(spec: str, signature: Signature) -> tuple[int, float]:
+    # Planning asks for the same models at every batch size, and a model takes 10 ms to build.
     with torch.device("meta"):
-        model = build_model(spec, signature)
+        model = build_model(ModelSpec.model_validate_json(spec), signature)
     return count_parameters(model), model.flops(signature.length) / signature.length
 
 
 def match_models(
-    models: dict[str, ModelSpec], rival: str, signature: Signature, *, on: Match, mlp_ratio: int
-) -> tuple[dict[str, ModelSpec], int]:
-    """All arms' models at the budget of the rival, whose channel MLP is ``mlp_ratio`` times its width.
+    models: dict[str, ModelSpec], rival: str, signature: Signature, *, on: Match
+) -> tuple[dict[str, ModelSpec], dict[str, str]]:
+    """The arms' models at the budget of the rival, which stays as it is; and the arms that have none, with the reason.
 
-    Where a mixer outweighs the rival's (a free filter has length x width taps) so far that it would be
-    left with an MLP narrower than the model, the ratio is doubled until every arm fits. Returns the
-    models and the ratio; raises InputError if none is enough.
+    Where a mixer with weights per position outweighs the rival's (a free filter has length x width taps) so far that
+    it would be left with a channel MLP narrower than the model, its filters are shared by channels, as attention shares
+    one mixing matrix among the channels of a head: by two, four ... until the MLP is wide enough.
     """
-    while True:
-        rival_model = models[rival].model_copy(update={"mlp_width": mlp_ratio * models[rival].width})
-        target = sizes(rival_model, signature)[1 if on == "flops" else 0]
-        last = 2 * mlp_ratio > WIDEST_MLP_RATIO
+    target = sizes(models[rival], signature)[1 if on == "flops" else 0]
+    matched, unmatched = {}, {}
+    for arm, model in models.items():
+        if arm == rival:
+            matched[arm] = model
+            continue
         try:
-            matched = {
-                arm: rival_model if arm == rival else match_mlp_width(model, target, signature, on=on)
-                for arm, model in models.items()
-            }
-        except InputError:
-            if last:
-                raise
-        else:
-            narrowest = min(model.mlp_width / model.width for model in matched.values())
-            if last or narrowest >= NARROWEST_MLP_RATIO:
-                return matched, mlp_ratio
-        mlp_ratio *= 2
+            matched[arm] = _matched(model, target, signature, on=on)
+        except InputError as error:
+            unmatched[arm] = str(error)
+    return matched, unmatched
+
+
+def _matched(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:
+    refusal = None
+    for candidate in _with_shared_filters(arm):
+        try:
+            matched = match_mlp_width(candidate, target, signature, on=on)
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        if matched.mlp_width >= NARROWEST_MLP_RATIO * arm.width:
+            return matched
+        refusal = InputError(
+            f"of the rival's budget it would be left with a channel MLP of {matched.mlp_width}, narrower than the "
+            f"model, at length {signature.length} and width {arm.width}. A larger --width or a shorter "
+            "sequence leaves more"
+        )
+    assert refusal is not None
+    raise refusal
+
+
+def _with_shared_filters(arm: ModelSpec) -> Iterator[ModelSpec]:
+    """``arm``, and the same with filters shared by 2, 4, 8 ... channels, as far as the width can be divided."""
+    yield arm
+    convolutions = [name for name in dict.fromkeys(arm.all_mixers) if name in SHARING]
+    channels = 2
+    while convolutions and arm.width % channels == 0:
+        options = {name: arm.mixer_options.get(name, {}) for name in convolutions}
+        shared = {name: own | {"num_filters": arm.width // channels} for name, own in options.items()}
+        yield arm.model_copy(update={"mixer_options": arm.mixer_options | shared})
+        channels *= 2
 
 
 def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:
@@ -122,7 +157,7 @@ def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: 
         raise InputError(
             f"{'+'.join(dict.fromkeys(arm.all_mixers))} cannot be matched to the rival's {target:,.0f} {unit} at "
             f"length {signature.length} and width {arm.width}: with a channel MLP of {mlp_width} it has "
-            f"{reached:,.0f}. Use a larger --width, a shorter --length, --match "
-            f"{'parameters' if on == 'flops' else 'flops'}, or leave the arm out with --arms."
+            f"{reached:,.0f}. A larger --width, a shorter sequence, or --match "
+            f"{'parameters' if on == 'flops' else 'flops'} may do"
         )
     return arm.model_copy(update={"mlp_width": mlp_width})

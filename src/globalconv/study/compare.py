@@ -1,7 +1,8 @@
 """The study itself: plan, sweep, train, measure costs, answer. It can be killed and resumed anywhere."""
 
+import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from globalconv.cost import CostCurve, measure_cost
@@ -66,7 +67,7 @@ def compare(
 def _new_plan(
     request: StudyRequest, directory: StudyDirectory, *, command: str, workers: int, progress: Progress
 ) -> StudyPlan:
-    def warm_ups(specs: Sequence[RunSpec], until: float) -> Generator[tuple[int, WarmUp | None], None, None]:
+    def warm_ups(specs: Sequence[RunSpec], until: float) -> Iterator[tuple[int, WarmUp]]:
         progress.say("Measuring what a step of each arm costs here ...")
         yield from over_the_cores(execute_warm_up, [(spec, until) for spec in specs], workers=workers)
 
@@ -82,6 +83,8 @@ def _new_plan(
         progress.say(f"Cut: {cut}")
     for task in plan.tasks:
         progress.say(f"Data: {task.description}")
+        for arm, reason in task.left_out.items():
+            progress.say(f"Left out of {task.task.name}: {arm}. {reason[0].upper()}{reason[1:]}.")
         for notice in task.notices:
             progress.say(f"Note on {task.task.name}: {notice}")
     return plan
@@ -170,15 +173,11 @@ class _Study:
             todo = [spec for spec in specs if spec.name in missing]
             begun = len(todo) < len(specs)
             needed = slowdown() * sum(map(cost, todo)) / self.workers
-            left = plan.request.budget_seconds - self.state.seconds
+            budget = plan.budget_seconds or math.inf
+            left = budget - self.state.seconds
             # The first round is always run: without it there is no answer at all. So is one that an
             # interrupted session had begun: half a seed compares nothing.
-            if (
-                todo
-                and seed != plan.seeds[0]
-                and not begun
-                and needed > left + OVERRUN * plan.request.budget_seconds
-            ):
+            if todo and seed != plan.seeds[0] and not begun and needed > left + OVERRUN * budget:
                 self.state.dropped_seeds = [s for s in plan.seeds if s >= seed]
                 self.progress.say(
                     f"The clock: {format_duration(left)} of the budget are left and a seed takes "
@@ -274,11 +273,12 @@ class _Study:
 
 def _planned_seconds(plan: StudyPlan) -> Callable[[RunSpec], float]:
     """Spec -> seconds on one core that the warm-up expects of it."""
-    arms = {(task.task.name, arm.arm): (task, arm) for task in plan.tasks for arm in task.arms}
+    arms = {(task.task.name, arm.arm): arm for task in plan.tasks for arm in task.arms}
 
     def cost(spec: RunSpec) -> float:
-        task, arm = arms[spec.task.name, spec.arm]
-        return Load.of(arm.warm_up, steps=arm.steps, evaluations=task.evaluations).seconds()
+        arm = arms[spec.task.name, spec.arm]
+        training = spec.training
+        return Load.of(arm.warm_up, steps=training.steps, evaluations=training.evaluations).seconds()
 
     return cost
 

@@ -43,8 +43,8 @@ MOST_CLASSES = 100
 """Up to so many a run keeps which class was taken for which: their number squared."""
 
 
-class _TimeIsUp(Exception):
-    """There is no time left for a warm-up."""
+FORWARD_PASSES_IN_A_STEP = 3.0
+"""A backward pass costs about two."""
 
 
 def execute_run(spec: RunSpec, runs: Path) -> str:
@@ -105,21 +105,17 @@ def _confusion(task: Task, examples: Sequence[Tallies]) -> Confusion | None:
     return Confusion(classes=list(task.classes), counts=task.confusion(examples))
 
 
-def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp | None:
+def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp:
     """Time a few training steps and an evaluation of ``spec``, and count the memory of one step.
 
-    None if ``until``, of time.monotonic, which is one clock for all processes, comes before it is done. It is
-    looked at before the task is built, before every step and before every evaluation.
+    Past ``until``, of time.monotonic, which is one clock for all processes, it is cut short: two steps are timed
+    whatever the hour, and an evaluation that was not begun is taken to cost what forward passes cost in a step.
     """
     with one_thread():
-        try:
-            return _warm_up(spec, until)
-        except _TimeIsUp:
-            return None
+        return _warm_up(spec, until)
 
 
 def _warm_up(spec: RunSpec, until: float) -> WarmUp:
-    _check_time(until)
     task = rebuild_task(spec.task)
     accelerator = _accelerator(spec)
     torch.manual_seed(spec.seed)
@@ -129,7 +125,6 @@ def _warm_up(spec: RunSpec, until: float) -> WarmUp:
     numbers = itertools.count(1)
 
     def step() -> None:
-        _check_time(until)
         batch = task.train_batch(next(numbers), seed=spec.seed, batch_size=settings.batch_size)
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
@@ -141,7 +136,6 @@ def _warm_up(spec: RunSpec, until: float) -> WarmUp:
         optimizer.zero_grad()
 
     def evaluation() -> None:
-        _check_time(until)
         evaluate(model, task, "validation", batch_size=EVALUATION_BATCH, device=accelerator.device)
 
     step()
@@ -153,25 +147,32 @@ def _warm_up(spec: RunSpec, until: float) -> WarmUp:
         if isinstance(t, torch.Tensor)
     )
     peak = state + peak_tensor_bytes(step)
-    timed(step, most=UNTIMED_STEPS, fewest=1, seconds=LONG_UNTIMED_SECONDS)
-    steps = timed(step, most=TIMED_STEPS, fewest=FEWEST_TIMED_STEPS, seconds=LONG_TIMED_SECONDS)
-    evaluations = timed(evaluation, most=2, fewest=1, seconds=LONG_EVALUATION_SECONDS)
+    if time.monotonic() < until:
+        timed(step, most=UNTIMED_STEPS, fewest=1, seconds=LONG_UNTIMED_SECONDS, until=until)
+    steps = timed(step, most=TIMED_STEPS, fewest=FEWEST_TIMED_STEPS, seconds=LONG_TIMED_SECONDS, until=until)
+    seconds_per_step = statistics.median(steps)
+    if time.monotonic() < until:
+        per_evaluation = timed(evaluation, most=2, fewest=1, seconds=LONG_EVALUATION_SECONDS, until=until)[-1]
+    else:
+        batches = task.evaluation_batches("validation", batch_size=EVALUATION_BATCH)
+        examples = sum(len(batch.targets) for batch in batches)
+        per_evaluation = examples / settings.batch_size * seconds_per_step / FORWARD_PASSES_IN_A_STEP
     return WarmUp(
-        seconds_per_step=statistics.median(steps),
-        seconds_per_evaluation=evaluations[-1],
-        peak_memory_bytes=peak,
+        seconds_per_step=seconds_per_step, seconds_per_evaluation=per_evaluation, peak_memory_bytes=peak
     )
 
 
-def _check_time(until: float) -> None:
-    if time.monotonic() >= until:
-        raise _TimeIsUp
+def timed(
+    action: Callable[[], object], *, most: int, fewest: int, seconds: float, until: float = math.inf
+) -> list[float]:
+    """The seconds that each of several calls takes.
 
-
-def timed(action: Callable[[], object], *, most: int, fewest: int, seconds: float) -> list[float]:
-    """The seconds that each of several calls takes: ``most`` calls, or ``fewest`` once ``seconds`` are over."""
+    ``most`` calls; ``fewest`` once ``seconds`` are over; one at least once ``until``, of time.monotonic, has passed.
+    """
     times: list[float] = []
     while len(times) < most and (len(times) < fewest or sum(times) < seconds):
+        if times and time.monotonic() >= until:
+            break
         started = time.perf_counter()
         action()
         times.append(time.perf_counter() - started)

@@ -73,9 +73,10 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         cuts.append(
             f"The clock ran out: seed(s) {', '.join(map(str, state.dropped_seeds))} of every arm were dropped."
         )
-    if state.complete and state.seconds > (1 + OVERRUN) * plan.request.budget_seconds:
+    planned = plan.budget_seconds or plan.planned_seconds
+    if state.complete and state.seconds > (1 + OVERRUN) * planned:
         cuts.append(
-            f"It took {format_duration(state.seconds)} and not {format_duration(plan.request.budget_seconds)}. The "
+            f"It took {format_duration(state.seconds)} and not {format_duration(planned)}. The "
             "plan is an estimate: the machine may have been slower than when its speed was measured, or have had fewer "
             "workers; a sweep wider than most; runs done again; or a round of them had begun."
         )
@@ -87,7 +88,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         started=plan.started,
         training_seconds=sum(result.seconds for result in used),
         wall_seconds=state.seconds,
-        budget_seconds=plan.request.budget_seconds,
+        budget_seconds=planned,
         num_runs=len(used),
         seeds=seeds,
         tasks=tasks,

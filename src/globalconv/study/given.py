@@ -25,9 +25,10 @@ class Given:
     @classmethod
     def to(cls, plan: StudyPlan, state: StudyState) -> "Given":
         """What the study of ``plan`` was given, and how far it is."""
+        needed = max(state.seconds, plan.planned_seconds)
         return cls(
-            plan.request.budget_seconds,
-            needed_seconds=max(state.seconds, plan.planning_seconds + plan.estimated_seconds),
+            plan.budget_seconds or needed,
+            needed_seconds=needed,
             fixed_steps=plan.request.steps,
             larger_defaults=_larger_defaults(plan),
             unfinished=not state.complete,
@@ -59,13 +60,14 @@ def _larger_defaults(plan: StudyPlan) -> float:
         for arm in task.arms
     ]
     terms = Terms(
-        budget=plan.request.budget_seconds,
+        budget=plan.budget_seconds or plan.planned_seconds,
         workers=plan.workers,
         sweep=plan.sweep,
         seeds=len(plan.seeds),
         fixed_sweep=plan.request.sweep is not None,
         fixed_seeds=True,
         fixed_steps=True,
+        coarse=plan.coarse_sweep,
     )
     return terms.with_larger_defaults.least(loads) / terms.least(loads)
 

@@ -2,7 +2,7 @@
 
 from globalconv.study.spec import StudyPlan
 from globalconv.study.statistics import CONFIDENCE
-from globalconv.study.sweep import MOST_RATES, SWEEP_SEEDS
+from globalconv.study.sweep import COARSE_SHARE, MOST_RATES, SWEEP_SEEDS
 from globalconv.training.resampling import RESAMPLES
 
 
@@ -15,20 +15,12 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         "seconds": "training seconds agree within 2 % by the warm-up's timings: parameters are matched by the "
         "channel MLP's width, and each arm gets the steps that fit in the rival's seconds",
     }[request.match]
-    tuning = (
-        f"Each arm's learning rate was swept, half a decade apart, on seed {SWEEP_SEEDS[0]}, and the grid widened "
-        f"while the best lay on its edge, up to {MOST_RATES} rates. The best was run on seed {SWEEP_SEEDS[1]} too, and "
-        "is the one of the best mean; rates within half the margin of it count as alike, and the middle one of these "
-        "is taken. Validation chose. Final seeds are others."
-        if plan.sweep
-        else "Learning rates are the shipped ones, from recorded sweeps (see the table); --sweep tunes them here."
-    )
     return [
         "Arms differ in the token mixer only. On a task all share the residual blocks, the data and its order per "
         "seed, the optimizer and the schedule over a fixed number of steps.",
         *_recipes(plan),
         f"Budgets: {matching}.",
-        tuning,
+        _tuning(plan),
         "The checkpoint that was best on validation is scored on the test split, once per final run.",
         f"Intervals are {CONFIDENCE:.0%} Student's t over seeds; differences are paired by seed. That of a difference "
         f"holds the choice of test examples too: {RESAMPLES} test splits drawn again with replacement, the same for "
@@ -50,6 +42,25 @@ def describe_methods(plan: StudyPlan) -> list[str]:
         "and optimizer. Seconds per step: median over the runs' steps, one thread each, "
         f"{plan.workers} run(s) side by side.",
     ]
+
+
+def _tuning(plan: StudyPlan) -> str:
+    if not plan.sweep:
+        return "Learning rates were not tuned here; the table says where each comes from. --sweep tunes them."
+    widened = (
+        f"Each arm's learning rate was swept, half a decade apart, on seed {SWEEP_SEEDS[0]}, and the grid widened "
+        f"while the best lay on its edge, up to {MOST_RATES} rates."
+    )
+    alike = "Rates within half the margin of the best count as alike, and the middle one of these is taken."
+    if plan.coarse_sweep:
+        return (
+            f"{widened} Runs of the sweep have about 1/{round(1 / COARSE_SHARE)} of the steps. {alike} Validation "
+            "chose. Final seeds are others."
+        )
+    return (
+        f"{widened} The best was run on seed {SWEEP_SEEDS[1]} too, and is the one of the best mean. {alike} "
+        "Validation chose. Final seeds are others."
+    )
 
 
 def _recipes(plan: StudyPlan) -> list[str]:

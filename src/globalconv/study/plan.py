@@ -2,267 +2,249 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import globalconv
 from globalconv.errors import InputError
-from globalconv.mixers.catalogue import outside_source
+from globalconv.quantities import duration_option, format_duration
 from globalconv.study.answer import FloorAnswer
-from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, attends, mixers_of, twin_of
-from globalconv.study.budget import COST_SECONDS, Load, Terms, check_spent, fit_budget
-from globalconv.study.build import TOLERANCE, match_models, sizes
-from globalconv.study.presets import ANY_ARM_RATE, SERIOUS_BUDGET_SECONDS, Preset, preset_for
-from globalconv.study.spec import (
-    ArmPlan,
-    DecoderSpec,
-    ModelSpec,
-    RunSpec,
-    StudyPlan,
-    StudyRequest,
-    TaskChoice,
-    TaskPlan,
-    WarmUp,
+from globalconv.study.budget import (
+    LARGER_DEFAULTS,
+    SLACK,
+    Fitted,
+    Load,
+    Terms,
+    crosses_to_serious,
+    fit_budget,
 )
-from globalconv.study.sweep import first_grid
-from globalconv.tasks import OFFERED, Task, build_task, resolve_task
-from globalconv.training.recipe import ORIGINAL_RECIPE
+from globalconv.study.build import TOLERANCE, sizes
+from globalconv.study.draft import Draft, OpenedTask, draft, open_task
+from globalconv.study.estimate import estimate_warm_up, warm_up_seconds
+from globalconv.study.memory import TooLarge
+from globalconv.study.presets import is_serious
+from globalconv.study.reductions import FEWEST_TELLING_SEEDS, Reduction, reductions
+from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.sweep import COARSE_SHARE, coarse_steps, first_grid
+from globalconv.tasks import Floor, Task
 from globalconv.training.settings import TrainingSettings
 
 DEFAULT_TASKS = ("recall", "digits", "text")
-ORIGINAL_WARMUP = 0.2
-"""Of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
-WarmUps = Callable[[Sequence[RunSpec], float], Generator[tuple[int, WarmUp | None], None, None]]
-"""(specs, until) -> (a spec's index, its warm-up), as they end. None: ``until``, of time.monotonic, came before."""
+OWN_DATA_BUDGET = 300.0
+"""Seconds for a study of the user's own data or sizes where no budget is given."""
+HOPELESS = 1.5
+"""A study that takes as many times its budget, by the estimate, is refused before it begins."""
+MEASURING_SHARE = 0.25
+"""Of the budget: afterwards what is left to be measured is cut short."""
+MOST_REDRAFTS = 2
+"""So often the sizes are cut down further, because the machine proves slower than the estimate."""
+TOO_FEW = 0.4
+"""Of the steps for which sizes were chosen: with fewer they are."""
+WarmUps = Callable[[Sequence[RunSpec], float], Iterator[tuple[int, WarmUp]]]
+"""(specs, until) -> (a spec's index, its warm-up), as they end; past ``until``, of time.monotonic, cut short."""
 Costs = dict[str, dict[str, WarmUp]]
-"""Task -> arm -> what was measured, as far as it was."""
-
-
-@dataclass
-class _Draft:
-    """A task on its way to a TaskPlan: sizes are solved, costs are not known yet."""
-
-    task: Task
-    preset: Preset
-    choice: TaskChoice
-    rates: dict[str, float]
-    models: dict[str, ModelSpec]
-    left_out: dict[str, str]
-    depth: int
-    steps: int
-    batch_size: int
-    tuned: bool
-    notices: list[str]
+"""Task -> arm -> what was measured or estimated."""
 
 
 def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: WarmUps) -> StudyPlan:
     """Plan the study that ``request`` asks for.
 
-    ``warm_ups`` times each arm for a few steps. Raises InputError for anything that cannot be run,
-    naming the fix, and for a budget that does not hold three seeds at a sixteenth of the usual steps: as soon
-    as that is certain, so that measuring takes no longer than the budget.
+    Sizes are chosen by arithmetic alone, so that they do not depend on how busy the machine is; then ``warm_ups`` times
+    each arm for a few steps, and what is left of the budget decides the steps. Without a budget, tasks at the sizes
+    that ship have their usual steps, and the clock decides nothing. Raises InputError, before anything is measured,
+    for what cannot be run, and for a budget that the study would exceed by far whatever is cut.
     """
     started = time.monotonic()
     if request.margin is not None and not 0 <= request.margin < math.inf:
         raise InputError(
             f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more."
         )
-    serious = request.budget_seconds >= SERIOUS_BUDGET_SECONDS
-    terms = Terms(
-        budget=request.budget_seconds,
-        workers=workers,
-        sweep=request.sweep if request.sweep is not None else serious,
-        seeds=request.seeds or (5 if serious else 3),
-        fixed_sweep=request.sweep is not None,
-        fixed_seeds=request.seeds is not None,
-        fixed_steps=request.steps is not None,
-    )
-
-    def spent() -> float:
-        return time.monotonic() - started
-
-    drafts: list[_Draft] = []
-    for name in request.tasks or DEFAULT_TASKS:
-        check_spent([], terms, spent=spent(), arms=None)
-        drafts.append(_draft(name, request))
-    names = [draft.choice.name for draft in drafts]
+    opened = [open_task(name, request) for name in request.tasks or DEFAULT_TASKS]
+    names = [o.task.name for o in opened]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(
             f"two tasks are called '{twice}'. Name each task once; files of one name must be renamed."
         )
-    if request.sweep is None and any(not draft.tuned for draft in drafts):
-        terms = replace(terms, sweep=True)
+    terms = _terms(request, opened, workers=workers)
+    spent = time.monotonic() - started
+    tried = list(reductions())
+    choice = _choose(opened, request, tried, terms, pace=1.0, spent=spent)
+    if choice.seconds > HOPELESS * (terms.budget - spent):
+        raise _hopeless(choice, request, spent)
 
-    costs: Costs = {name: {} for name in names}
-    arms = [(draft, arm) for draft in drafts for arm in draft.models]
-
-    def check() -> None:
-        check_spent(_loads(drafts, costs, request), terms, spent=spent(), arms=len(arms))
-
-    check()
-    specs = [_warm_up_spec(draft, arm, request) for draft, arm in arms]
-    with closing(warm_ups(specs, started + terms.budget - COST_SECONDS)) as measured:
-        for index, cost in measured:
-            draft, arm = arms[index]
-            if cost is not None:
-                costs[draft.choice.name][arm] = cost
-            check()  # without a cost the time is up, and this ends it
-
-    floors = {}
-    for draft in drafts:
-        check()
-        floors[draft.choice.name] = draft.task.floors()
-    planning_seconds = spent()
-    fitted = fit_budget(_loads(drafts, costs, request), terms, spent=planning_seconds)
+    for redrafts_left in range(MOST_REDRAFTS, -1, -1):
+        costs = _measure(choice, request, warm_ups, until=started + MEASURING_SHARE * terms.budget)
+        spent = time.monotonic() - started
+        fitted = fit_budget(_loads(choice.drafts, costs, request), choice.terms, spent=spent)
+        tried = tried[tried.index(choice.reduction) + 1 :]
+        enough = choice.terms.fixed_steps or fitted.scale >= TOO_FEW * choice.reduction.least_scale
+        no_time = spent > MEASURING_SHARE * terms.budget
+        if (enough and fitted.fits) or no_time or not redrafts_left or not tried:
+            break
+        choice = _choose(opened, request, tried, terms, pace=_pace(choice, costs), spent=spent)
+    tasks = [d.task() for d in choice.drafts]
+    floors = [task.floors() for task in tasks]
+    planning_seconds = time.monotonic() - started
     return StudyPlan(
         globalconv_version=globalconv.__version__,
         command=command,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,
         tasks=tuple(
-            _task_plan(
-                d, costs[d.choice.name], floors[d.choice.name], request, scale=fitted.scale, sweep=terms.sweep
-            )
-            for d in drafts
+            _task_plan(d, costs[d.name], found, request, choice.terms, scale=fitted.scale)
+            for d, found in zip(choice.drafts, floors, strict=True)
         ),
-        sweep=terms.sweep,
+        sweep=choice.terms.sweep,
+        coarse_sweep=choice.terms.sweep and choice.terms.coarse,
         seeds=tuple(range(fitted.seeds)),
         workers=workers,
+        budget_seconds=None if math.isinf(terms.budget) else terms.budget,
         planning_seconds=planning_seconds,
         estimated_seconds=fitted.seconds,
-        cuts=fitted.cuts,
+        cuts=_cuts(choice, fitted, opened, request, terms, pace=_pace(choice, costs), spent=spent),
     )
 
 
-def _draft(name: str, request: StudyRequest) -> _Draft:
-    kind, options = resolve_task(name, {option: getattr(request, option) for option in OFFERED})
-    preset = preset_for(kind, request.budget_seconds)
-    task = build_task(kind, preset.options | options)
-    depth, width = request.depth or preset.depth, request.width or preset.width
-    pairs = task.signature.kind == "sequence_to_sequence"
-    if request.design is not None and not pairs:
-        raise InputError(f"--design {request.design}: {task.name} has no encoder-decoder; leave it out.")
-    arms = list(dict.fromkeys([request.rival, *(request.arms or (DEFAULT_TWINS if pairs else DEFAULT_ARMS))]))
-    left_out: dict[str, str] = {}
-    models: dict[str, ModelSpec] = {}
-    for arm in arms:
-        model = (_twin_spec if pairs else _model_spec)(arm, depth, width, preset, request)
-        hidden = model.mixers if model.decoder is None else model.decoder.mixers
-        if task.signature.causal and "token_mlp" in hidden:
-            left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
-        else:
-            models[arm] = model
-    if request.rival in left_out:
-        raise InputError(f"the rival '{request.rival}' cannot run on {task.name}: {left_out[request.rival]}.")
-    if len(models) < 2:
-        why = "".join(f" {arm} is left out: {reason}." for arm, reason in left_out.items())
-        raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.{why}")
+@dataclass(frozen=True)
+class _Choice:
+    """Drafts at the sizes of a reduction, what they cost by the estimate, and how the budget is then spent."""
 
-    if request.heads is not None and not any(map(_has_heads, models.values())):
-        raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
+    reduction: Reduction
+    drafts: list[Draft]
+    terms: Terms
+    estimate: Costs
+    pace: float
+    """Seconds over those that arithmetic alone gives, as far as it is known; the estimate reckons with it."""
+    seconds: float
+    """From the first warm-up to the report, with the least steps that the reduction allows."""
 
-    models, mlp_ratio = match_models(
-        models, request.rival, task.signature, on=request.match, mlp_ratio=preset.mlp_ratio
+
+def _terms(request: StudyRequest, opened: Sequence[OpenedTask], *, workers: int) -> Terms:
+    """What was asked, as far as it decides what fits."""
+    serious = is_serious(request.budget_seconds)
+    as_shipped = all(o.as_shipped for o in opened)
+    sweep = request.sweep if request.sweep is not None else serious or not as_shipped
+    free = request.budget_seconds is None and (as_shipped or request.steps is not None)
+    return Terms(
+        budget=math.inf if free else request.budget_seconds or OWN_DATA_BUDGET,
+        workers=workers,
+        sweep=sweep,
+        seeds=request.seeds or (5 if serious else 3),
+        fixed_sweep=request.sweep is not None,
+        fixed_seeds=request.seeds is not None,
+        fixed_steps=request.steps is not None or free,
     )
-    notices = [_what_twins_share(models)] if pairs else []
-    if mlp_ratio != preset.mlp_ratio:
-        notices.append(
-            f"The rival's channel MLP is {mlp_ratio} times as wide as the model instead of {preset.mlp_ratio} times, "
-            f"so that mixers with weights per position (length {task.signature.length}) fit the same budget."
+
+
+def _choose(
+    opened: Sequence[OpenedTask],
+    request: StudyRequest,
+    tried: Sequence[Reduction],
+    terms: Terms,
+    *,
+    pace: float,
+    spent: float,
+) -> _Choice:
+    """The first reduction with which the study fits, else the last. ``pace``: see ``_Choice``."""
+    choice, too_large = None, None
+    for reduction in tried:
+        try:
+            drafts = [draft(o, request, reduction, workers=terms.workers) for o in opened]
+        except TooLarge as error:
+            too_large = error
+            continue
+        cut = replace(
+            terms,
+            coarse=reduction.coarse_sweep and not terms.fixed_sweep,
+            seeds=FEWEST_TELLING_SEEDS if reduction.fewest_seeds and not terms.fixed_seeds else terms.seeds,
         )
-    as_measured = all(
-        asked is None or asked == shipped
-        for asked, shipped in (
-            (request.depth, preset.depth),
-            (request.width, preset.width),
-            (request.heads, preset.heads),
-            (request.batch_size, preset.batch_size),
-            (request.design, preset.design),
-            (mlp_ratio, preset.mlp_ratio),
+        costs = {
+            d.name: {arm: _scaled(_estimated(d, arm, request), pace) for arm in d.models} for d in drafts
+        }
+        measuring = sum(warm_up_seconds(cost) for of_task in costs.values() for cost in of_task.values())
+        scale = 1.0 if cut.fixed_steps else reduction.least_scale
+        least = cut.seconds(_loads(drafts, costs, request), scale, cut.fewest_seeds)
+        seconds = measuring / cut.workers + least
+        choice = _Choice(reduction, drafts, cut, costs, pace, seconds)
+        if spent + seconds <= terms.budget:
+            break
+    if choice is None:
+        assert too_large is not None
+        raise too_large
+    return choice
+
+
+def _estimated(draft: Draft, arm: str, request: StudyRequest) -> WarmUp:
+    return estimate_warm_up(
+        draft.models[arm],
+        draft.signature,
+        batch_size=draft.batch_size,
+        evaluated=draft.opened.num_validation,
+        device=request.device,
+    )
+
+
+def _scaled(cost: WarmUp, pace: float) -> WarmUp:
+    return cost.model_copy(
+        update={
+            "seconds_per_step": pace * cost.seconds_per_step,
+            "seconds_per_evaluation": pace * cost.seconds_per_evaluation,
+        }
+    )
+
+
+def _pace(choice: _Choice, costs: Costs) -> float:
+    """How many times as long a step takes as arithmetic alone says, over all arms."""
+    pairs = [
+        (costs[task][arm].seconds_per_step, estimate.seconds_per_step)
+        for task, arms in choice.estimate.items()
+        for arm, estimate in arms.items()
+    ]
+    slowness = sum(measured for measured, _ in pairs) / sum(estimated for _, estimated in pairs)
+    return choice.pace * slowness
+
+
+def _hopeless(choice: _Choice, request: StudyRequest, spent: float) -> InputError:
+    """A budget that is exceeded by far, whatever is cut: the command that would work."""
+    assert request.budget_seconds is not None
+    enough = SLACK * (spent + choice.seconds)
+    own = [
+        option
+        for option, value in (
+            ("--steps", request.steps),
+            ("--seeds", request.seeds),
+            ("--width", request.width),
+            ("--depth", request.depth),
+            ("--length", request.length),
+            ("--batch-size", request.batch_size),
+            ("--arms", request.arms),
+            ("--sweep", request.sweep),
         )
-    )
-    known = all(arm in preset.rates for arm in models)
-    own_data = task.options.get("path") is not None
-    return _Draft(
-        task=task,
-        preset=preset,
-        choice=TaskChoice(name=task.name, kind=task.kind, options=task.options, digest=task.digest),
-        rates={arm: preset.rates.get(arm, ANY_ARM_RATE) for arm in models},
-        models=models,
-        left_out=left_out,
-        depth=depth,
-        steps=request.steps or preset.steps,
-        batch_size=request.batch_size or preset.batch_size,
-        tuned=preset.source is not None
-        and as_measured
-        and known
-        and not own_data
-        and (not options or task.options == build_task(kind, preset.options).options),
-        notices=notices,
+        if value
+    ]
+    less = f" Or give less to {' or '.join(own)}, which are not cut because you chose them." if own else ""
+    return InputError(
+        f"--budget {duration_option(request.budget_seconds)} is too small: the least that this study needs, with "
+        f"everything cut that you left open, is about {format_duration(spent + choice.seconds)}. Give it --budget "
+        f"{duration_option(enough)}.{less}"
     )
 
 
-def _model_spec(arm: str, depth: int, width: int, preset: Preset, request: StudyRequest) -> ModelSpec:
-    """An arm's model before its channel MLP is matched."""
-    names = mixers_of(arm, depth)
-    own_options = {"attention": {"num_heads": request.heads or preset.heads}}
-    return ModelSpec(
-        mixers=names,
-        mixer_options={name: own_options[name] for name in names if name in own_options},
-        sources=_sources(names),
-        width=width,
-        mlp_width=preset.mlp_ratio * width,
-    )
+def _measure(choice: _Choice, request: StudyRequest, warm_ups: WarmUps, *, until: float) -> Costs:
+    """The warm-up of every arm of every task."""
+    costs: Costs = {d.name: {} for d in choice.drafts}
+    arms = [(d, arm) for d in choice.drafts for arm in d.models]
+    for index, cost in warm_ups([_warm_up_spec(d, arm, request) for d, arm in arms], until):
+        d, arm = arms[index]
+        costs[d.name][arm] = cost
+    return costs
 
 
-def _twin_spec(arm: str, depth: int, width: int, preset: Preset, request: StudyRequest) -> ModelSpec:
-    """Likewise, of an encoder-decoder."""
-    twin = twin_of(arm, depth)
-    design = request.design or preset.design
-    assert design is not None
-    return ModelSpec(
-        mixers=twin.encoder,
-        mixer_options={},
-        sources=_sources((*twin.encoder, *twin.decoder)),
-        width=width,
-        mlp_width=preset.mlp_ratio * width,
-        decoder=DecoderSpec(
-            mixers=twin.decoder,
-            cross=twin.cross,
-            heads=request.heads or preset.heads,
-            design=design,
-            dropout=preset.dropout,
-        ),
-    )
-
-
-def _sources(names: tuple[str, ...]) -> dict[str, str]:
-    return {name: source for name in set(names) if (source := outside_source(name))}
-
-
-def _has_heads(model: ModelSpec) -> bool:
-    """Whether any of it is attention, that to the encoder's output too."""
-    return attends(model.all_mixers) or (model.decoder is not None and attends((model.decoder.cross,)))
-
-
-def _what_twins_share(models: dict[str, ModelSpec]) -> str:
-    """What an arm of this name replaces, and what it does not."""
-    without = [arm for arm, model in models.items() if model.decoder and model.decoder.cross != "attention"]
-    design = next(model.decoder.design for model in models.values() if model.decoder)
-    but = f" but {', '.join(without)}" if without else ""
-    return (
-        f"Encoder-decoders of the {design} design. Arms replace self-attention; all{but} keep cross-attention, so "
-        "that a verdict speaks of self-attention."
-    )
-
-
-def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
+def _warm_up_spec(draft: Draft, arm: str, request: StudyRequest) -> RunSpec:
     return RunSpec(
-        task=draft.choice,
+        task=draft.choice(),
         arm=arm,
         model=draft.models[arm],
         training=TrainingSettings(
@@ -270,7 +252,7 @@ def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
             batch_size=draft.batch_size,
             learning_rate=draft.rates[arm],
             precision=request.precision,
-            **_recipe(draft, request),
+            **draft.recipe,
         ),
         seed=0,
         purpose="sweep",
@@ -278,28 +260,20 @@ def _warm_up_spec(draft: _Draft, arm: str, request: StudyRequest) -> RunSpec:
     )
 
 
-def _recipe(draft: _Draft, request: StudyRequest) -> dict[str, Any]:
-    """The paper's settings for its own design; the defaults for everything else."""
-    design = request.design or draft.preset.design
-    return ORIGINAL_RECIPE | {"warmup": ORIGINAL_WARMUP} if design == "original" else {}
-
-
-def _loads(drafts: Sequence[_Draft], costs: Costs, request: StudyRequest) -> list[Load]:
-    """Of the arms measured so far. Where seconds are matched, a task's need those of its rival first."""
+def _loads(drafts: Sequence[Draft], costs: Costs, request: StudyRequest) -> list[Load]:
     return [
         Load.of(
-            cost,
-            steps=_steps(draft, arm, costs[draft.choice.name], request),
-            evaluations=draft.preset.evaluations,
+            costs[d.name][arm],
+            steps=_steps(d, arm, costs[d.name], request),
+            evaluations=d.preset.evaluations,
         )
-        for draft in drafts
-        for arm, cost in costs[draft.choice.name].items()
-        if request.match != "seconds" or request.rival in costs[draft.choice.name]
+        for d in drafts
+        for arm in d.models
     ]
 
 
 def _steps(
-    draft: _Draft, arm: str, costs: dict[str, WarmUp], request: StudyRequest, *, scale: float = 1.0
+    draft: Draft, arm: str, costs: dict[str, WarmUp], request: StudyRequest, *, scale: float = 1.0
 ) -> int:
     """The steps of an arm: everyone's, or as many as fit in the rival's seconds."""
     steps = max(1, round(draft.steps * scale))
@@ -310,17 +284,48 @@ def _steps(
 
 
 def _task_plan(
-    draft: _Draft,
+    draft: Draft,
     costs: dict[str, WarmUp],
-    floors: list[Any],
+    floors: list[Floor],
     request: StudyRequest,
+    terms: Terms,
     *,
     scale: float,
-    sweep: bool,
 ) -> TaskPlan:
-    task = draft.task
+    task = draft.task()
     sign = 1.0 if task.metric.higher_is_better else -1.0
-    arms = []
+    return TaskPlan(
+        task=draft.choice(),
+        description=task.description,
+        metric=task.metric.name,
+        higher_is_better=task.metric.higher_is_better,
+        ceiling=task.metric.ceiling,
+        margin=task.metric.margin if request.margin is None else request.margin,
+        length=task.signature.length,
+        causal=task.signature.causal,
+        depth=draft.depth,
+        batch_size=draft.batch_size,
+        evaluations=draft.preset.evaluations,
+        taps_rate_factor=draft.preset.taps_rate_factor,
+        recipe=draft.recipe,
+        tuned=terms.sweep or draft.opened.as_shipped,
+        floors=tuple(FloorAnswer(name=f.name, value=f.value, extra_metrics=f.extra_metrics) for f in floors),
+        trivial_floor=sign * max(sign * f.value for f in floors if f.guess),
+        arms=tuple(_arm_plans(draft, task, costs, request, terms, scale=scale)),
+        left_out=draft.left_out,
+        notices=(*task.notices, *draft.notices),
+    )
+
+
+def _arm_plans(
+    draft: Draft,
+    task: Task,
+    costs: dict[str, WarmUp],
+    request: StudyRequest,
+    terms: Terms,
+    *,
+    scale: float,
+) -> Iterator[ArmPlan]:
     rival_sizes = sizes(draft.models[request.rival], task.signature)
     rival_seconds = (
         _steps(draft, request.rival, costs, request, scale=scale) * costs[request.rival].seconds_per_step
@@ -341,37 +346,66 @@ def _task_plan(
                 "larger --budget)."
             )
         rate = draft.rates[arm]
-        arms.append(
-            ArmPlan(
-                arm=arm,
-                model=model,
-                steps=steps,
-                rates=first_grid(rate) if sweep else (rate,),
-                rate_source="swept here" if sweep else draft.preset.source or "shipped for another task",
-                parameters=parameters,
-                flops_per_token=flops,
-                matched=matched,
-                warm_up=costs[arm],
-            )
+        yield ArmPlan(
+            arm=arm,
+            model=model,
+            steps=steps,
+            sweep_steps=coarse_steps(steps) if terms.coarse else steps,
+            rates=first_grid(rate) if terms.sweep else (rate,),
+            rate_source=_rate_source(draft, terms),
+            parameters=parameters,
+            flops_per_token=flops,
+            matched=matched,
+            warm_up=costs[arm],
         )
-    return TaskPlan(
-        task=draft.choice,
-        description=task.description,
-        metric=task.metric.name,
-        higher_is_better=task.metric.higher_is_better,
-        ceiling=task.metric.ceiling,
-        margin=task.metric.margin if request.margin is None else request.margin,
-        length=task.signature.length,
-        causal=task.signature.causal,
-        depth=draft.depth,
-        batch_size=draft.batch_size,
-        evaluations=draft.preset.evaluations,
-        taps_rate_factor=draft.preset.taps_rate_factor,
-        recipe=_recipe(draft, request),
-        tuned=sweep or draft.tuned,
-        floors=tuple(FloorAnswer(name=f.name, value=f.value, extra_metrics=f.extra_metrics) for f in floors),
-        trivial_floor=sign * max(sign * f.value for f in floors if f.guess),
-        arms=tuple(arms),
-        left_out=draft.left_out,
-        notices=(*task.notices, *draft.notices),
-    )
+
+
+def _rate_source(draft: Draft, terms: Terms) -> str:
+    if terms.sweep:
+        return "swept here" + (f", on runs of 1/{round(1 / COARSE_SHARE)} of the steps" * terms.coarse)
+    if draft.opened.as_shipped:
+        assert draft.preset.source is not None
+        return draft.preset.source
+    return "a guess: not tuned on this data at these sizes"
+
+
+def _cuts(
+    choice: _Choice,
+    fitted: Fitted,
+    opened: Sequence[OpenedTask],
+    request: StudyRequest,
+    terms: Terms,
+    *,
+    pace: float,
+    spent: float,
+) -> tuple[str, ...]:
+    """What is cut to fit the budget, a line each, and last the budget that needs no cuts."""
+    cuts = [cut for d in choice.drafts for cut in d.cuts]
+    cuts += [f"{d.name}: {arm} is {why}." for d in choice.drafts for arm, why in d.spared.items()]
+    if choice.terms.coarse and choice.terms.sweep:
+        cuts.append(
+            f"Learning rates are tuned on runs of 1/{round(1 / COARSE_SHARE)} of the steps, each rate with one seed."
+        )
+    if fitted.seeds < terms.seeds:
+        cuts.append(f"{fitted.seeds} seeds instead of {terms.seeds}.")
+    if fitted.scale < 1:
+        cuts.append(f"Every run has {fitted.scale:.0%} of the usual steps.")
+    if not fitted.fits:
+        cuts.append(
+            f"The study takes about {format_duration(spent + fitted.seconds)} here, which is more than its budget."
+        )
+    if not cuts:
+        return ()
+    try:
+        whole = _choose(
+            opened, request, [Reduction()], replace(terms, budget=math.inf), pace=pace, spent=spent
+        )
+    except TooLarge:  # then no budget is enough
+        return tuple(cuts)
+    assert request.budget_seconds is None or not math.isinf(terms.budget)
+    loads = _loads(whole.drafts, whole.estimate, request)
+    seconds = SLACK * (spent + whole.terms.seconds(loads, 1.0, terms.seeds))
+    if seconds > terms.budget:
+        larger = LARGER_DEFAULTS if crosses_to_serious(seconds, terms.budget) else ""
+        cuts.append(f"Nothing is cut from about --budget {duration_option(seconds)} on{larger}.")
+    return tuple(cuts)

@@ -145,10 +145,12 @@ QUICK: dict[str, Preset] = {
     "table": Preset(
         width=64,
         depth=2,
-        heads=8,
+        heads=4,
         batch_size=32,
         steps=600,
         rates=DIGITS_RATES,
+        mlp_ratio=4,
+        evaluations=8,
     ),
 }
 
@@ -179,6 +181,17 @@ SERIOUS: dict[str, Preset] = QUICK | {
 }
 
 
-def preset_for(kind: str, budget_seconds: float) -> Preset:
-    """The preset of a task's kind at this budget."""
-    return (SERIOUS if budget_seconds >= SERIOUS_BUDGET_SECONDS else QUICK)[kind]
+OWN_DATA: dict[str, dict[str, Any]] = {"text": {"steps": 480, "evaluations": 8, "source": None}}
+"""What differs on a user's own data from the task of the same kind that ships: more steps, as its rates are a guess."""
+
+
+def is_serious(budget_seconds: float | None) -> bool:
+    """Whether the budget is one for which everything is larger by default."""
+    return budget_seconds is not None and budget_seconds >= SERIOUS_BUDGET_SECONDS
+
+
+def preset_for(kind: str, budget_seconds: float | None, *, own_data: bool = False) -> Preset:
+    """The preset of a task's kind at this budget; None: the study of no particular budget."""
+    if is_serious(budget_seconds):
+        return replace(SERIOUS[kind], source=None) if own_data else SERIOUS[kind]
+    return replace(QUICK[kind], **OWN_DATA.get(kind, {})) if own_data else QUICK[kind]

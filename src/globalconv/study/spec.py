@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
@@ -12,7 +12,7 @@ from globalconv.tasks.arrays import Layout
 from globalconv.tasks.classification import MetricName
 from globalconv.training.settings import TrainingSettings
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 """Grows when a study directory written before can no longer be continued."""
 
 Match = Literal["parameters", "flops", "seconds"]
@@ -29,16 +29,18 @@ class StudyRequest(_Frozen):
     tasks: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     rival: str = "attention"
-    depth: int | None = None
-    width: int | None = None
-    length: int | None = None
-    vocabulary: int | None = None
-    heads: int | None = None
+    depth: Annotated[int, Field(ge=1, le=256)] | None = None
+    width: Annotated[int, Field(ge=1, le=2**16)] | None = None
+    length: Annotated[int, Field(ge=1, le=2**24)] | None = None
+    vocabulary: Annotated[int, Field(le=2**16)] | None = None
+    heads: Annotated[int, Field(ge=1, le=2**12)] | None = None
     design: Design | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    seeds: int | None = None
-    budget_seconds: float = 300.0
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] | None = None
+    seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
+    patch: Annotated[int, Field(ge=1, le=2**16)] | None = None
+    budget_seconds: float | None = None
+    """Wall-clock seconds for everything; None: five minutes, or at the sizes that ship whatever they take."""
     match: Match = "parameters"
     margin: float | None = None
     sweep: bool | None = None
@@ -52,7 +54,7 @@ class StudyRequest(_Frozen):
     beams: int | None = None
     device: str = "auto"
     precision: Literal["no", "bf16", "fp16"] = "no"
-    workers: int | None = None
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
 class TaskChoice(_Frozen):
@@ -124,6 +126,8 @@ class ArmPlan(_Frozen):
     arm: str
     model: ModelSpec
     steps: int
+    sweep_steps: int
+    """Of a run in the sweep: fewer where the sweep is coarse."""
     rates: tuple[float, ...]
     """The grid of the sweep, or the one rate that ships."""
     rate_source: str
@@ -160,6 +164,10 @@ class TaskPlan(_Frozen):
     left_out: dict[str, str]
     notices: tuple[str, ...]
 
+    def sweep_evaluations(self, arm: ArmPlan) -> int:
+        """How often a run of the sweep is scored: as often per step as a final run, and at least twice."""
+        return max(2, round(self.evaluations * arm.sweep_steps / arm.steps))
+
 
 class StudyPlan(_Frozen):
     """Everything that is decided before training starts."""
@@ -171,13 +179,22 @@ class StudyPlan(_Frozen):
     request: StudyRequest
     tasks: tuple[TaskPlan, ...]
     sweep: bool
+    coarse_sweep: bool
+    """Whether the sweep's runs are short, and the best rate is not confirmed on a second seed."""
     seeds: tuple[int, ...]
     workers: int
-    planning_seconds: float = 0.0
-    """What reading the data and measuring the speed took of the budget; not known of plans from before 2026-11-23."""
+    budget_seconds: float | None
+    """What the study has to fit into; None: it takes what it takes, and the clock decides nothing."""
+    planning_seconds: float
+    """What reading the data and measuring the speed took."""
     estimated_seconds: float
     """What the rest takes by the warm-ups."""
     cuts: tuple[str, ...]
+
+    @property
+    def planned_seconds(self) -> float:
+        """What the whole study takes by its plan."""
+        return self.planning_seconds + self.estimated_seconds
 
     def run(self, task: TaskPlan, arm: ArmPlan, *, rate: float, seed: int, purpose: Purpose) -> RunSpec:
         """The run of ``arm`` on ``task`` at one learning rate and seed."""
@@ -186,11 +203,11 @@ class StudyPlan(_Frozen):
             arm=arm.arm,
             model=arm.model,
             training=TrainingSettings(
-                steps=arm.steps,
+                steps=arm.steps if purpose == "final" else arm.sweep_steps,
                 batch_size=task.batch_size,
                 learning_rate=rate,
                 taps_rate_factor=task.taps_rate_factor,
-                evaluations=task.evaluations,
+                evaluations=task.evaluations if purpose == "final" else task.sweep_evaluations(arm),
                 precision=self.request.precision,
                 **task.recipe,
             ),

@@ -13,6 +13,16 @@ SWEEP_SEEDS = (1_000_003, 1_000_033)
 """No final run uses them: the seeds that choose a rate must not be those that judge it."""
 
 
+COARSE_SHARE = 0.25
+"""Of the steps: so long is a run of a coarse sweep, which has one seed."""
+FEWEST_COARSE_STEPS = 50
+
+
+def coarse_steps(steps: int) -> int:
+    """The steps of a run in a coarse sweep for runs of ``steps``."""
+    return max(round(COARSE_SHARE * steps), min(steps, FEWEST_COARSE_STEPS))
+
+
 class Trial(NamedTuple):
     """One run of a sweep."""
 
@@ -36,7 +46,8 @@ class Sweep:
 
     Every rate of the first grid is run on the first seed. Then, one trial at a time: while the best rate lies on the
     edge of what was tried, the rate beyond; then the best rate on the next seed, since one seed may be luck and a
-    rate at the brink of divergence is. Should its mean fall behind another's, that one is best, and so on.
+    rate at the brink of divergence is. Should its mean fall behind another's, that one is best, and so on. A coarse
+    sweep ends before that: its runs are short, and its seed is one.
     """
 
     scores: Mapping[float, Sequence[float | None]]
@@ -44,6 +55,8 @@ class Sweep:
     higher_is_better: bool
     tolerance: float
     """Scores that differ by no more are alike, as far as one or two seeds can tell."""
+    confirmed: bool = True
+    """Whether the best rate must keep its place on a second seed; not in a coarse sweep."""
 
     @property
     def means(self) -> dict[float, float | None]:
@@ -77,7 +90,7 @@ class Sweep:
             upwards = best == max(self.scores) and best != min(self.scores)
             beyond = max(self.scores) * FACTOR if upwards else min(self.scores) / FACTOR
             return Trial(rounded(beyond), SWEEP_SEEDS[0])
-        if best is None or len(self.scores[best]) == len(SWEEP_SEEDS):
+        if best is None or not self.confirmed or len(self.scores[best]) == len(SWEEP_SEEDS):
             return None
         return Trial(best, SWEEP_SEEDS[len(self.scores[best])])
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 EvaluationSplit = Literal["validation", "test"]
+LONGEST_GENERATED = 2**14
+"""Tokens of a sequence that a generated task draws: its held-out sequences are kept in memory."""
 Option = str | int | float | bool | None
 """What a task's constructor takes: values that JSON holds as they are."""
 

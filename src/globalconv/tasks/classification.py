@@ -24,6 +24,7 @@ from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
 from globalconv.tasks.labelled import first_few
 from globalconv.tasks.linear import affordable_share, linear_answers
+from globalconv.tasks.patches import join_positions, patched
 from globalconv.tasks.ragged import real_positions
 from globalconv.tasks.scoring import (
     answers,
@@ -87,18 +88,21 @@ class Classification(Task, ABC):
         source: str,
         notices: tuple[str, ...] = (),
         metric: MetricName = "accuracy",
+        patch: int = 1,
     ) -> None:
         """``splits``: "train", "validation" and "test". Their values are standardised by the mean and the
         standard deviation of each channel over the training examples. ``source``: begins the description.
+        ``patch``: how many consecutive positions form one token.
         """
         self.name, self.options, self.notices = name, options, notices
         self.classes, self.metric = tuple(classes), METRICS[metric]
         train = splits["train"]
         _, length, channels = train.inputs.shape
         ragged = train.lengths is not None
-        self.signature = Signature(
+        positions = Signature(
             "classification", False, length, len(self.classes), channels=channels, ragged=ragged
         )
+        self._patch, self.signature = patch, patched(positions, patch)
         self.digest = digest_of(*(array for examples in splits.values() for array in examples.arrays()))
         sizes = ", ".join(f"{len(examples.classes)} {split}" for split, examples in splits.items())
         self.description = (
@@ -173,7 +177,9 @@ class Classification(Task, ABC):
         if lengths is not None:
             real = torch.arange(inputs.shape[1]) < lengths[:, None]
             inputs = torch.where(real[:, :, None], inputs, 0.0)
-        return Batch(inputs.float(), self._classes[split][indices], lengths=lengths)
+            lengths = -(-lengths // self._patch)
+        inputs = join_positions(inputs.float(), self._patch)
+        return Batch(inputs, self._classes[split][indices], lengths=lengths)
 
 
 def _sizes_in_words(classes: Sequence[str], splits: dict[str, Examples]) -> str:

@@ -30,7 +30,7 @@ TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
 NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
 """The tasks that need no file of the user's."""
 OFFERED = (
-    *("length", "vocabulary", "label", "layout", "groups", "validation", "test", "metric"),
+    *("length", "vocabulary", "label", "patch", "layout", "groups", "validation", "test", "metric"),
     *("data", "beams"),
 )
 """The options of tasks that a user may ask for; a task takes those that its constructor has."""
@@ -44,6 +44,7 @@ def load_task(
     length: int | None = None,
     vocabulary: int | None = None,
     label: str | None = None,
+    patch: int | None = None,
     layout: str | None = None,
     groups: str | None = None,
     validation: str | None = None,
@@ -58,12 +59,12 @@ def load_task(
     a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict,
     but for a .po or a .mo: gettext's catalogues are parallel text, which translation takes as its ``data``.
     ``length`` is for text, recall, copy, reverse, sort and translation, ``vocabulary`` for recall and translation,
-    ``label`` for .csv and .tsv, ``layout`` for .npz, ``groups`` and ``metric`` for these three (see `Table`),
-    ``validation`` and ``test`` for them and for a text, ``data`` for fashion and translation, ``beams`` for
+    ``label`` for .csv and .tsv, ``layout`` for .npz, ``patch``, ``groups`` and ``metric`` for these three (see
+    `Table`), ``validation`` and ``test`` for them and for a text, ``data`` for fashion and translation, ``beams`` for
     translation; None leaves the task's own default. Raises InputError for unknown names, for options that the task
     cannot use, and for unusable data.
     """
-    asked = (length, vocabulary, label, layout, groups, validation, test, metric, data, beams)
+    asked = (length, vocabulary, label, patch, layout, groups, validation, test, metric, data, beams)
     kind, options = resolve_task(name_or_path, dict(zip(OFFERED, asked, strict=True)))
     return _make(kind, options)
 

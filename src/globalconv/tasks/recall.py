@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies, Task
+from globalconv.tasks.base import (
+    LONGEST_GENERATED,
+    Batch,
+    EvaluationSplit,
+    Floor,
+    Metric,
+    Option,
+    Signature,
+    Tallies,
+    Task,
+)
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.scoring import cross_entropy, tally_answers
 
@@ -153,6 +163,8 @@ def _check_sizes(vocabulary: int, length: int, num_pairs: int) -> None:
             f"a vocabulary of {vocabulary} has {max(0, vocabulary // 2 - 1)} keys (token 0 is blank, the "
             f"upper half are values), fewer than the {num_pairs} pairs: use at least {2 * num_pairs + 2}."
         )
+    if length > LONGEST_GENERATED:
+        raise InputError(f"a length of {length} is more than recall draws: use at most {LONGEST_GENERATED}.")
     if length < 4 * num_pairs:
         raise InputError(
             f"a length of {length} is too short for {num_pairs} pairs and their questions: "

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.tasks.base import Floor, Option, Signature
+from globalconv.tasks.base import LONGEST_GENERATED, Floor, Option, Signature
 from globalconv.tasks.generated_pairs import HELD_OUT, GeneratedPairs
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens
 
@@ -35,6 +35,10 @@ class Rewriting(GeneratedPairs):
         shortest = length if min_length is None else min_length
         if not 1 <= shortest <= length:
             raise InputError(f"lengths from {shortest} to {length}: use 1 or more, the shortest first.")
+        if length > LONGEST_GENERATED:
+            raise InputError(
+                f"a length of {length} is more than {self.kind} draws: use at most {LONGEST_GENERATED}."
+            )
         if num_symbols < 2:
             raise InputError(f"num_symbols={num_symbols}: at least 2 are needed for one order to differ.")
         self.name = self.kind

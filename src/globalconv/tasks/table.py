@@ -48,6 +48,7 @@ class Table(Classification):
         self,
         path: str,
         label: str | None = None,
+        patch: int = 1,
         layout: Layout | None = None,
         groups: str | None = None,
         validation: str | None = None,
@@ -92,6 +93,7 @@ class Table(Classification):
             options={
                 "path": str(where),
                 "label": label,
+                "patch": patch,
                 "layout": layout,
                 "groups": groups,
                 **{part: str(files[part]) if part in files else None for part in own},
@@ -100,6 +102,7 @@ class Table(Classification):
             source=printable(f"'{where}'"),
             notices=tuple(notices),
             metric=metric,
+            patch=patch,
         )
 
 

@@ -21,6 +21,8 @@ from globalconv.tasks.scoring import cross_entropy
 VOCABULARY = 256
 MAX_NGRAM_CONTEXT = 5
 FEW_WINDOWS = 16
+VALIDATION_BYTES, TEST_BYTES = 2**14, 2**16
+"""About as many are scored by default, whatever the length: a run must not spend its time on evaluations."""
 
 
 class Text(Task):
@@ -30,7 +32,8 @@ class Text(Task):
     None means the Python sources of the running interpreter's standard library. ``validation`` and ``test`` are
     files or folders that are these splits. ``max_bytes`` bounds what is read. Training windows of length + 1 bytes
     start anywhere in the training bytes; the held-out windows do not overlap, are evenly spaced and fixed, at most
-    ``max_validation_windows`` and ``max_test_windows``.
+    ``max_validation_windows`` and ``max_test_windows`` (None: 64 and 256 up to length 256, fewer where they are
+    longer, at least 8 and 32).
 
     Metric: bits per byte over all predicted bytes, with a margin of 0.03; also, ``accuracy`` of the
     likeliest byte, and the bits per byte apart for *recall bytes* (``bits_recall``) and the others
@@ -49,11 +52,15 @@ class Text(Task):
         *,
         validation: str | None = None,
         test: str | None = None,
-        max_validation_windows: int = 64,
-        max_test_windows: int = 256,
+        max_validation_windows: int | None = None,
+        max_test_windows: int | None = None,
         recall_context: int = 4,
         max_bytes: int = MAX_BYTES,
     ) -> None:
+        if max_validation_windows is None:
+            max_validation_windows = windows_of(VALIDATION_BYTES, length, fewest=8)
+        if max_test_windows is None:
+            max_test_windows = windows_of(TEST_BYTES, length, fewest=32)
         if length < 1 or min(max_validation_windows, max_test_windows) < 1:
             raise InputError("length, max_validation_windows and max_test_windows must be at least 1.")
         if not 1 <= recall_context <= 7:
@@ -144,6 +151,11 @@ class Text(Task):
         names[best] += " (best on validation)"
         floors = [Floor(name, float(test[order]), guess=order == 0) for order, name in names.items()]
         return sorted(floors, key=lambda floor: -floor.value)
+
+
+def windows_of(size: int, length: int, *, fewest: int) -> int:
+    """How many windows of ``length`` bytes hold ``size`` bytes, ``fewest`` at least; below 256 as many as there."""
+    return max(fewest, size // max(length, 256))
 
 
 def byte_signature(length: int) -> Signature:

@@ -1,0 +1,42 @@
+"""How long a run takes, by its arithmetic alone: what sizes are chosen by, before anything is measured.
+
+Sizes must not depend on how busy the machine happens to be, so this knows no clock: flops over a speed that is the
+same for everyone. Training steps of the built-in mixers, widths 32 to 96, lengths 32 to 4096, ran at 16 to 48 (median
+34) billion flops a second on one core of a 2-core server; encoder-decoders at twice that. Steps are then fitted to
+speeds that are measured.
+"""
+
+from globalconv.study.build import sizes
+from globalconv.study.spec import ModelSpec, WarmUp
+from globalconv.tasks.base import Signature
+
+TRAINING_FLOPS = 3.0
+"""Of a step over those of its forward pass."""
+CPU_SPEED = 30e9
+"""Flops per second of one core, with a neighbour at work on another."""
+GPU_SPEED = 1e12
+"""A modest guess: models of these sizes keep no GPU busy."""
+STEP_OVERHEAD = 0.004
+"""Seconds of a step that no size shortens: Python, the optimizer, the batch."""
+WARM_UP_STEPS = 8
+"""A warm-up takes about as long as these, where steps are long."""
+
+
+def estimate_warm_up(
+    model: ModelSpec, signature: Signature, *, batch_size: int, evaluated: int, device: str
+) -> WarmUp:
+    """What a warm-up of ``model`` would find. ``evaluated``: examples of the validation split."""
+    assert device != "auto", "the caller knows which device it is"
+    _, flops_per_token = sizes(model, signature)
+    speed = CPU_SPEED if device == "cpu" else GPU_SPEED
+    forward = flops_per_token * signature.length / speed
+    return WarmUp(
+        seconds_per_step=STEP_OVERHEAD + TRAINING_FLOPS * batch_size * forward,
+        seconds_per_evaluation=STEP_OVERHEAD + evaluated * forward,
+        peak_memory_bytes=0,
+    )
+
+
+def warm_up_seconds(warm_up: WarmUp) -> float:
+    """How long measuring it would take."""
+    return 2.0 + WARM_UP_STEPS * warm_up.seconds_per_step + 2 * warm_up.seconds_per_evaluation
