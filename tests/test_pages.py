@@ -158,6 +158,16 @@ def reader(tmp_path, monkeypatch):
     ]
     header = ",".join(f"d{n}" for n in range(64)) + ",formation"
     (tmp_path / "wells.csv").write_text("\n".join([header, *rows]) + "\n")
+    (tmp_path / "beats.csv").write_text(
+        "\n".join(
+            [
+                f"patient,{header.replace('formation', 'kind')}",
+                *(f"p{n // 9},{r}" for n, r in enumerate(rows)),
+            ]
+        )
+    )
+    for name, part in (("train", rows[:400]), ("dev", rows[400:500]), ("test", rows[500:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header.replace("formation", "kind"), *part]))
     numbers = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
     pairs = [(" ".join(words), " ".join(reversed(words))) for words in generator.choice(numbers, (3_000, 4))]
     (tmp_path / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs))

@@ -142,6 +142,17 @@ def test_files_of_splits_have_the_same_columns(tmp_path: Path):
         Table(str(files["train"]), "kind", test=str(files["more"]))
 
 
+def test_a_column_that_is_named_like_groups_is_not_taken_for_values_in_silence(tmp_path: Path):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "\n".join(["Patient,a,b,kind", *(f"{i // 3},{i},{i * i % 7},{'xy'[i % 2]}" for i in range(60))])
+    )
+    assert any(notice.endswith("--groups Patient.") for notice in Table(str(path), "kind").notices)
+    grouped = Table(str(path), "kind", groups="Patient")
+    assert grouped.signature.length == 2
+    assert not any("--groups" in notice for notice in grouped.notices)
+
+
 def test_a_split_that_is_missing_is_held_out_and_told(tmp_path: Path, seed: int):
     values = np.random.default_rng(seed).normal(size=(60, 12))
     own = {"X_train": values[:50], "y_train": CLASSES[:50], "X_test": values[50:], "y_test": CLASSES[50:]}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError, printable, unknown_name
-from globalconv.tasks.labelled import Labelled, Part, first_few
+from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, Part, first_few
 from globalconv.tasks.names import shown_names
 from globalconv.tasks.ragged import check_lengths, in_words, lengths_by_gaps, real_positions, without_padding
 
@@ -25,7 +25,6 @@ PART_NAMES: dict[str, Part] = {
     "_test": "test",
 }
 """What stands behind X, y, lengths and groups -> the part that they are of."""
-LIKE_GROUPS = frozenset({"group", "groups", "subject", "subjects", "patient", "patients", "session", "site"})
 FEW_CHANNELS = 16
 MUCH_LONGER = 8
 """An array (n, a, b) with a <= FEW_CHANNELS and b >= MUCH_LONGER * a holds a channels of length b: two positions of 512

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+import shlex
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 
 from globalconv.errors import InputError
 from globalconv.tasks.files import check_fits, parsing, read_lines
-from globalconv.tasks.labelled import Labelled, first_few
+from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, first_few
 from globalconv.tasks.names import LONGEST, shown_names
 from globalconv.tasks.ragged import in_words, lengths_by_gaps, without_padding
 
@@ -116,9 +117,14 @@ def _read(
     shown = shown_names(dict.fromkeys(labels), "class", path)
     sequences = table[:, :, None]
     notices: tuple[str, ...] = ()
+    if alike := [name for name in columns if name.lower() in LIKE_GROUPS]:
+        notices = (
+            f"Column '{alike[0]}' is read as part of the sequences. If it says which examples belong together: "
+            f"--groups {shlex.quote(alike[0])}.",
+        )
     if lengths is not None:
         sequences = without_padding(sequences, lengths)
-        notices = (
+        notices += (
             "Cells are missing only at the ends of rows, which are taken as the ends of the sequences: "
             f"{in_words(lengths, int(lengths.max()))}.",
         )
@@ -171,7 +177,7 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
         raise InputError(
             f"{place}, which is not a number "
             "(decimals are written with a point). Every column but the label's must hold numbers: "
-            "encode it, or drop it."
+            "encode it, or drop it; or, if it says which examples belong together, name it with --groups."
         )
     number = float(cell)
     if abs(number) >= EXACT and cell.lstrip("+-").isdigit():

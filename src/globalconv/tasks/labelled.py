@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Part = Literal["all", "train", "validation", "test"]
 """What a file says of its examples: they are all there are, or those of one split."""
+LIKE_GROUPS = frozenset({"group", "groups", "subject", "subjects", "patient", "patients", "session", "site"})
+"""In lower case, names of what may say which examples belong together."""
 
 
 @dataclass(frozen=True)
