@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from globalconv.devices import resolve_device
 from globalconv.errors import InputError
 from globalconv.study.directory import StudyDirectory
 from globalconv.training.checkpoint import BrokenCheckpoint, Checkpoint, load_checkpoint, save_checkpoint
@@ -67,6 +68,16 @@ def test_a_plan_with_a_field_missing_is_refused(plan: Path, out: Path, command: 
     del content["seeds"]
     plan.write_text(json.dumps(content))
     assert "cannot be read" in refused(*command, "--out", out)
+
+
+def test_a_study_of_another_device_is_told(plan: Path, out: Path, command: list[str | Path]) -> None:
+    """`auto` is one device where a study began and another where it goes on."""
+    here = resolve_device("auto")
+    there = "cpu" if here == "cuda" else "cuda"
+    content = json.loads(plan.read_text())
+    assert content["request"]["device"] == here
+    plan.write_text(json.dumps(content | {"request": content["request"] | {"device": there}}))
+    assert f"planned on {there}, and this command computes on {here}" in refused(*command, "--out", out)
 
 
 def test_the_plan_of_another_version_is_refused(plan: Path, out: Path, command: list[str | Path]) -> None:

@@ -117,6 +117,11 @@ class StudyDirectory:
             for name in type(request).model_fields
             if name != "workers" and getattr(plan.request, name) != getattr(request, name)
         ]
+        if differing == ["device"]:  # the same command may mean another device on another machine
+            raise InputError(
+                f"{self.path} holds a study that was planned on {plan.request.device}, and this command computes on "
+                f"{request.device}. Give --device {plan.request.device} where there is one, or name another --out."
+            )
         if differing:
             raise InputError(
                 f"{self.path} holds another study: it differs in {', '.join(differing)}. Repeat its own "
