@@ -142,6 +142,10 @@ def test_backends_takes_as_many_taps_as_the_mode_can_use(mode: str, length: int)
         ("--device cud", "cuda"),
         ("--taps 9 --length 8 --mode circular", "8"),
         ("--taps 4 --mode bidirectional", "odd"),
+        ("--length 99999999999999999999", "--length 99999999999999999999: give at most"),
+        ("--width 99999999999", "--width 99999999999: give at most"),
+        ("--batch 99999999999", "--batch 99999999999: give at most"),
+        ("--taps 99999999999", "--taps 99999999999: give at most"),
     ],
 )
 def test_backends_tells_a_mistake_in_one_line(arguments: str, fix: str) -> None:

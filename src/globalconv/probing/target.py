@@ -15,6 +15,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
 from globalconv.models import EncoderDecoder, Stack
 from globalconv.models.joined import crossings
+from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
 from globalconv.probing.bare import BareStack
 from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range, format_bytes
@@ -57,7 +58,7 @@ class ProbeRequest:
     bare: bool = False
     positions: str | None = None
     seed: int = 0
-    memory: float = 4e9
+    memory: float = MEMORY
     budget_seconds: float = 300.0
     device: str = "auto"
 
@@ -171,7 +172,9 @@ def _stack(name: str, request: ProbeRequest) -> Target:
 def _check_numbers(request: ProbeRequest) -> None:
     """Refuse numbers that no machine could use, in the command line's units."""
     check_range("--seed", request.seed, *SEEDS)
-    check_range("--memory", request.memory / GB, 0.01, device_memory(request.device) / GB, why=" GB")
+    # What is not asked for is not refused, however little there is.
+    most = max(device_memory(request.device), MEMORY)
+    check_range("--memory", request.memory / GB, 0.01, most / GB, why=" GB")
     for option, size, most in (
         ("--length", request.length, LARGEST_LENGTH),
         ("--width", request.width, LARGEST_WIDTH),

@@ -10,6 +10,7 @@ from rich.table import Table
 from globalconv.devices import device_line, resolve_device
 from globalconv.errors import InputError
 from globalconv.ops import available_backends, choose_backend
+from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, check_range
 from globalconv.study.compare import compare
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.gather import gather
@@ -54,6 +55,13 @@ def print_backends(
     ``device``: auto, or any that PyTorch knows, also one that is not here.
     """
     device = resolve_device(device) if device == "auto" else device
+    for option, size, most in (
+        ("--length", length, LARGEST_LENGTH),
+        ("--taps", num_taps, 2 * LARGEST_LENGTH),
+        ("--batch", batch, LARGEST_LENGTH),
+        ("--width", width, LARGEST_WIDTH),
+    ):
+        check_range(option, size, 1, most)
     table = Table(
         "backend",
         "here",
