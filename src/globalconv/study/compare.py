@@ -84,7 +84,7 @@ def _new_plan(
     for task in plan.tasks:
         progress.say(f"Data: {task.description}")
         for arm, reason in task.left_out.items():
-            progress.say(f"Left out of {task.task.name}: {arm}. {reason[0].upper()}{reason[1:]}.")
+            progress.say(f"Left out of {task.task.name}: {arm} ({reason}).")
         for notice in task.notices:
             progress.say(f"Note on {task.task.name}: {notice}")
     return plan
