@@ -229,7 +229,7 @@ CSV_MISTAKES = [
     ([HEADER, *ROWS, "1,,x,3", "1,2,x,NA", "1,nan,x,?"], "kind",
      "missing or infinite values in column 'b' [(]2, first in line 32[)], 'c' [(]2, first in line 33[)]. Fill them"),
     ([HEADER, *ROWS, "inf,2,x,3"], "kind", "missing or infinite values in column 'a' [(]1, first in line 32[)]"),
-    ([HEADER, *ROWS, '1,2,"x,3'], "kind", "not a table from line 32 on"),
+    ([HEADER, *ROWS, '1,2,"x,3'], "kind", "not a table after line 32"),
     ([HEADER, "1,2,x,3", "1,3,x,3", "2,3,x,3"], "kind", "all examples in 't.csv' are of class 'x': at least two"),
     ([HEADER, "1,2,x,3", "1,3,y,3", "2,3,y,3", "2,4,y,4"], "kind",
      "has 2 classes for 4 examples, and fewer than two of them have the 3 examples .*: 'x' [(]1[)]. Are these the"),

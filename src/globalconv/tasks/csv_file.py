@@ -47,13 +47,11 @@ def read_csv(path: Path, label: str | None, groups: str | None = None) -> Labell
 def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each row that is not blank, with the number of the line in which it ends."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        with parsing(path, f"is not a table from line {reader.line_num + 1} on: {{reason}}."):
-            row = next(reader, None)
-        if row is None:
-            return
-        if row:
-            yield reader.line_num, [cell.strip() for cell in row]
+    # What is raised where the rows go does not come by here.
+    with parsing(path, lambda reason: f"is not a table after line {reader.line_num}: {reason}."):
+        for row in reader:
+            if row:
+                yield reader.line_num, [cell.strip() for cell in row]
 
 
 def _read(
@@ -162,7 +160,7 @@ def _numbers(path: Path, line: int, columns: list[str], cells: list[str]) -> lis
         except ValueError:
             pass
         else:
-            if not any(abs(number) >= EXACT for number in numbers):
+            if max(map(abs, numbers)) < EXACT:
                 return numbers
     return [_number(path, line, *cell) for cell in zip(columns, cells, strict=True)]
 

@@ -6,7 +6,7 @@ held against the memory that is free before any of it is taken.
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -45,8 +45,10 @@ def user_path(text: str) -> Path:
 
 
 @contextmanager
-def parsing(path: Path, otherwise: str) -> Iterator[None]:
+def parsing(path: Path, otherwise: str | Callable[[str], str]) -> Iterator[None]:
     """Whatever is raised within becomes one InputError: ``otherwise``, with the first words of what was raised.
+
+    ``otherwise`` follows the file's name. It has "{reason}" for these words, or is a function of them.
 
     For parsers of others' making, which raise anything on bytes that they were not made for: put nothing
     else within, or a fault of ours is told as the user's. An error of the file system (a disk that fails)
@@ -61,7 +63,8 @@ def parsing(path: Path, otherwise: str) -> Iterator[None]:
             raise InputError(f"cannot read '{path}': {error.strerror}.") from error
         told = "more memory than there is" if isinstance(error, MemoryError) else str(error)
         reason = next(iter(told.splitlines()), "")[:200].rstrip(".") or type(error).__name__
-        raise InputError(f"'{path}' {otherwise.format(reason=reason)}") from error
+        words = otherwise.format(reason=reason) if isinstance(otherwise, str) else otherwise(reason)
+        raise InputError(f"'{path}' {words}") from error
 
 
 @contextmanager
