@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.tasks import Translation, load_task
+from globalconv.tasks import Translation, load_task, text_files
 from globalconv.tasks import files as files_module
 from globalconv.tasks.files import parsing, read_lines, user_path
 from globalconv.tasks.gettext_catalogues import read_catalogues
@@ -276,3 +276,60 @@ def test_archives_locked_or_packed_in_other_ways(
     told = refuse(tmp_path / "x.npz", read_npz)
     assert words in told
     assert "objects" not in told
+
+
+def compiled(*messages: tuple[bytes, bytes], lengths: dict[int, int] | None = None, spread: int = 0) -> bytes:
+    """A .mo by hand. ``lengths``: what is told of a message's length, by its number, other than it is."""
+    count, texts = len(messages), b""
+    tables = [b"", b""]
+    start = 28 + 16 * count
+    for side in (0, 1):
+        for number, message in enumerate(messages):
+            told = (lengths or {}).get(number, len(message[side]))
+            tables[side] += struct.pack("<2I", told, start + (spread or len(texts)))
+            texts += message[side] + b"\0"
+    return struct.pack("<7I", 0x950412DE, 0, count, 28, 28 + 8 * count, 0, 0) + tables[0] + tables[1] + texts
+
+
+WORDS = ((b"a cat", b"un chat"), (b"a dog", b"un chien"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (compiled(*WORDS)[:-1], "it is cut off"),
+        (compiled(*WORDS, lengths={1: 10**6}), "it is cut off"),
+        (compiled(*WORDS, lengths={0: 3}), "does not end where its length says"),
+        (compiled(*[(b"a" * 200, b"b" * 200)] * 50, spread=1), "does not end|messages overlap"),
+        (compiled(*WORDS)[:8] + b"\1" + compiled(*WORDS)[9:], "tables are not as long as its number"),
+        (compiled(*WORDS)[:8] + b"\xff" * 20, "tables"),
+    ],
+)
+def test_compiled_catalogues_that_say_what_is_not_so(content: bytes, words: str, tmp_path: Path):
+    path = tmp_path / "fr.mo"
+    path.write_bytes(compiled(*WORDS))
+    assert read_catalogues(path)[0] == [(s.decode(), t.decode()) for s, t in WORDS]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_catalogues(path)
+
+
+def test_messages_that_share_their_bytes_do_not_multiply(tmp_path: Path):
+    """Each message of this file is nearly all of it: unpacked it would be its square."""
+    count, size = 1000, 20_000
+    table = struct.pack("<2I", size, 28 + 16 * count) * count
+    head = struct.pack("<7I", 0x950412DE, 0, count, 28, 28 + 8 * count, 0, 0)
+    (tmp_path / "fr.mo").write_bytes(head + table + table + b"a" * size + b"\0")
+    assert "its messages overlap" in refuse(tmp_path / "fr.mo", read_catalogues)
+
+
+def test_an_encoding_that_makes_halves_of_characters_is_told(tmp_path: Path):
+    entries = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-7\\n"\n\nmsgid "a +2AA-"\nmsgstr "b"\n'
+    (tmp_path / "x.po").write_text(entries)
+    assert "is no catalogue that can be read" in refuse(tmp_path / "x.po", read_catalogues)
+
+
+def test_of_a_file_that_is_no_text_little_is_read(tmp_path: Path):
+    (tmp_path / "x.bin").write_bytes(b"\0" + bytes(10**6))
+    content, size = text_files._read(tmp_path / "x.bin", 10**6)
+    assert len(content) == files_module.START < size
