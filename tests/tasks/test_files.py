@@ -162,6 +162,8 @@ def test_whatever_a_parser_raises_is_told_with_the_files_name(error: Exception):
     with pytest.raises(InputError, match=r"'x[.]po' is no catalogue: .|cannot read 'x[.]po': Input"):  # noqa: SIM117
         with parsing(Path("x.po"), "is no catalogue: {reason}."):
             raise error
+    with pytest.raises(InputError, match="more memory than there is"), parsing(Path("x"), "is odd: {reason}"):
+        raise MemoryError
     with pytest.raises(InputError, match=r"^ours$"), parsing(Path("x.po"), "is no catalogue: {reason}."):
         raise InputError("ours")
     with pytest.raises(KeyboardInterrupt), parsing(Path("x.po"), "is no catalogue: {reason}."):
