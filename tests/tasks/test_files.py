@@ -303,8 +303,9 @@ WORDS = ((b"a cat", b"un chat"), (b"a dog", b"un chien"))
         (compiled(*WORDS, lengths={1: 10**6}), "it is cut off"),
         (compiled(*WORDS, lengths={0: 3}), "does not end where its length says"),
         (compiled(*[(b"a" * 200, b"b" * 200)] * 50, spread=1), "does not end|messages overlap"),
-        (compiled(*WORDS)[:8] + b"\1" + compiled(*WORDS)[9:], "tables are not as long as its number"),
+        (compiled(*WORDS)[:8] + b"\1" + compiled(*WORDS)[9:], "tables are not where, or as long"),
         (compiled(*WORDS)[:8] + b"\xff" * 20, "tables"),
+        (compiled(*WORDS)[:8] + bytes(20) + compiled(*WORDS)[28:], "tables"),
     ],
 )
 def test_compiled_catalogues_that_say_what_is_not_so(content: bytes, words: str, tmp_path: Path):

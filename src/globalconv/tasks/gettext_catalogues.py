@@ -16,6 +16,7 @@ from globalconv.tasks.text_files import files_below
 
 SUFFIXES = (".po", ".mo")
 SYSTEM = Path("/usr/share/locale")
+HEADER = 28
 LITTLE_ENDIAN = b"\xde\x12\x04\x95"
 TIMES_ITS_SIZE = 20
 """What a catalogue takes in memory: an object with a dozen attributes for each message."""
@@ -92,8 +93,9 @@ def _check_strings(content: bytes) -> None:
     """
     order = "<" if content.startswith(LITTLE_ENDIAN) else ">"
     count, *tables = struct.unpack_from(f"{order}3I", content, 8)
-    if abs(tables[1] - tables[0]) != 8 * count:  # every writer puts one behind the other
-        raise ValueError("its tables are not as long as its number of messages")
+    # Every writer puts one behind the other, and both behind the header.
+    if abs(tables[1] - tables[0]) != 8 * count or min(tables) < HEADER:
+        raise ValueError("its tables are not where, or as long as, its number of messages says")
     for table in tables:
         places = np.frombuffer(content, f"{order}u4", 2 * count, table).astype(np.int64).reshape(count, 2)
         ends = places.sum(axis=1)
