@@ -27,10 +27,13 @@ from tests.tasks.examples import write_prose
 LENGTH = 32
 
 
-def trained(folder: Path, *, kind: str = "text", mixers=("gated_conv", "attention"), **also) -> Path:
+def trained(
+    folder: Path, *, kind: str = "text", mixers=("gated_conv", "attention"), options=None, **also
+) -> Path:
     """The directory of a run of a few steps."""
-    options = {"vocabulary": 16, "length": 16, "num_pairs": 2, "num_validation": 8}
-    if kind == "text":
+    if kind == "recall":
+        options = {"vocabulary": 16, "length": 16, "num_pairs": 2, "num_validation": 8}
+    elif kind == "text":
         prose = write_prose(folder / "prose.txt", np.random.default_rng(0), 8_000)
         options = {"path": str(prose), "length": LENGTH}
     task = build_task(kind, options)

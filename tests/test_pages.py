@@ -39,6 +39,7 @@ RUNNERS = {
     "bench": "globalconv.bench.run.run_bench",
     "probe": "globalconv.probing.run.run_probe",
     "generate": "globalconv.generate.run_generate",
+    "predict": "globalconv.prediction.run_predict",
     "cost": "globalconv.cost.command.run.run_cost",
 }
 FAST = (
@@ -48,6 +49,7 @@ FAST = (
     "globalconv probe token_mlp --bare --depth 1",
     'globalconv generate RUN_DIR --prompt "def "',
     'globalconv generate RUN_DIR --prompt "..."',
+    "globalconv predict RUN_DIR new.npz",
 )
 EVERYWHERE = "100% of all pairs"
 SHOWN = {
@@ -80,6 +82,7 @@ SHOWN = {
     "globalconv probe global_conv --bare --depth 2": [
         "100% of all pairs of tokens interact, up to 15 apart (second derivatives, 8 samples, total to 6%)"
     ],
+    "globalconv predict RUN_DIR new.npz": ["600 rows of new.npz, predicted", "balanced accuracy"],
     "globalconv cost": ["fused cpu, ms"],
     "globalconv cost --decode": ["decoding one token, by what is cached"],
     "globalconv cost --widths 64 --lengths 64:16384": ["spectral, ms", "1.11"],
@@ -151,7 +154,8 @@ def reader(tmp_path, monkeypatch):
     waves = generator.normal(size=(600, 64, 2)) + np.sin(
         np.arange(64)[:, None] * (1 + classes[:, None, None])
     )
-    np.savez(tmp_path / "ecg.npz", X=waves.astype(np.float32), y=classes)
+    for name in ("ecg.npz", "new.npz"):
+        np.savez(tmp_path / name, X=waves.astype(np.float32), y=classes)
     rows = [
         f"{','.join(f'{v:.3f}' for v in wave[:, 0])},{'abc'[c]}"
         for wave, c in zip(waves, classes, strict=True)
@@ -212,7 +216,8 @@ def run(said: Said, folder: Path) -> Ended:
     """The command as it stands, with a run and a study in the places that the page leaves open."""
     words = said.words[1:]
     if {"RUN_DIR", "globalconv-studies/DIR/runs/HASH"} & set(words):
-        trained_run = str(trained(folder))
+        table = {"kind": "table", "options": {"path": str(folder / "ecg.npz")}}
+        trained_run = str(trained(folder, **table if words[0] == "predict" else {}))
         words = [trained_run if "RUN" in word or "HASH" in word else word for word in words]
     if "DIR" in words:
         assert (

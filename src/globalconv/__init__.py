@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
     from globalconv.ops import global_conv, lengths_from_mask
+    from globalconv.prediction import predict
 
 __all__ = [
     "Attention",
@@ -20,9 +21,16 @@ __all__ = [
     "TokenMLP",
     "global_conv",
     "lengths_from_mask",
+    "predict",
 ]
 
-_HOMES = {"global_conv": "ops", "lengths_from_mask": "ops", "Classifier": "models", "LanguageModel": "models"}
+_HOMES = {
+    "global_conv": "ops",
+    "lengths_from_mask": "ops",
+    "Classifier": "models",
+    "LanguageModel": "models",
+    "predict": "prediction",
+}
 
 
 def __getattr__(name: str) -> Any:

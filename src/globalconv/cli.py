@@ -417,6 +417,32 @@ def generate(
 
 
 @app.command()
+def predict(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_DIR", help="A run of a classification: a directory in a study's runs/."),
+    ],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help=".npz with X, or .csv or .tsv with the columns of the training file; with classes, it is scored too.",
+        ),
+    ],
+    batch_size: Annotated[int, typer.Option(help="Rows at a time.")] = 128,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
+    out: Annotated[
+        Path, typer.Option(help="CSV of each row's class and of all classes' probabilities; overwritten.")
+    ] = Path("globalconv-predictions.csv"),
+) -> None:
+    """Let a study's classifier say the classes of new rows."""
+    from globalconv.prediction import PredictRequest, run_predict
+
+    request = PredictRequest(run, file, out, device=device, batch_size=batch_size)
+    run_predict(request, console=Console())
+
+
+@app.command()
 def cost(
     lengths: Annotated[
         str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")

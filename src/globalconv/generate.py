@@ -144,7 +144,7 @@ def _choice(request: GenerateRequest, prompt: bytes) -> Choice:
 
 def _language_model(run: Path) -> tuple[LanguageModel, int]:
     """The model of a run on text, and the length that it was trained for. Its text need not be there any more."""
-    spec = read_spec(run, kind=Text.kind)
+    spec = read_spec(run, kinds=[Text.kind])
     if spec.task.kind != Text.kind:
         raise InputError(
             f"{run} was trained on {spec.task.name}, and only a language model of bytes can write: name a run of a "

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
-from globalconv.tasks.arrays import Layout
 from globalconv.tasks.classification import MetricName
+from globalconv.tasks.labelled import Layout
 from globalconv.training.settings import TrainingSettings
 
 PLAN_VERSION = 4

@@ -1,6 +1,7 @@
 """Trained models, back from their runs' directories."""
 
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,15 +22,15 @@ MOST_SHOWN = 8
 """Runs in a message."""
 
 
-def read_spec(path: Path, *, kind: str | None = None) -> RunSpec:
+def read_spec(path: Path, *, kinds: Sequence[str] = ()) -> RunSpec:
     """What was run in the directory ``path``. InputError unless it is that of a run with weights.
 
-    For a study's directory the error lists its final runs, with ``kind`` only those on tasks of that kind.
+    For a study's directory the error lists its final runs, with ``kinds`` only those on such tasks.
     """
     if not (path / "spec.json").exists() or not (path / "best.safetensors").exists():
         for study in (path, path.parent):  # or its runs/
             if (study / "plan.json").exists():
-                raise InputError(_runs_to_choose(path, study, kind))
+                raise InputError(_runs_to_choose(path, study, kinds))
         raise InputError(
             f"{path} is not the directory of a run with weights (spec.json, best.safetensors). Those of a study are "
             "in its runs/."
@@ -42,15 +43,15 @@ def read_spec(path: Path, *, kind: str | None = None) -> RunSpec:
         ) from error
 
 
-def _runs_to_choose(path: Path, study: Path, kind: str | None) -> str:
+def _runs_to_choose(path: Path, study: Path, kinds: Sequence[str]) -> str:
     """What is said where ``path``, of the directory ``study`` itself, stands in place of a run's directory."""
     if not (study / "runs").is_dir():
         return (
             f"{path} is not a run's directory, and this study's runs/ is not there: only its report was kept. Its "
             "command, with another --out, trains them again."
         )
-    runs = [(spec, run) for spec, run in _final_runs(study / "runs") if kind in (None, spec.task.kind)]
-    on = "" if kind is None else f" on {kind}"
+    runs = [(spec, run) for spec, run in _final_runs(study / "runs") if not kinds or spec.task.kind in kinds]
+    on = f" on {' or '.join(kinds)}" if kinds else ""
     if not runs:
         return f"{path} is not a run's directory, and this study has no finished final run{on} with weights."
     # By seeds, so that the first few show every arm.

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError, printable, unknown_name
-from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, Part, first_few
+from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, Layout, Part, first_few
 from globalconv.tasks.names import shown_names
 from globalconv.tasks.ragged import check_lengths, in_words, lengths_by_gaps, real_positions, without_padding
 
-Layout = Literal["channels_last", "channels_first"]
 Role = Literal["X", "y", "lengths", "groups"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PART_NAMES: dict[str, Part] = {
@@ -35,12 +34,12 @@ SAVE = "np.savez(path, X=sequences, y=classes)"
 
 
 def find_parts(
-    names: Sequence[str], path: Path, *, groups: str | None
+    names: Sequence[str], path: Path, *, groups: str | None, needed: Sequence[Role] = ("X", "y")
 ) -> tuple[dict[Part, dict[Role, str]], tuple[str, ...]]:
     """Which array is what: part -> role -> name; and notices about arrays that are none of these.
 
     ``groups`` names the groups' array, with the part's ending where there are parts; None: it is called groups.
-    Raises InputError where X or y is missing, and where there are both X and X_train.
+    Raises InputError where what is ``needed`` is missing, and where there are both X and X_train.
     """
     parts: dict[Part, dict[Role, str]] = {}
     for ending, part in PART_NAMES.items():
@@ -50,9 +49,9 @@ def find_parts(
                 if stem + ending in names:
                     parts.setdefault(part, {}).setdefault(role, stem + ending)
     parts = {part: roles for part, roles in parts.items() if "X" in roles or "y" in roles}
-    wanted = {part: [role for role in ("X", "y") if role not in roles] for part, roles in parts.items()}
+    wanted = {part: [role for role in needed if role not in roles] for part, roles in parts.items()}
     if not parts or any(wanted.values()):
-        part, missing = next(((p, m) for p, m in wanted.items() if m), ("all", ["X", "y"]))
+        part, missing = next(((p, m) for p, m in wanted.items() if m), ("all", list(needed)))
         ending = "" if part == "all" else f"_{part}"
         raise InputError(
             f"'{path.name}' has no array {' and no array '.join(role + ending for role in missing)}; it holds "
@@ -149,19 +148,20 @@ def _taken_as(shape: tuple[int, ...], layout: Layout, name: str, because: str) -
 def labelled(
     arrays: Mapping[Role, NDArray[Any]], names: Mapping[Role, str], layout: Layout, path: Path
 ) -> Labelled:
-    """The examples that ``arrays`` hold; ``names`` are the arrays' own. Raises InputError."""
-    values, labels = arrays["X"], arrays["y"]
-    if labels.ndim != 1:
+    """The examples that ``arrays`` hold, y perhaps not; ``names`` are the arrays' own. Raises InputError."""
+    values, labels = arrays["X"], arrays.get("y")
+    if labels is not None and labels.ndim != 1:
         raise InputError(
             f"{names['y']} in '{path.name}' has shape {labels.shape}: it must be (examples,), one class each."
         )
-    if len(values) != len(labels):
+    if labels is not None and len(values) != len(labels):
         raise InputError(
             f"{names['X']} in '{path.name}' has {len(values)} examples, but {names['y']} has {len(labels)}: "
             "give every example one class."
         )
-    values = values.reshape(*values.shape[:2], -1)
-    if layout == "channels_first":
+    if values.ndim == 2:  # one channel, wherever the channels of other files stand
+        values = values[:, :, None]
+    elif layout == "channels_first":
         values = np.ascontiguousarray(values.swapaxes(1, 2))
     _check_exact(values, names["X"], path)
     if values.dtype not in (np.uint8, np.float32):
@@ -187,7 +187,8 @@ def labelled(
     groups = arrays.get("groups")
     if groups is not None:
         _check_groups(groups, names["groups"], path, len(values))
-    return Labelled(values, _classes(labels, names["y"], path), positions, lengths, groups, notices)
+    classes = np.array([], str) if labels is None else _classes(labels, names["y"], path)
+    return Labelled(values, classes, positions, lengths, groups, notices, layout)
 
 
 def check_values(values: NDArray[Any], name: str, path: Path) -> None:

@@ -31,6 +31,7 @@ from globalconv.tasks.scoring import (
     class_scores,
     confusion,
     cross_entropy,
+    scores_of,
     tally_answers,
     tally_classes,
 )
@@ -77,6 +78,8 @@ class Classification(Task, ABC):
 
     raw_values: str = "raw values"
     """What the linear floor reads, in its name."""
+    positions: Signature
+    """What an example is before ``patch`` positions are joined: its length, its channels, whether it may be shorter."""
 
     def __init__(
         self,
@@ -99,10 +102,10 @@ class Classification(Task, ABC):
         train = splits["train"]
         _, length, channels = train.inputs.shape
         ragged = train.lengths is not None
-        positions = Signature(
+        self.positions = Signature(
             "classification", False, length, len(self.classes), channels=channels, ragged=ragged
         )
-        self._patch, self.signature = patch, patched(positions, patch)
+        self._patch, self.signature = patch, patched(self.positions, patch)
         self.digest = digest_of(*(array for examples in splits.values() for array in examples.arrays()))
         sizes = ", ".join(f"{len(examples.classes)} {split}" for split, examples in splits.items())
         self.description = (
@@ -163,23 +166,29 @@ class Classification(Task, ABC):
         return sorted(floors, key=lambda floor: floor.value)
 
     def _floor(self, name: str, answered: NDArray[np.int64], test: Batch, *, guess: bool) -> Floor:
-        true = test.targets.numpy()
-        scores = class_scores(tally_classes(answered.tolist(), true.tolist()))
-        scores["accuracy"] = float(np.mean(answered == true))
+        scores = scores_of(answered, test.targets.numpy())
         return Floor(name, scores.pop(self.metric.name), guess, scores)
 
     def _batch(self, split: str, indices: Tensor) -> Batch:
+        lengths = self._lengths[split][indices] if split in self._lengths else None
+        inputs, lengths = self.prepare(self._inputs[split][indices], lengths)
+        return Batch(inputs, self._classes[split][indices], lengths=lengths)
+
+    def prepare(self, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What the model is called with: ``values`` as they came, standardised, cleared behind their ends, and joined.
+
+        ``values`` (batch, length, channels) of any real type and ``lengths`` (batch,) int64 are those of ``positions``;
+        the inputs are float32, and the lengths those of ``signature``.
+        """
         # The data stays as it came (uint8 pixels are an eighth of the memory) and is standardised here,
         # in float64: a large offset would otherwise eat the digits of what varies.
         # Quarters, which are exact, so that the difference of two numbers near float64's largest is finite.
-        inputs = (self._inputs[split][indices] / 4 - self._mean / 4) / (self._scale / 4)
-        lengths = self._lengths[split][indices] if split in self._lengths else None
+        inputs = (values / 4 - self._mean / 4) / (self._scale / 4)
         if lengths is not None:
             real = torch.arange(inputs.shape[1]) < lengths[:, None]
             inputs = torch.where(real[:, :, None], inputs, 0.0)
             lengths = -(-lengths // self._patch)
-        inputs = join_positions(inputs.float(), self._patch)
-        return Batch(inputs, self._classes[split][indices], lengths=lengths)
+        return join_positions(inputs.float(), self._patch), lengths
 
 
 def _sizes_in_words(classes: Sequence[str], splits: dict[str, Examples]) -> str:

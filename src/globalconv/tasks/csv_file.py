@@ -6,7 +6,7 @@ import re
 import shlex
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -38,14 +38,56 @@ def read_csv(path: Path, label: str | None, groups: str | None = None) -> Labell
     The first line names the columns. Cells are separated by tabs in a .tsv file, and else by whichever
     of comma, semicolon and tab the first line has most of. Raises InputError.
     """
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    header = _shown(header, path)
+    index = _label_index(path, header, label)
+    group_index = None if groups is None else _group_index(path, header, index, groups)
+    places = [place for place in range(len(header)) if place not in (index, group_index)]
+    return _read(path, header, places, index, group_index, rows)
+
+
+def read_new_csv(
+    path: Path, label: str | None, groups: str | None, columns: Sequence[str], *, ragged: bool
+) -> Labelled:
+    """New rows: the ``columns`` of a training file, found by their names; of ``label`` too, if the file has it.
+
+    ``groups`` are not read. ``ragged``: sequences may be shorter, so that the last columns may be missing. Raises
+    InputError for other columns than the training file's.
+    """
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    header = _shown(header, path)
+    _check_names(path, header)
+    found = [name for name in columns if name in header]
+    if found != list(columns[: len(found)] if ragged and found else columns):
+        missing = [name for name in columns if name not in header]
+        raise InputError(
+            f"'{path.name}' lacks columns of the training file: {first_few(missing)}. Add them, or name them in its "
+            f"first line as they were in training. Columns: {first_few(header)}."
+        )
+    unknown = [name for name in header if name not in {*columns, label, groups}]
+    if unknown:
+        raise InputError(
+            f"'{path.name}' has columns that the training file has not: {first_few(unknown)}. Leave them out."
+        )
+    index = header.index(label) if label in header else None
+    return _read(path, header, [header.index(name) for name in found], index, None, rows)
+
+
+def _shown(header: list[str], path: Path) -> list[str]:
+    return list(shown_names(header, "column", path).values()) if len(set(header)) == len(header) else header
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of the line in which it ends."""
     lines = read_lines(path, newline="")
     first = next(lines, "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    return _read(path, label, groups, _rows(path, chain([first], lines), delimiter))
+    yield from _parsed(path, chain([first], lines), delimiter)
 
 
-def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of the line in which it ends."""
+def _parsed(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     # What is raised where the rows go does not come by here.
     with parsing(path, lambda reason: f"is not a table after line {reader.line_num}: {reason}."):
@@ -55,13 +97,17 @@ def _rows(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[in
 
 
 def _read(
-    path: Path, label: str | None, groups: str | None, rows: Iterator[tuple[int, list[str]]]
+    path: Path,
+    header: list[str],
+    places: list[int],
+    index: int | None,
+    group_index: int | None,
+    rows: Iterator[tuple[int, list[str]]],
 ) -> Labelled:
-    _, header = next(rows, (1, []))
-    header = list(shown_names(header, "column", path).values()) if len(set(header)) == len(header) else header
-    index = _label_index(path, header, label)
-    group_index = None if groups is None else _group_index(path, header, index, groups)
-    columns = [name for place, name in enumerate(header) if place not in (index, group_index)]
+    """The values at ``places``, and the label and the group of each row, if there are any."""
+    columns = [header[place] for place in places]
+    label = None if index is None else header[index]
+    groups = None if group_index is None else header[group_index]
     values = array("d")
     labels: list[str] = []
     members: list[str] = []
@@ -73,43 +119,45 @@ def _read(
                 "columns. Mend that line: a cell with the separator in it must stand in quotes, and a sequence "
                 "that ends early has empty cells at its end."
             )
-        if not labels:
+        if not lines:
             _check_size(path, cells)
-        name, member = cells[index], "" if group_index is None else cells[group_index]
+        name = None if index is None else cells[index]
+        member = None if group_index is None else cells[group_index]
         if name == "":
             raise InputError(
                 f"line {line} of '{path.name}' has no label in column '{label}'. Fill or drop it."
             )
-        if group_index is not None and member.lower() in MISSING:
+        if member is not None and member.lower() in MISSING:
             raise InputError(
                 f"line {line} of '{path.name}' has no group in column '{groups}'. Fill or drop it."
             )
-        if len(name) > LONGEST:
+        if name is not None and len(name) > LONGEST:
             raise InputError(
                 f"line {line} of '{path.name}' has {len(name)} characters in column '{label}', '{name[:40]}...'. "
                 f"The name of a class has at most {LONGEST}."
             )
-        numbers = [cell for place, cell in enumerate(cells) if place not in (index, group_index)]
-        values.extend(_numbers(path, line, columns, numbers))
-        labels.append(name)
-        members.append(member)
+        values.extend(_numbers(path, line, columns, [cells[place] for place in places]))
         lines.append(line)
-    if not labels:
+        if name is not None:
+            labels.append(name)
+        if member is not None:
+            members.append(member)
+    if not lines:
         raise InputError(f"'{path.name}' has column names but no rows. Give one row for each example.")
     if label in labels:
         raise InputError(
             f"the first line of '{path.name}' names no columns: its '{label}' is a class, as in line "
             f"{lines[labels.index(label)]}. Put a line of names before it."
         )
-    table = np.frombuffer(values, np.float64).reshape(len(labels), len(columns))
+    table = np.frombuffer(values, np.float64).reshape(len(lines), len(columns))
     lengths = lengths_by_gaps(table[:, :, None])
     if lengths is None and (gaps := ~np.isfinite(table)).any():
-        places = (
+        gappy = (
             f"'{columns[column]}' ({gaps[:, column].sum()}, first in line {lines[gaps[:, column].argmax()]})"
             for column in np.flatnonzero(gaps.any(axis=0))
         )
         raise InputError(
-            f"'{path.name}' has missing or infinite values in column {first_few(places)}. "
+            f"'{path.name}' has missing or infinite values in column {first_few(gappy)}. "
             "Fill them, or drop the rows or the columns. (Only the ends of rows may be empty, of shorter sequences.)"
         )
     shown = shown_names(dict.fromkeys(labels), "class", path)
@@ -128,7 +176,7 @@ def _read(
         )
     return Labelled(
         sequences,
-        np.array([shown[name] for name in labels]),
+        np.array([shown[name] for name in labels], str),
         tuple(columns),
         lengths,
         None if groups is None else np.array(members),
@@ -186,13 +234,10 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     return number
 
 
-def _label_index(path: Path, header: list[str], label: str | None) -> int:
+def _check_names(path: Path, header: list[str]) -> None:
+    """Raise InputError unless every column has a name of its own."""
     if not any(header):
         raise InputError(f"'{path.name}' has no header: its first line must name the columns.")
-    if all(_is_number(name) for name in header):
-        raise InputError(
-            f"the first line of '{path.name}' holds numbers, no column names: put a line of names before it."
-        )
     if "" in header:
         raise InputError(
             f"column {header.index('') + 1} of '{path.name}' has no name. If it counts the rows, leave it "
@@ -203,6 +248,14 @@ def _label_index(path: Path, header: list[str], label: str | None) -> int:
         raise InputError(
             f"'{path.name}' has two columns of one name: {first_few(twice)}. Rename one of them."
         )
+
+
+def _label_index(path: Path, header: list[str], label: str | None) -> int:
+    if any(header) and all(_is_number(name) for name in header):
+        raise InputError(
+            f"the first line of '{path.name}' holds numbers, no column names: put a line of names before it."
+        )
+    _check_names(path, header)
     if label is None:
         raise InputError(
             f"which column of '{path.name}' holds the class? Name it with --label. "

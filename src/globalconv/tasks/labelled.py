@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+Layout = Literal["channels_last", "channels_first"]
 Part = Literal["all", "train", "validation", "test"]
 """What a file says of its examples: they are all there are, or those of one split."""
 LIKE_GROUPS = frozenset({"group", "groups", "subject", "subjects", "patient", "patients", "session", "site"})
@@ -15,7 +16,8 @@ LIKE_GROUPS = frozenset({"group", "groups", "subject", "subjects", "patient", "p
 
 @dataclass(frozen=True)
 class Labelled:
-    """``values`` (n, length, channels) real and finite; ``labels`` (n,) strings, integers or booleans.
+    """``values`` (n, length, channels) real and finite; ``labels`` (n,) strings, integers or booleans;
+    (0,) where a file of new rows has none.
 
     ``lengths`` (n,) int64: how many positions of each sequence are real, the first ones; behind them the values are
     0. None: all. ``groups`` (n,): what belongs together, of any type. ``notices``: what was odd in the file.
@@ -28,6 +30,8 @@ class Labelled:
     lengths: NDArray[np.int64] | None = None
     groups: NDArray[Any] | None = None
     notices: tuple[str, ...] = ()
+    layout: Layout = "channels_last"
+    """Which axis of the file's array was time."""
 
     def take(self, indices: NDArray[np.int64]) -> "Labelled":
         """The examples at ``indices``."""

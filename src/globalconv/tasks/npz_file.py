@@ -2,6 +2,8 @@
 
 import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError
-from globalconv.tasks.arrays import Layout, find_parts, read_arrays
+from globalconv.tasks.arrays import Role, check_values, find_parts, labelled, read_arrays
 from globalconv.tasks.files import check_fits, opened, parsing
-from globalconv.tasks.labelled import Labelled, Part
+from globalconv.tasks.labelled import Labelled, Layout, Part
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 """Version 3 only adds names of fields, and arrays with fields are no sequences."""
@@ -30,18 +32,38 @@ def read_npz(path: Path, *, layout: Layout | None = None, groups: str | None = N
     X is (n, length) or (n, length, channels), or (n, channels, length) where ``layout`` says so or where nothing else
     can be meant; y is (n,). Nothing else is read. Raises InputError.
     """
-    with opened(path) as file:
-        if file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX:
-            raise InputError(f"'{path}' is a single array, not an archive. Write it with {SAVE}.")
-        with parsing(path, f"is not a NumPy archive. Write it with {SAVE}."):
-            archive = zipfile.ZipFile(file)
-        held = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    with _archive(path) as (archive, held):
         names, notices = find_parts(held, path, groups=groups)
         arrays = {
             part: {role: read_array(archive, name, path) for role, name in roles.items()}
             for part, roles in names.items()
         }
     return read_arrays(arrays, names, path, layout=layout, notices=notices)
+
+
+def read_new_npz(path: Path, *, layout: Layout) -> Labelled:
+    """New rows: X, with lengths and y if they are there. X of three axes is read by ``layout``. Raises InputError."""
+    with _archive(path) as (archive, held):
+        parts, _ = find_parts(held, path, groups=None, needed=("X",))
+        if "all" not in parts:
+            raise InputError(f"'{path.name}' holds splits ({', '.join(parts)}): give a file with X.")
+        names: dict[Role, str] = {role: name for role, name in parts["all"].items() if role != "groups"}
+        arrays: dict[Role, NDArray[Any]] = {
+            role: read_array(archive, name, path) for role, name in names.items()
+        }
+    check_values(arrays["X"], names["X"], path)
+    return labelled(arrays, names, layout, path)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[str]]]:
+    """The archive ``path``, and the names of its arrays. Raises InputError."""
+    with opened(path) as file:
+        if file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX:
+            raise InputError(f"'{path}' is a single array, not an archive. Write it with {SAVE}.")
+        with parsing(path, f"is not a NumPy archive. Write it with {SAVE}."):
+            archive = zipfile.ZipFile(file)
+        yield archive, [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def read_array(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:

@@ -74,7 +74,7 @@ def equally_long(parts: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
     return {
         name: replace(
             part,
-            values=_to_length(part.values, longest),
+            values=to_length(part.values, longest),
             lengths=part.all_lengths if ragged else None,
             columns=columns,
         )
@@ -82,6 +82,7 @@ def equally_long(parts: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
     }
 
 
-def _to_length(values: NDArray[Any], length: int) -> NDArray[Any]:
+def to_length(values: NDArray[Any], length: int) -> NDArray[Any]:
+    """(n, any, channels) -> (n, length, channels), cut or with zeros at the end."""
     missing = length - values.shape[1]
     return np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing > 0 else values[:, :length]

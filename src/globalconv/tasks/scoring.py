@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,6 +60,12 @@ def class_scores(tallies: Tallies) -> dict[str, float]:
             f1.append(2 * right / (occurring + answered))
     means = {"balanced_accuracy": recalls, "macro_f1": f1}
     return {name: sum(values) / len(values) for name, values in means.items() if values}
+
+
+def scores_of(answered: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy, balanced accuracy and macro F1 of the classes that were answered, both (n,)."""
+    scores = class_scores(tally_classes(answered.tolist(), true.tolist()))
+    return {"accuracy": float(np.mean(answered == true))} | scores
 
 
 def confusion(examples: Iterable[Tallies], num_classes: int) -> list[list[int]]:

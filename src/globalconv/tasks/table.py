@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError, printable, unknown_name
-from globalconv.tasks.arrays import Layout
 from globalconv.tasks.classification import METRICS, Classification, Examples, MetricName
 from globalconv.tasks.csv_file import read_csv
 from globalconv.tasks.files import user_path
-from globalconv.tasks.labelled import Labelled, Part, first_few
+from globalconv.tasks.labelled import Labelled, Layout, Part, first_few
 from globalconv.tasks.npz_file import read_npz
 from globalconv.tasks.parts import class_names, joined, repeated, split_up
 from globalconv.tasks.ragged import real_positions
@@ -43,6 +42,10 @@ class Table(Classification):
     """
 
     kind = "table"
+    layout: Layout
+    """Which axis of the training file's array was time."""
+    columns: tuple[str, ...]
+    """What the training file calls each position, those that no sequence reaches among them."""
 
     def __init__(
         self,
@@ -64,6 +67,8 @@ class Table(Classification):
         files = {part: user_path(file) for part, file in own.items() if file is not None}
         main = _read(where, label, layout, groups)
         held_out = {part: _one_part(file, part, label, layout, groups) for part, file in files.items()}
+        # Of sequences of different lengths a file may have more columns than another.
+        columns = max((data.columns for data in (*main.values(), *held_out.values())), key=len)
         parts = joined(main, held_out)
         notices = [
             notice if part in ("all", "train") else f"Of the {part} split: {notice}"
@@ -86,6 +91,8 @@ class Table(Classification):
             notices.append(
                 f"The test split has {num_test} examples, so each is {1 / num_test:.1%} of the accuracy."
             )
+        self.layout = first.layout
+        self.columns = columns
         super().__init__(
             printable(where.name),
             {part: _examples(data, numbers) for part, (data, numbers) in splits.items()},
