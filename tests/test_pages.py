@@ -31,7 +31,9 @@ pytestmark = pytest.mark.skipif(
 
 COMMANDS = list({said.command: said for said in commands()}.values())
 OURS = [said for said in COMMANDS if said.words[0] == "globalconv"]
-WITH_OPTIONS = [said for said in OURS if len(said.words) > 2 or said.words[1] not in ("generate", "probe")]
+WITH_OPTIONS = [
+    said for said in OURS if len(said.words) > 2 or said.words[1] not in ("generate", "predict", "probe")
+]
 RUNNERS = {
     "compare": "globalconv.study.run.run_study",
     "report": "globalconv.study.run.rebuild_report",

@@ -4,19 +4,16 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import globalconv as package
 from globalconv.errors import InputError
-from globalconv.prediction import run_predict
-from globalconv.study.trained import read_spec
+from globalconv.study.trained import load_model, read_spec
 from globalconv.tasks import Classification, build_task
-from globalconv.tasks.find import _build as cached_task
 from tests.study.small_studies import globalconv
 from tests.tasks.examples import write_csv, write_ragged_npz
 from tests.test_generate import trained
@@ -75,6 +72,15 @@ def own_test_rows(run: Path) -> dict[str, np.ndarray]:
     return rows
 
 
+@torch.no_grad()
+def evaluated(run: Path) -> np.ndarray:
+    """The probabilities in the batches that the study itself evaluates."""
+    task = task_of(run)
+    model = load_model(run, read_spec(run).model, task.signature)
+    batches = task.evaluation_batches("test", batch_size=64)
+    return torch.cat([model(*batch.arguments).softmax(-1) for batch in batches]).numpy()
+
+
 def written(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -111,9 +117,148 @@ def test_the_test_rows_score_what_the_run_recorded(runs, tmp_path):
         np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
         assert [classes[n] for n in shares.argmax(axis=1)] == [row["predicted"] for row in table]
         # From Python, of the same arrays: the same numbers, and one batch or many.
-        found = package.predict(run, rows["X"], rows.get("lengths"))
+        found = package.predict(run, rows["X"], rows.get("lengths"), device="cpu")
         assert found.classes == classes
+        np.testing.assert_allclose(found.probabilities, evaluated(run), atol=1e-6)
         assert found.predicted == [row["predicted"] for row in table]
         np.testing.assert_allclose(found.probabilities, shares, atol=1e-5)
         for name in classes:
             assert f"'{name}' {found.predicted.count(name)}" in ended.out
+
+
+def refused(*arguments: str | Path) -> str:
+    """What the command says, on one line, where it refuses."""
+    ended = globalconv("predict", *arguments)
+    assert ended.code == 2, ended
+    assert "Traceback" not in ended.err
+    return " ".join(ended.err.split())
+
+
+def test_columns_are_found_by_their_names(runs, tmp_path):
+    run, file = runs["csv"]
+    lines = [line.split(",") for line in file.read_text().splitlines()]
+    order = [5, 0, 6, 2, 1, 4]  # all but the label
+    shuffled = tmp_path / "shuffled.tsv"
+    shuffled.write_text("\n".join("\t".join(line[n] for n in order) for line in lines) + "\n")
+    outs = [tmp_path / "own.csv", tmp_path / "other.csv"]
+    labelled = globalconv("predict", run, file, "--out", outs[0])
+    plain = globalconv("predict", run, shuffled, "--out", outs[1])
+    assert (labelled.code, plain.code) == (0, 0), plain
+    assert outs[0].read_text() == outs[1].read_text()
+    assert len(written(outs[0])) == len(lines) - 1
+    assert "accuracy" in labelled.out
+    assert "accuracy" not in plain.out
+    few = package.predict(run, [[float(line[n]) for n in (0, 1, 2, 4, 5, 6)] for line in lines[1:4]])
+    assert few.predicted == [row["predicted"] for row in written(outs[0])[:3]]
+
+
+def test_new_sequences_may_be_shorter_or_padded_longer_where_the_training_ones_differ(runs, tmp_path):
+    run, _ = runs["ragged"]
+    values = np.random.default_rng(1).normal(3.0, 5.0, size=(4, 5, 2))
+    padded = np.pad(values, ((0, 0), (0, 20), (0, 0)), constant_values=np.nan)
+    expected = package.predict(run, values).probabilities
+    for found in (package.predict(run, padded), package.predict(run, np.nan_to_num(padded), [5] * 4)):
+        np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
+    # At the end of a CSV's rows, columns that no sequence reaches may be missing.
+    rows = [[1, 2, 3, 4, ""], [1, 2, "", "", ""], [4, 3, 2, 1, ""], [3, 4, 5, "", ""]] * 20
+    table = tmp_path / "ragged.csv"
+    lines = [",".join(map(str, [*row, "ab"[n % 2]])) for n, row in enumerate(rows)]
+    table.write_text("\n".join(["a,b,c,d,e,kind", *lines]) + "\n")
+    short = trained(tmp_path, kind="table", options={"path": str(table), "label": "kind"})
+    (tmp_path / "short.csv").write_text("b,a\n2,1\n2,1\n")
+    assert globalconv("predict", short, table, "--out", tmp_path / "all.csv").code == 0
+    assert globalconv("predict", short, tmp_path / "short.csv", "--out", tmp_path / "two.csv").code == 0
+    assert written(tmp_path / "two.csv")[0] == written(tmp_path / "all.csv")[1] | {"row": "0"}
+
+
+def test_rows_that_do_not_fit_are_refused_with_what_would(runs, tmp_path):
+    (run, _), (ragged, _), (table, file) = runs["channels_first"], runs["ragged"], runs["csv"]
+    good = np.random.default_rng(0).normal(size=(4, 2, LENGTH))
+    for X, lengths, told in (
+        (
+            good[:, :1],
+            None,
+            "have 1 channel(s), and the training ones 2: give the same ones in the same order, as X of ",
+        ),
+        (
+            good[:, :, :7],
+            None,
+            "sequences of 10 positions, and in 'the arrays given' 4 have others (7, 7, 7, 7)",
+        ),
+        (good.swapaxes(1, 2), None, "X of shape (n, 2, 10)"),
+        (good, [10, 10, 3, 10], "1 have others (3): rows 2"),
+        (good, [10, 10], "one for each example"),
+        ([[1.0], [1.0, 2.0]], None, "pad sequences to one length"),
+        (good[:0], None, "none of them 0"),
+        (np.full_like(good, np.inf), None, "missing or infinite"),
+        (np.full_like(good, 1e300), None, "no finite answer to rows 0, 1, 2, 3"),
+    ):
+        with pytest.raises(InputError, match=re.escape(told)):
+            package.predict(run, X, lengths)
+    with pytest.raises(InputError, match="up to 11 positions"):
+        package.predict(ragged, np.zeros((2, 12, 2)))
+    with pytest.raises(InputError, match="--batch-size 0"):
+        package.predict(run, good, batch_size=0)
+
+    def text(*lines: str) -> Path:
+        (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
+        return tmp_path / "new.csv"
+
+    first, second = file.read_text().splitlines()[:2]
+    assert "lacks columns of the training file: t3" in refused(table, text(first.replace("t3", "u3"), second))
+    assert "the training file has not: id. Leave them out" in refused(
+        table, text(f"id,{first}", f"1,{second}")
+    )
+    assert "not trained on: 'z'. Known are 'a', 'b', 'c'" in refused(
+        table, text(first, second.replace("a", "z"))
+    )
+    assert "no rows" in refused(table, text(first))
+    assert "trained on no .csv" in refused(run, text(first, second))
+    assert "must end in one of" in refused(table, tmp_path / "new.xls")
+    assert "there is no file" in refused(table, tmp_path / "none.csv")
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(b"PK\x03\x04 and no more")
+    assert "is not a NumPy archive" in refused(run, damaged)
+    np.savez(tmp_path / "no_x.npz", Z=good)
+    assert "has no array X; it holds Z" in refused(run, tmp_path / "no_x.npz")
+    np.savez(tmp_path / "splits.npz", X_train=good, X_test=good)
+    assert "holds splits (train, test): give a file with X" in refused(run, tmp_path / "splits.npz")
+    np.savez(tmp_path / "classes.npz", X=good, y=["low", "loud", "high", "low"])
+    assert "not trained on: 'loud'" in refused(run, tmp_path / "classes.npz")
+    before = file.read_bytes()
+    assert "this is a file of data" in refused(table, text(first, second), "--out", file)
+    assert "this is a file of data" in refused(table, text(first, second), "--out", tmp_path / "new.csv")
+    assert file.read_bytes() == before
+
+
+def test_runs_that_cannot_classify_are_refused_with_what_would(tmp_path):
+    run, file = classifier(tmp_path, "csv")
+    text = trained(tmp_path)
+    assert "no classification" in refused(text, file)
+    assert "globalconv generate" in refused(text, file)
+    study = tmp_path
+    (study / "plan.json").write_text("{}")
+    told = refused(study, file)
+    assert str(run) in told  # and not the text's
+    assert str(text) not in told
+    unfinished = shutil.copytree(run, tmp_path / "unfinished")
+    (unfinished / "result.json").unlink()
+    assert "is not finished: repeat its study's command" in refused(unfinished, file)
+    diverged = shutil.copytree(run, tmp_path / "diverged")
+    result = json.loads((run / "result.json").read_text()) | {"status": "diverged"}
+    (diverged / "result.json").write_text(json.dumps(result))
+    assert "diverged: name another run" in refused(diverged, file)
+    (diverged / "result.json").write_text("{")
+    assert "result.json cannot be read" in refused(diverged, file)
+    new = shutil.copy(file, tmp_path / "new.csv")
+    file.write_text(file.read_text() + file.read_text().splitlines()[-1] + "\n")
+    assert "must be where it was, unchanged: the data of 'waves.csv' changed" in refused(run, new)
+    file.unlink()
+    told = refused(run, new)
+    assert f"must be where it was, unchanged: there is no file '{file}'" in told
+
+
+def test_the_function_stays_one_though_modules_are_imported():
+    assert callable(package.predict)
+    assert package.predict is package.predict
+    assert package.predict.__module__ == "globalconv.prediction"

@@ -122,8 +122,7 @@ def _classifier(run: Path) -> tuple[Classification, torch.nn.Module]:
         task = rebuild_task(spec.task)
     except InputError as error:
         raise InputError(
-            f"new rows are prepared by the data that the run was trained on, which must be where it was, unchanged: "
-            f"{error}"
+            f"new rows are standardised by the run's training data, which must be where it was, unchanged: {error}"
         ) from error
     assert isinstance(task, Classification)
     return task, load_model(run, spec.model, task.signature)
