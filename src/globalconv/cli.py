@@ -1,7 +1,8 @@
 """The command line: parse, call, print. Nothing is decided here, and torch is imported where it is used."""
 
 import hashlib
-import shlex
+import io
+import json
 import signal
 import sys
 from pathlib import Path
@@ -12,8 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from globalconv import __version__
-from globalconv.errors import InputError, unknown_name
-from globalconv.quantities import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers
+from globalconv.errors import InputError, printable, unknown_name
+from globalconv.quantities import (
+    command_line,
+    parse_bytes,
+    parse_duration,
+    parse_lengths,
+    parse_names,
+    parse_numbers,
+)
 
 if TYPE_CHECKING:
     from globalconv.study.spec import StudyRequest
@@ -202,7 +210,7 @@ def compare(
         precision=precision,
         workers=workers,
     )
-    command = shlex.join(["globalconv", *sys.argv[1:]])
+    command = command_line(["globalconv", *sys.argv[1:]])
     try:
         run_study(request, out or _default_out(request), command=command, console=Console())
     except KeyboardInterrupt:
@@ -555,9 +563,12 @@ def _request(request: "type[StudyRequest]", **options: Any) -> "StudyRequest":
 
 def _default_out(request: "StudyRequest") -> Path:
     """A directory of its own for every study asked for, the same one when it is asked for again."""
-    digest = hashlib.sha256(request.model_dump_json(exclude={"workers"}).encode()).hexdigest()[:8]
+    asked = request.model_dump(mode="json", exclude={"workers"})
+    canonical = json.dumps(asked, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     names = "-".join(Path(task).stem or "data" for task in request.tasks) or "default"
-    return Path("globalconv-studies") / f"{names[:60]}-{digest}"
+    names = "".join(letter if letter == printable(letter) else "_" for letter in names[:60])
+    return Path("globalconv-studies") / f"{names}-{digest}"
 
 
 def main() -> None:
@@ -566,6 +577,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.
     sys.path.append(str(Path.cwd()))
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot write must not end a study
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=not sys.argv[1:]) or 0)  # alone it prints the help
     except InputError as error:

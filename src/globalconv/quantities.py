@@ -1,9 +1,11 @@
-"""Durations, sizes, and lists of numbers and names, as people write and read them."""
+"""Durations, sizes, names and commands, as people write and read them."""
 
 import math
 import re
+import shlex
+from collections.abc import Iterable
 
-from globalconv.errors import InputError
+from globalconv.errors import InputError, printable
 
 LONGEST_SECONDS = 1e12
 """30,000 years: beyond, a typing error or an overflow."""
@@ -136,3 +138,19 @@ def decimals_for(margin: float) -> int:
 def score_text(value: float, margin: float) -> str:
     """A score with as many decimals as its margin asks for."""
     return f"{value:.{decimals_for(margin)}f}"
+
+
+def command_line(arguments: Iterable[str]) -> str:
+    """A command as it can be pasted into a shell. What cannot be shown is spelt as in bash's and zsh's $'...'."""
+    return " ".join(map(_quoted, arguments))
+
+
+def _quoted(argument: str) -> str:
+    if printable(argument) == argument:
+        return shlex.quote(argument)
+    spelt = argument.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{''.join(c if printable(c) == c else _bytes_of(c) for c in spelt)}'"
+
+
+def _bytes_of(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))

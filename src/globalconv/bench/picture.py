@@ -5,14 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.record import Record, Row
 from globalconv.bench.table import grouped, threads_words, ways_in
+from globalconv.drawing import Axes, Figure, FixedLocator, FuncFormatter, NullLocator
 from globalconv.study.report.face import SMALL, dress, legible
 from globalconv.study.report.palette import Look, light, look
 from globalconv.study.report.sheet import Frame, Panel, sheet

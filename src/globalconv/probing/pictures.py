@@ -4,10 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
+from globalconv.drawing import Axes, Figure, MaxNLocator
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
 from globalconv.probing.ask import Findings
 from globalconv.probing.target import Target

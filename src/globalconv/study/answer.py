@@ -4,9 +4,12 @@ The schema is versioned: ``SCHEMA_VERSION`` grows with every change that could b
 docs/report-schema.md says what each field means. All of it is computed from the run directories.
 """
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from globalconv.errors import printable
 
 SCHEMA_VERSION = 1
 
@@ -18,6 +21,23 @@ Part = Literal["encoder", "decoder", "cross"]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _can_be_shown(cls, value: Any) -> Any:
+        """Names of files and arms, and what models write, reach every page, picture and terminal from here."""
+        return _shown(value)
+
+
+def _shown(value: Any) -> Any:
+    """Every string in ``value`` printable; a longer text keeps its lines and tabs."""
+    if isinstance(value, str):
+        return "".join(part if part in "\n\t" else printable(part) for part in re.split(r"([\n\t])", value))
+    if isinstance(value, list | tuple):
+        return type(value)(map(_shown, value))
+    if isinstance(value, dict):
+        return {_shown(key): _shown(inner) for key, inner in value.items()}
+    return value
 
 
 class Estimate(_Frozen):

@@ -17,6 +17,7 @@ from globalconv.study.gather import gather
 from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
 from globalconv.study.progress import Progress
+from globalconv.study.rehearsal import check_space, rehearse
 from globalconv.study.run_directory import BrokenRun
 from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.workers import over_the_cores
@@ -28,9 +29,17 @@ INSIDE_SECONDS = 2.0
 
 
 def compare(
-    request: StudyRequest, out: Path, *, command: str, workers: int, progress: Progress
+    request: StudyRequest,
+    out: Path,
+    *,
+    command: str,
+    workers: int,
+    progress: Progress,
+    write: Callable[[answer.StudyAnswer, Path], object],
 ) -> answer.StudyAnswer:
     """Carry out the study of ``request`` in ``out``, or go on with it, and return its answer.
+
+    ``write`` is what will make a report of it, and is tried before anything is trained.
 
     Raises InputError before any training for whatever cannot work, and leaves every finished run on
     disk when it is interrupted.
@@ -42,6 +51,10 @@ def compare(
         try:
             found = directory.plan_of(request)
             plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
+            if found is None:
+                check_space(plan, out)
+                rehearse(gather(directory, plan), out, write)
+                directory.write_plan(plan)
         except BaseException:
             directory.discard()
             raise
@@ -72,7 +85,6 @@ def _new_plan(
         yield from over_the_cores(execute_warm_up, [(spec, until) for spec in specs], workers=workers)
 
     plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)
-    directory.write_plan(plan)
     num_arms = sum(len(task.arms) for task in plan.tasks)
     progress.say(
         f"{num_arms} arms on {len(plan.tasks)} task(s), {len(plan.seeds)} seed(s)"

@@ -17,6 +17,7 @@ from globalconv.study.arms import (
     twin_of,
 )
 from globalconv.study.build import match_models
+from globalconv.study.check_arms import check_outside_mixers
 from globalconv.study.memory import check_memory
 from globalconv.study.presets import ANY_ARM_RATE, Preset, preset_for
 from globalconv.study.reductions import (
@@ -241,6 +242,7 @@ def _models(
             left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
         else:
             models[arm] = model
+    check_outside_mixers(models, signature, device=request.device)
     rival = request.rival
     if rival in models:
         models, unmatched = match_models(models, rival, signature, on=request.match)

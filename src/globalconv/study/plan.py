@@ -20,6 +20,7 @@ from globalconv.study.budget import (
     fit_budget,
 )
 from globalconv.study.build import TOLERANCE, sizes
+from globalconv.study.check_arms import check_arms
 from globalconv.study.draft import Draft, OpenedTask, draft, open_task
 from globalconv.study.estimate import estimate_warm_up, warm_up_seconds
 from globalconv.study.memory import TooLarge
@@ -75,6 +76,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         raise _hopeless(choice, request, spent)
 
     for redrafts_left in range(MOST_REDRAFTS, -1, -1):
+        for drafted in choice.drafts:
+            check_arms(drafted.models, drafted.signature, device=request.device)
         costs = _measure(choice, request, warm_ups, until=started + MEASURING_SHARE * terms.budget)
         spent = time.monotonic() - started
         fitted = fit_budget(_loads(choice.drafts, costs, request), choice.terms, spent=spent)

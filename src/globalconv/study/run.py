@@ -28,7 +28,9 @@ def run_study(request: StudyRequest, out: Path, *, command: str, console: Consol
     request = request.model_copy(update={"device": device})
     console.print(device_line(device), highlight=False)
     workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
-    answer = compare(request, out, command=command, workers=workers, progress=Progress(console))
+    answer = compare(
+        request, out, command=command, workers=workers, progress=Progress(console), write=write_report
+    )
     print_answer(answer, console, write_report(answer, out))
 
 

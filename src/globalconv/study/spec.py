@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from globalconv.errors import printable
 from globalconv.models.original import Design
 from globalconv.study.answer import FloorAnswer
 from globalconv.tasks.classification import MetricName
@@ -21,6 +22,15 @@ Purpose = Literal["sweep", "final"]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
+        """Like pydantic's, which does not read the name of a file that is not UTF-8: half a surrogate."""
+        try:
+            value = json.loads(json_data)
+        except (ValueError, RecursionError):
+            return super().model_validate_json(json_data, **how)  # for its error
+        return cls.model_validate(value, **how)
 
 
 class StudyRequest(_Frozen):
@@ -60,7 +70,7 @@ class StudyRequest(_Frozen):
 class TaskChoice(_Frozen):
     """A task as any process can rebuild it, and the digest of the data it must then hold."""
 
-    name: str
+    name: Annotated[str, AfterValidator(printable)]
     kind: str
     options: dict[str, Any]
     digest: str

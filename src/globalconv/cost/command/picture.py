@@ -4,15 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
-
 from globalconv.bench.floor import Speeds
 from globalconv.bench.table import threads_words
 from globalconv.cost.command.record import Record, Row
 from globalconv.cost.command.table import PASS_WORDS, names_in
 from globalconv.cost.contenders import CONTENDERS
+from globalconv.drawing import Axes, Figure, FixedLocator, FuncFormatter, LogLocator, NullLocator
 from globalconv.study.report.face import SMALL, dress, legible
 from globalconv.study.report.palette import Look, look
 from globalconv.study.report.sheet import Frame, Panel, sheet

@@ -5,9 +5,8 @@ from collections import Counter
 from typing import Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from globalconv.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from globalconv.study.answer import CostAnswer, CurvePoint, TaskAnswer
 from globalconv.study.report.face import SMALL, Looks, dress, finite, interval_ends, legible, metric_words
 from globalconv.study.report.palette import light

@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
-from matplotlib.axes import Axes
-
+from globalconv.drawing import Axes
 from globalconv.study.answer import Estimate
 from globalconv.study.report.palette import Look, light
 from globalconv.study.report.wording import shortened

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
+from globalconv.drawing import Figure
 from globalconv.study.answer import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
 from globalconv.study.report.face import Looks

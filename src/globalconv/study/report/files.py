@@ -11,6 +11,8 @@ from pathlib import Path
 from globalconv.errors import InputError
 from globalconv.study.answer import Estimate, StudyAnswer
 
+ANCHORS = ("cost-against-length", "gaps", "methods", "again")
+"""The sections that every page has, whatever its tasks are called."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -54,15 +56,15 @@ def _explained(path: Path, error: OSError) -> InputError:
 
 
 def slugs(names: Iterable[str]) -> list[str]:
-    """A distinct name for each of ``names`` that is safe in file names and as an anchor."""
-    taken: list[str] = []
+    """A distinct name for each of ``names`` that is safe in file names and as an anchor of the page."""
+    taken = list(ANCHORS)
     for name in names:
         stem = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "task"
         slug, number = stem, 2
         while slug in taken:
             slug, number = f"{stem}-{number}", number + 1
         taken.append(slug)
-    return taken
+    return taken[len(ANCHORS) :]
 
 
 def arms_table(answer: StudyAnswer) -> str:
@@ -113,8 +115,13 @@ def arms_table(answer: StudyAnswer) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({column: _no_formula(value) for column, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    """A name that a spreadsheet would compute, such as that of '=1+1.csv', with an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def _columns(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:

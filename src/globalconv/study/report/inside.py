@@ -2,9 +2,7 @@
 
 from itertools import groupby
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
+from globalconv.drawing import Axes, FuncFormatter, MaxNLocator
 from globalconv.study.answer import ArmAnswer, ModelInside, TaskAnswer
 from globalconv.study.report.face import SMALL, Looks, dress
 from globalconv.study.report.palette import Look, light

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
+from globalconv.drawing import Axes, FuncFormatter, MaxNLocator
 from globalconv.study.answer import ArmAnswer, TaskAnswer
 from globalconv.study.report.face import NAME_LIMIT, SMALL, Looks, dress, finite, interval_ends, metric_words
 from globalconv.study.report.palette import VERDICT_TONES, Look, light

@@ -5,10 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
+from globalconv.drawing import Axes, Figure, Line2D
 from globalconv.study.report.palette import Look, light
 
 MARGIN = 0.14

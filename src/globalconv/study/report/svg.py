@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from markupsafe import Markup, escape
-from matplotlib import rc_context, rcdefaults, rcParams
-from matplotlib.figure import Figure
 
+from globalconv.drawing import Figure, rc_context, rcdefaults, rcParams
 from globalconv.study.report.palette import THEME
 
 # Text stays text: it is small, can be searched and read aloud, and takes the reader's own font. No
@@ -67,12 +66,16 @@ def inline(figure: Figure, *, key: str, alt: str) -> Markup:
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, flags=re.S)
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box
-    opening = f'<svg class="figure" role="img" viewBox="{box[1]}" aria-label="{escape(alt)}">'
-    text = opening + text[text.index(">") + 1 :]
-    text = text.replace("xlink:href", "href")
-    text = re.sub(r'\b(id="|href="#)', rf"\1{key}-", text)
-    text = text.replace("url(#", f"url(#{key}-")
-    return Markup(re.sub(r'style="[^"]*"', _themed, text))
+    text = re.sub(r"<!--.*?-->", "", text[text.index(">") + 1 :], flags=re.S)
+    # In tags only: a name that is shown may hold anything, 'id="' too.
+    text = re.sub(r"<[^>]*>", lambda tag: _in_page(tag[0], key), text)
+    return Markup(f'<svg class="figure" role="img" viewBox="{box[1]}" aria-label="{escape(alt)}">{text}')
+
+
+def _in_page(tag: str, key: str) -> str:
+    tag = tag.replace("xlink:href", "href")
+    tag = re.sub(r'\b(id="|href="#|url\(#)', lambda found: f"{found[1]}{key}-", tag)
+    return re.sub(r'\bstyle="[^"]*"', _themed, tag)
 
 
 def _themed(style: re.Match[str]) -> str:

@@ -1,0 +1,33 @@
+"""What is used of matplotlib, imported whatever MPLBACKEND says: figures are drawn without a backend."""
+
+import os
+from contextlib import suppress
+
+# A notebook hands on the backend that its own environment has; where it is not installed, matplotlib cannot be
+# imported. So it is set afterwards, as matplotlib does, for those who open windows in this process.
+_backend = os.environ.pop("MPLBACKEND", None)
+import matplotlib  # noqa: E402
+
+if _backend:
+    os.environ["MPLBACKEND"] = _backend
+    with suppress(ValueError):
+        matplotlib.rcParams["backend"] = _backend
+from matplotlib import rc_context, rcdefaults, rcParams  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator  # noqa: E402
+
+__all__ = [
+    "Axes",
+    "Figure",
+    "FixedLocator",
+    "FuncFormatter",
+    "Line2D",
+    "LogLocator",
+    "MaxNLocator",
+    "NullLocator",
+    "rcParams",
+    "rc_context",
+    "rcdefaults",
+]
