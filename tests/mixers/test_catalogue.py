@@ -60,10 +60,19 @@ def test_what_is_no_finished_mixer_is_refused(elsewhere, name):
         find_mixer(f"{elsewhere}:{name}")
 
 
-@pytest.mark.parametrize("name", ["no_such_module_at_all:Mixer", ":Mixer", "{}:Missing", "{}:", "..x:Y"])
+@pytest.mark.parametrize(
+    "name", ["no_such_module_at_all:Mixer", ":Mixer", "{}:", "..x:Y", "./{}.py:X", "a/b:C", "{}:A:B"]
+)
 def test_what_cannot_be_loaded_is_refused(elsewhere, name):
     with pytest.raises(InputError, match=r"package\.module:Class"):
         find_mixer(name.format(elsewhere))
+
+
+def test_of_a_module_the_nearest_class_is_suggested(elsewhere):
+    with pytest.raises(InputError, match=r"unknown class of .*'Lauder'\. Did you mean 'Louder'"):
+        find_mixer(f"{elsewhere}:Lauder")
+    with pytest.raises(InputError, match=r"keyword \(.*keyword\.py\) has no Nothing"):
+        find_mixer("keyword:Nothing")  # a module of Python's, which hides one of the user's
 
 
 def test_options_reach_the_mixer():

@@ -66,9 +66,10 @@ def _imported(module: str, name: str) -> ModuleType:
 
 
 def _not_there(module: str, class_name: str) -> InputError:
-    names = {n for n, o in vars(sys.modules[module]).items() if inspect.isclass(o) and issubclass(o, Mixer)}
-    if own := names - {"Mixer"}:
-        return unknown_name(f"mixer of {module}", class_name, own)
+    known = vars(sys.modules[module]).items()
+    own = [name for name, found in known if inspect.isclass(found) and found.__module__ == module]
+    if own:
+        return unknown_name(f"class of {module}", class_name, own)
     file = getattr(sys.modules[module], "__file__", None) or "part of Python"
     return InputError(
         f"cannot load the mixer '{module}:{class_name}': {module} ({file}) has no {class_name}."
