@@ -8,8 +8,9 @@ from contextlib import suppress
 _backend = os.environ.pop("MPLBACKEND", None)
 import matplotlib  # noqa: E402
 
-if _backend:
+if _backend is not None:
     os.environ["MPLBACKEND"] = _backend
+if _backend:
     with suppress(ValueError):
         matplotlib.rcParams["backend"] = _backend
 from matplotlib import rc_context, rcdefaults, rcParams  # noqa: E402

@@ -495,6 +495,20 @@ def one_seed(seed: int = 0) -> StudyAnswer:
     return study([task("quick look", arms, "undecided", "Undecided: one seed has no interval.")], seeds=(0,))
 
 
+ODD_NAMES = (
+    "1984.txt",
+    "2020",
+    "gaps",
+    "again",
+    "cost-against-length",
+    'id="x" style="fill: #1c2127" url(#y) xlink:href="#z"',
+    "=1+1.csv",
+    "tab\tline\nbell\x07escape\x1b[31m",
+    "caf\udce9 \u202egnp.\ufffe",
+)
+"""Names that files may have: of digits, of the page's own anchors, of attributes, formulas, controls; no UTF-8."""
+
+
 def hostile(seed: int = 0) -> StudyAnswer:
     """Names that are markup, mathematics, a path, or far too long."""
     random = Random(seed)
@@ -525,6 +539,7 @@ def hostile(seed: int = 0) -> StudyAnswer:
         task(evil, arms, "yes", f"Yes, says {evil}", description=evil, notices=[evil], left_out={evil: evil}),
         task("../../etc/passwd", arms, "no", "No.", floors=[(evil, 0.85)]),
         task("../../etc/passwd", arms, "no", "No [red]again[/red]."),
+        *(task(name, arms[:2], "no", f"No, on {name}.") for name in ODD_NAMES),
         writing(task(long, arms, "undecided", long, metric=f"{evil}_metric"), [evil, long]),
     ]
     return study(

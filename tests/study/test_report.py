@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from globalconv.errors import InputError
 from globalconv.study.answer import StudyAnswer
 from globalconv.study.report import write_report
-from globalconv.study.report.files import slugs, write_atomically
+from globalconv.study.report.files import ANCHORS, slugs, write_atomically
 from tests.study import fake_answers
 from tests.study.fake_answers import written
 
@@ -50,7 +50,8 @@ def test_csv_has_one_row_per_task_and_arm_with_the_answers_numbers(kind):
     with (written(kind) / "arms.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     arms = [(task, arm) for task in answer.tasks for arm in task.arms]
-    assert [(row["task"], row["arm"]) for row in rows] == [(task.task, arm.arm) for task, arm in arms]
+    assert [(row["task"].removeprefix("'"), row["arm"]) for row in rows] == [(t.task, a.arm) for t, a in arms]
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row.values())
     for row, (task, arm) in zip(rows, arms, strict=True):
         assert (row["verdict"], row["task_verdict"]) == (arm.verdict, task.verdict)
         numbers = {
@@ -135,6 +136,16 @@ def test_the_users_matplotlib_is_left_as_it_was(tmp_path):
     assert (matplotlib.rcParams["svg.fonttype"], matplotlib.rcParams["font.family"]) == before
 
 
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.no_such_backend", "no_such_backend", ""])
+def test_the_report_does_not_depend_on_the_backend_that_a_notebook_hands_on(backend):
+    code = (
+        "from globalconv.study.report.svg import house_style, to_svg; from globalconv.drawing import Figure; import os\n"
+        f"with house_style(): assert '<svg' in to_svg(Figure())\nassert os.environ['MPLBACKEND'] == {backend!r}"
+    )
+    environment = {**os.environ, "MPLBACKEND": backend}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 def test_importing_the_report_loads_no_matplotlib():
     code = (
         "import sys, globalconv.study.report, globalconv.study.table; sys.exit('matplotlib' in sys.modules)"
@@ -199,8 +210,8 @@ def test_a_directory_in_the_files_place_is_explained(tmp_path):
 def test_slugs_are_distinct_and_safe(seed):
     random = Random(seed)
     names = ["".join(random.choices("aAbZ09 ._-/\\<>é日", k=random.randrange(60))) for _ in range(60)]
-    made = slugs([*names, "..", "", "a", "a", "A", "a-2"])
-    assert len(set(made)) == len(made)
+    made = slugs([*names, "..", "", "a", "a", "A", "a-2", "1984.txt", "gaps", "Gaps"])
+    assert len({*made, *ANCHORS}) == len(made) + len(ANCHORS)
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) for slug in made)
 
 

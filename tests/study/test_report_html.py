@@ -134,7 +134,8 @@ def test_ids_are_unique_and_links_inside_the_page_lead_somewhere(kind):
     targets = {
         node.attributes["href"][1:] for node in nodes if node.attributes.get("href", "").startswith("#")
     }
-    targets |= set(re.findall(r"url\(#([^)]*)\)", page_of(kind)))
+    attributes = [value for node in nodes for name, value in node.attributes.items() if name != "aria-label"]
+    targets |= set(re.findall(r"url\(#([^)]*)\)", "\n".join(attributes)))
     assert targets <= set(ids)
 
 
@@ -163,6 +164,19 @@ def test_what_the_user_wrote_is_text_and_nothing_else():
     assert any("a$b$ --> ]]>" in picture.text for picture in root.find("svg", class_="figure"))
 
 
+def test_names_of_any_kind_are_shown_and_obeyed_nowhere():
+    page, root = page_of("hostile"), tree_of("hostile")
+    assert not {c for c in page if not c.isprintable()} - {"\n", "\t"}
+    headings = [squeezed(node.text) for node in root.find("h2")]
+    shown = [fake_answers.ODD_NAMES[5], r"tab\tline\nbell\x07escape\x1b[31m", r"caf\udce9 \u202egnp.\ufffe"]
+    for name in shown:
+        assert any(heading.startswith(squeezed(name)) for heading in headings)
+    drawn = [picture.text for picture in root.find("svg", class_="figure")]
+    assert any("tab\\tline" in text for text in drawn)
+    assert any('id="x"' in text for text in drawn)  # as text, as it was written
+    assert not any("hostile-id" in text or "-x&quot;" in text for text in drawn)
+
+
 def test_what_the_models_wrote_stands_beside_source_and_reference():
     (table,) = tree_of("hostile").find("table", class_="written")
     answer = fake_answers.hostile().tasks[-1]
@@ -184,7 +198,7 @@ def test_the_answers_come_first_with_sign_word_and_sentence(kind):
     for task, item in zip(answer.tasks, items, strict=True):
         sign = {"yes": "✓", "hybrid": "◐", "no": "✗", "undecided": "?", "nothing learned": "∅"}[task.verdict]
         assert squeezed(item.find("span", class_="badge")[0].text) == f"{sign} {task.verdict}"
-        assert squeezed(item.find("p", class_="sentence")[0].text) == task.sentence
+        assert squeezed(item.find("p", class_="sentence")[0].text) == squeezed(task.sentence)
         assert task.task in item.text
     assert header.find("h1")[0].text == answer.question
 

@@ -7,7 +7,7 @@ docs/report-schema.md says what each field means. All of it is computed from the
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from globalconv.errors import printable
 
@@ -24,19 +24,27 @@ class _Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _can_be_shown(cls, value: Any) -> Any:
+    def _can_be_shown(cls, value: Any, info: ValidationInfo) -> Any:
         """Names of files and arms, and what models write, reach every page, picture and terminal from here."""
-        return _shown(value)
+        return _shown(value, lines=info.field_name not in NAMES)
 
 
-def _shown(value: Any) -> Any:
-    """Every string in ``value`` printable; a longer text keeps its lines and tabs."""
+NAMES = ("task", "rival", "arm", "mixer", "mixers", "encoder", "decoder", "cross")
+"""Fields of one line; all other text keeps its line ends and tabs."""
+
+
+def _shown(value: Any, *, lines: bool) -> Any:
+    """Every string in ``value`` printable; with ``lines``, but for line ends and tabs."""
     if isinstance(value, str):
-        return "".join(part if part in "\n\t" else printable(part) for part in re.split(r"([\n\t])", value))
+        return (
+            "".join(part if part in "\n\t" else printable(part) for part in re.split(r"([\n\t])", value))
+            if lines
+            else printable(value)
+        )
     if isinstance(value, list | tuple):
-        return type(value)(map(_shown, value))
+        return type(value)(_shown(inner, lines=lines) for inner in value)
     if isinstance(value, dict):
-        return {_shown(key): _shown(inner) for key, inner in value.items()}
+        return {_shown(key, lines=False): _shown(inner, lines=lines) for key, inner in value.items()}
     return value
 
 
