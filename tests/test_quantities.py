@@ -1,13 +1,16 @@
 """Durations: what is written is what is read, and what is no duration is refused with an example."""
 
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError, printable
-from globalconv.quantities import UNITS, duration_option, format_duration, parse_duration
+from globalconv.quantities import UNITS, command_line, duration_option, format_duration, parse_duration
 
 numbers = st.one_of(st.integers(1, 10**6).map(str), st.floats(0.001, 1e4).map(lambda x: f"{x:.3f}"))
 
@@ -104,3 +107,13 @@ def test_an_option_reads_back_rounded_up(seconds):
     unit = UNITS[option[-1]]
     assert re.fullmatch(r"\d+[smh]", option)
     assert seconds <= parse_duration(option) < seconds + unit + 60 * (unit > 60)
+
+
+@given(st.lists(st.binary(max_size=12).filter(lambda name: b"\0" not in name), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_a_command_line_is_printable_and_a_shell_reads_back_what_was_asked(names):
+    line = command_line(map(os.fsdecode, names))
+    assert printable(line) == line
+    read = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    assert read.stdout.split(b"\0")[:-1] == names

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.study.answer import AxisRanking, BlockInside, ModelInside, PartsAnswer
+from globalconv.study.answer import AxisRanking, BlockInside, Estimate, ModelInside, PartsAnswer
 from globalconv.study.report import wording
 from tests.study import fake_answers
 from tests.study.fake_answers import arm, estimate, task
@@ -229,3 +229,9 @@ def test_content_is_told_part_by_part():
         "encoder a 0.25, a 0; decoder b 0.50; read by c 0.75 (target held: 0), c 0.75 (target held: 0.12)"
     )
     assert wording.contents(inside.model_copy(update={"blocks": []})) == "one example only"
+
+
+def test_seeds_that_tie_have_no_interval():
+    tied = Estimate(mean=0.777, low=0.777, high=0.777, num_seeds=2)
+    assert wording.interval(tied) == "2 equal seeds"
+    assert wording.interval(tied.model_copy(update={"high": 0.7771})) == "[0.777, 0.777]"

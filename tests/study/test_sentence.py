@@ -417,3 +417,21 @@ def test_a_floor_above_the_rival_is_told_with_the_answer():
     floors = [FloorAnswer(name="byte frequencies", value=4.6), FloorAnswer(name="n-gram", value=1.95)]
     assert "'n-gram' reaches 1.950" in tell(lower, higher=False, floors=floors).sentence
     assert "floor" not in tell(lower, higher=False, floors=floors[:1]).sentence
+
+
+@pytest.mark.parametrize(
+    ("verdict", "arms"),
+    [
+        ("undecided", {RIVAL: Runs([3.4, 3.5, 3.6], plateaued=False), "gated_conv": Runs([3.3, 3.4, 3.5])}),
+        ("no", {RIVAL: Runs([2.0, 2.01, 2.0]), "gated_conv": Runs([2.9, 2.91, 2.92])}),
+        ("yes", {RIVAL: Runs([2.9, 2.91, 2.9]), "gated_conv": Runs([2.0, 2.01, 2.02])}),
+        ("hybrid", {RIVAL: Runs([2.9, 2.91, 2.9]), "hybrid": Runs([2.0, 2.01, 2.02])}),
+        ("nothing learned", {RIVAL: Runs([8.0, 8.1, 8.2]), "gated_conv": Runs([7.9, 7.8, 7.7])}),
+    ],
+)
+def test_a_floor_above_every_arm_is_told_whatever_the_verdict(verdict: TaskVerdict, arms: dict[str, Runs]):
+    floors = [FloorAnswer(name="byte frequencies", value=8.0), FloorAnswer(name="5-gram", value=1.18)]
+    told = tell(arms, higher=False, floors=floors)
+    assert told.verdict == verdict
+    assert told.sentence.endswith("'5-gram' reaches 1.180 without any of this, and no arm does.")
+    assert "floor" not in tell(arms, higher=False, floors=floors[:1]).sentence

@@ -181,9 +181,11 @@ def _answer_arm(
         arm=plan.arm,
         mixers=plan.model.all_mixers,
         parts=_parts(plan.model),
-        metric=_possible(estimate([r.test[task.metric] for r in results]), task) if results else None,
+        metric=_possible(estimate([r.test[task.metric] for r in results]), most=task.ceiling)
+        if results
+        else None,
         extra_metrics={
-            name: _within(estimate([r.test[name] for r in results if name in r.test]), _ceiling(name))
+            name: _possible(estimate([r.test[name] for r in results if name in r.test]), most=_most(name))
             for name in sorted(extras)
         },
         confusion=_confusion(results),
@@ -292,24 +294,24 @@ def _unsteady_speed(found: ArmRuns) -> str | None:
     )
 
 
-def _possible(score: Estimate, task: TaskPlan) -> Estimate:
-    """The part of its interval that a score can reach: none of these metrics is negative, and some have a ceiling."""
-    return _within(score, task.ceiling or math.inf)
-
-
-def _ceiling(name: str) -> float | None:
-    """Of a further metric: 1 for a share, and None for what is not known."""
-    return METRICS[name].ceiling if name in METRICS else None
-
-
-def _within(score: Estimate, ceiling: float | None) -> Estimate:
-    """A score with an interval that ends at 0 and at ``ceiling``; None: left whole.
+def _possible(score: Estimate, *, most: float | None) -> Estimate:
+    """The part of its interval that a score can reach: no metric or loss is negative, and some have a ceiling.
 
     Student's t knows of no such ends. The interval of a difference, by which a verdict is given, is left whole.
     """
-    if score.low is None or score.high is None or ceiling is None or not 0 <= score.mean <= ceiling:
+    most = math.inf if most is None else most
+    if score.low is None or score.high is None or not 0 <= score.mean <= most:
         return score
-    return score.model_copy(update={"low": max(score.low, 0.0), "high": min(score.high, ceiling)})
+    return score.model_copy(update={"low": max(score.low, 0.0), "high": min(score.high, most)})
+
+
+def _most(metric: str) -> float | None:
+    """The ceiling of a further test metric, by its name; a loss has none."""
+    if metric in METRICS:
+        return METRICS[metric].ceiling
+    if metric in ("bleu", "chrf"):
+        return 100.0
+    return 1.0 if metric.endswith(("accuracy", "exact_match")) else None
 
 
 def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
@@ -324,7 +326,9 @@ def _mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
                 step=step,
                 seconds=mean(e.seconds for e in at_one_step),
                 flops=step * flops_per_step,
-                value=_possible(estimate([e.validation[task.metric] for e in at_one_step]), task),
+                value=_possible(
+                    estimate([e.validation[task.metric] for e in at_one_step]), most=task.ceiling
+                ),
             )
         )
     return points

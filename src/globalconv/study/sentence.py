@@ -1,5 +1,7 @@
 """The answer to one task in one sentence."""
 
+import math
+
 from globalconv.quantities import score_text
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
@@ -21,22 +23,34 @@ def answer_in_words(
     told = [_verdict_in_words(task, verdict, others, against, given)]
     if given.unfinished:
         told.append("The study is unfinished: its command goes on with it, and the answer may change.")
-    if caveat := _beaten_by_a_floor(task, verdict, against):
+    if caveat := _beaten_by_a_floor(task, verdict, against, others):
         told.append(caveat)
     return " ".join(told)
 
 
-def _beaten_by_a_floor(task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer) -> str:
-    """A rival that a score without a network beats is no yardstick: what the reader must hear at once."""
+def _beaten_by_a_floor(
+    task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer, others: list[ArmAnswer]
+) -> str:
+    """A score without a network that beats the rival, or every arm: what the reader must hear at once.
+
+    Where nothing was learned, guessing is told already, and the floors above it are what is left to say.
+    """
     sign = 1.0 if task.higher_is_better else -1.0
-    if rival.metric is None or verdict not in ("yes", "hybrid", "no"):
+    told = sign * task.trivial_floor if verdict == "nothing learned" else -math.inf
+    floors = [floor for floor in task.floors if sign * floor.value > told]
+    scored = [arm for arm in (rival, *others) if arm.metric is not None]
+    if not floors or not scored:
         return ""
-    above = [floor for floor in task.floors if sign * floor.value > sign * rival.metric.mean]
-    if not above:
+    best = max(floors, key=lambda floor: sign * floor.value)
+    below = [arm for arm in scored if arm.metric and sign * arm.metric.mean < sign * best.value]
+    if len(below) == len(scored):
+        who = "no arm does" if len(scored) > 1 else f"{scored[0].arm} does not"
+    elif rival in below:
+        who = f"{rival.arm} does not"
+    else:
         return ""
-    best = max(above, key=lambda floor: sign * floor.value)
     reached = score_text(best.value, task.margin)
-    return f"Mind the floor: '{best.name}' reaches {reached} without any of this, and {rival.arm} does not."
+    return f"Mind the floor: '{best.name}' reaches {reached} without any of this, and {who}."
 
 
 def _verdict_in_words(
