@@ -83,7 +83,7 @@ def test_any_text_is_a_positive_duration_or_refused(text):
     else:
         assert seconds > 0
         return
-    assert f"'{printable(text)}'" in message
+    assert str(InputError(f"'{text}'")) in message
 
 
 @given(st.floats(0, 1e6))
