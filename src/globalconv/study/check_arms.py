@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from globalconv.devices import resolve_device
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Mixer, build_mixer
 from globalconv.mixers.outside import code_of
@@ -35,12 +36,13 @@ SHORT = 33
 
 
 def check_outside_mixers(
-    models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "cpu"
+    models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "auto"
 ) -> None:
     """Try each arm's mixers from outside the package on a few tokens, before sizes are solved with them.
 
     Raises InputError for the first promise of ``Mixer`` that one breaks, with the user's own frames.
     """
+    device = resolve_device(device)
     for model in models.values():
         sides = [(model.mixers, signature.causal)]
         if model.decoder is not None:
@@ -64,7 +66,7 @@ def check_outside_mixers(
                     check_promises(build, name, (model.width, signature.length, causal), device=device)
 
 
-def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "cpu") -> None:
+def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "auto") -> None:
     """Raise InputError for an arm of which a causal part sees what comes later, or any part other rows of a batch.
 
     Token and cross mixers are taken from the arms' own models, at the study's sizes. Weights as drawn and moved from
@@ -72,6 +74,7 @@ def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device:
     token is replaced at once, for the ends first and then for as many places as time allows. What looks ahead at
     every second token is found; what does so at one among thousands may not be.
     """
+    device = resolve_device(device)
     looked_at = set()
     for arm, model in models.items():
         with _own_randomness(device):
@@ -92,7 +95,7 @@ def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device:
 
 @contextmanager
 def _own_randomness(device: str) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
         torch.manual_seed(0)
         yield
 
