@@ -9,6 +9,8 @@ import torch
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Mixer
 from globalconv.study import check_arms as checks
+from globalconv.study.build import _sizes as cached_sizes
+from globalconv.study.build import sizes
 from globalconv.study.check_arms import check_arms, check_outside_mixers
 from globalconv.study.spec import DecoderSpec, ModelSpec
 from globalconv.tasks.base import Signature
@@ -54,9 +56,11 @@ def test_a_broken_promise_is_named(kind, arm, monkeypatch):
 @pytest.mark.parametrize("signature", [TEXT, CLASSES], ids=["causal", "not causal"])
 def test_a_sound_mixer_passes_and_the_generator_stays_as_it_was(mixer, signature, arm):
     models = {"arm": model(arm(mixer))}
+    cached_sizes.cache_clear()  # every Tried has one name
     before = torch.get_rng_state()
     check_outside_mixers(models, signature)
     check_arms(models, signature)
+    assert all(number >= 0 for number in sizes(models["arm"], signature))
     assert torch.equal(torch.get_rng_state(), before)
 
 

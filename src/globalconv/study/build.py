@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from globalconv.errors import InputError
-from globalconv.mixers import build_mixer
+from globalconv.mixers import MIXERS, build_mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
 from globalconv.models.original import Size
 from globalconv.study.spec import Match, ModelSpec
@@ -78,8 +78,11 @@ def sizes(spec: ModelSpec, signature: Signature) -> tuple[int, float]:
 @lru_cache(maxsize=4096)
 def _sizes(spec: str, signature: Signature) -> tuple[int, float]:
     # Planning asks for the same models at every batch size, and a model takes 10 ms to build.
-    with torch.device("meta"):
-        model = build_model(ModelSpec.model_validate_json(spec), signature)
+    parsed = ModelSpec.model_validate_json(spec)
+    # Without values, but for a constructor from outside, which may look at them.
+    device = "meta" if set(parsed.all_mixers) <= set(MIXERS) else "cpu"
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        model = build_model(parsed, signature)
     return count_parameters(model), model.flops(signature.length) / signature.length
 
 
