@@ -156,7 +156,7 @@ def test_an_arms_numbers_are_those_of_its_runs(study: Study) -> None:
         extra = set.union(*(set(test) for test in tests.values())) - {task["metric"]}
         assert set(arm["extra_metrics"]) == extra
         for name in extra:
-            most = 1.0 if name.endswith(("accuracy", "exact_match")) else math.inf
+            most = 1.0 if name.endswith(("accuracy", "exact_match", "f1")) else math.inf
             found = [test[name] for test in tests.values() if name in test]
             assert_estimates(arm["extra_metrics"][name], found, (0.0, most))
         if arm["arm"] == task["rival"]:
