@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -367,7 +368,10 @@ def probe(
         int, typer.Option(min=1, max=16, help="Highest interaction order to look for; 2^limit evaluations.")
     ] = 10,
     seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
-    memory: Annotated[float, typer.Option(help="GB that may be used.")] = 4.0,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GB that may be used.", show_default="4, or half of what is free"),
+    ] = None,
     budget: Annotated[
         str, typer.Option(help="Time that it may take: 90s, 5m, 1h. What would take longer is not begun.")
     ] = "5m",
@@ -392,9 +396,9 @@ def probe(
         bare=bare,
         positions=positions,
         seed=seed,
-        memory=memory * 1e9,
         budget_seconds=parse_duration(budget),
         device=device,
+        **({} if memory is None else {"memory": memory * 1e9}),
     )
     run_probe(request, out, console=Console())
 
@@ -575,8 +579,8 @@ def main() -> None:
     """The console script: user's mistakes end in what mends them, mostly a line; ours in a traceback."""
     # A polite end (timeout, a cluster's scheduler) is told like Ctrl-C, and leaves no worker behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # For --arms my_mixer:MyMixer; last, so that no file that happens to lie here hides a library.
-    sys.path.append(str(Path.cwd()))
+    # Processes that this one starts do not look for modules where it is called either.
+    os.environ["PYTHONSAFEPATH"] = "1"
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot write must not end a study
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

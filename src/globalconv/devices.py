@@ -1,9 +1,9 @@
 """Where things are computed, and how much memory there is."""
 
-import psutil
 import torch
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.memory import usable_memory
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -28,7 +28,7 @@ def device_line(device: str) -> str:
 
 
 def device_memory(device: str) -> float:
-    """Bytes of a resolved device's memory, whoever has it now; what is free of this machine's is in ``memory``."""
+    """Bytes of a resolved device's memory, whoever has it now: of the CPU's what this process may have of it."""
     if device == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
-    return float(psutil.virtual_memory().total)
+    return float(usable_memory())

@@ -150,7 +150,9 @@ def _language_model(run: Path) -> tuple[LanguageModel, int]:
             f"{run} was trained on {spec.task.name}, and only a language model of bytes can write: name a run of a "
             "study on text (globalconv compare text, or a text file of yours)."
         )
-    length = spec.task.options["length"]
+    length = spec.task.options.get("length")
+    if not isinstance(length, int) or length < 1:
+        raise InputError(f"{run / 'spec.json'}: task.options.length is no length. Name another run.")
     model = load_model(run, spec.model, byte_signature(length))
     assert isinstance(model, LanguageModel)
     return model, length

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from rich.console import Console
 
 from globalconv.devices import device_line, resolve_device
 from globalconv.errors import InputError
 from globalconv.quantities import check_range
 from globalconv.study.execute import rebuild_task
-from globalconv.study.run_directory import RunResult, reason
+from globalconv.study.reading import BrokenFile, read_json
+from globalconv.study.run_directory import RunResult
 from globalconv.study.trained import load_model, read_spec
 from globalconv.tasks import TASKS, Classification, Text
 from globalconv.tasks.files import user_path
@@ -111,11 +111,9 @@ def _classifier(run: Path) -> tuple[Classification, torch.nn.Module]:
             f"{run} is not finished: repeat its study's command, which goes on where it stopped."
         )
     try:
-        result = RunResult.model_validate_json((run / "result.json").read_bytes())
-    except (ValidationError, OSError) as error:
-        raise InputError(
-            f"{run / 'result.json'} cannot be read ({reason(error)}): name another run."
-        ) from error
+        result = read_json(run / "result.json", RunResult)
+    except BrokenFile as error:
+        raise InputError(f"{run}: {error}. Name another run.") from error
     if result.status != "finished":
         raise InputError(f"the training of {run} {result.status}: name another run.")
     try:

@@ -204,7 +204,7 @@ def test_numbers_of_threads_are_set_and_measured_one_after_the_other(quick_speed
     asked = []
     monkeypatch.setattr(measure, "torch", SimpleNamespace(set_num_threads=asked.append))
     request = replace(REQUEST, threads=(1, 2), backward=False)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("globalconv.bench.request.usable_cores", lambda: 2)
     found = measured(request)
     assert asked == [1, 2]
     assert [one.speeds.threads for one in found] == [1, 1, 2, 2]

@@ -70,13 +70,16 @@ def test_a_plan_with_a_field_missing_is_refused(plan: Path, out: Path, command: 
     assert "cannot be read" in refused(*command, "--out", out)
 
 
-def test_a_study_of_another_device_is_told(plan: Path, out: Path, command: list[str | Path]) -> None:
+def test_a_study_of_another_device_is_told(out: Path, command: list[str | Path]) -> None:
     """`auto` is one device where a study began and another where it goes on."""
     here = resolve_device("auto")
     there = "cpu" if here == "cuda" else "cuda"
-    content = json.loads(plan.read_text())
-    assert content["request"]["device"] == here
-    plan.write_text(json.dumps(content | {"request": content["request"] | {"device": there}}))
+    study = StudyDirectory(out)
+    found = study.plan()
+    assert found is not None
+    assert found.request.device == here
+    elsewhere = found.request.model_copy(update={"device": there})
+    study.write_plan(found.model_copy(update={"request": elsewhere}))
     assert f"planned on {there}, and this command computes on {here}" in refused(*command, "--out", out)
 
 
@@ -246,7 +249,29 @@ def test_making_a_study_directory_twice_changes_nothing(tmp_path: Path) -> None:
     directory = StudyDirectory(tmp_path / "a" / "b")
     for _ in range(2):
         directory.create()
-    assert [path.name for path in directory.path.iterdir()] == ["runs"]
+        with directory.lock():
+            directory.prepare()
+    assert {path.name for path in directory.path.iterdir()} <= {"runs", ".lock"}
+
+
+def test_of_two_that_start_at_once_in_a_new_directory_one_works(
+    tmp_path: Path, command: list[str | Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the plan is written, and in the middle of writing it; the other's half-written file stays."""
+    out, told = tmp_path / "out", []
+    sync = os.fsync
+
+    def start_another(descriptor: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", sync)
+            told.append(refused(*command, "--out", out))
+        sync(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", start_another)
+        assert globalconv(*command, "--out", out).code == 0
+    assert told
+    assert all("another globalconv is working" in line for line in told)
 
 
 def test_a_report_whose_runs_are_elsewhere_is_not_overwritten(out: Path, tmp_path: Path) -> None:

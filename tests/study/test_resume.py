@@ -290,6 +290,14 @@ def test_a_worker_that_is_gone_is_told_in_words() -> None:
     assert sorted(over_the_cores(divmod, [(7, 2), (9, 4)], workers=2)) == [(0, (3, 1)), (1, (2, 1))]
 
 
+def test_workers_that_cannot_be_started_are_told_in_words(command: list[str], tmp_path: Path) -> None:
+    code = "import sys; sys.executable = '/nonexistent/python'; " + IN_A_PROCESS[2]
+    process = start(*command, "--workers", "2", "--out", tmp_path / "out", code=code)
+    said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2, said
+    assert "cannot be started" in said[1]
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "result.json": lambda run: halve(run / "result.json"),
     "spec.json": lambda run: (run / "spec.json").write_bytes(b"\x00garbage"),
@@ -392,6 +400,7 @@ def test_a_broken_run_of_a_sweep_is_told(swept: Path, swept_once: Path) -> None:
 
 
 def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globalconv.training.plateau.FEWEST_STEPS", 60)
     for run in runs_of(finished):
         bits = 2.0 if run.spec["arm"] == "attention" else 3.0
         rescore(run, curve=lambda step, bits=bits: bits, test=bits)
@@ -413,6 +422,22 @@ def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pyte
     verdict, because = judged()
     assert verdict == "undecided"
     assert "swept in part only" in because
+
+
+def test_no_arm_loses_in_a_few_steps(finished: Path) -> None:
+    """A schedule that ends at zero is flat at its end; so the curves of 60 steps show nothing."""
+    for run in runs_of(finished):
+        bits = 2.0 if run.spec["arm"] == "attention" else 3.0
+        rescore(run, curve=lambda step, bits=bits: bits, test=bits)
+    plan = json.loads((finished / "plan.json").read_text())
+    tuned = plan | {"tasks": [plan["tasks"][0] | {"tuned": True}]}
+    (finished / "plan.json").write_text(json.dumps(tuned))
+    assert globalconv("report", finished).code == 0
+    (task,) = report_of(finished)["tasks"]
+    (arm,) = (arm for arm in task["arms"] if arm["arm"] == "global_conv")
+    assert (arm["verdict"], arm["plateaued"]) == ("undecided", False)
+    assert arm["steps_to_plateau"] == 100
+    assert "too few steps or evaluations to show a plateau" in arm["flags"]
 
 
 @pytest.mark.parametrize("longer", ["as planned", "than planned"])

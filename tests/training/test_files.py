@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.training.files import make_directory, write_bytes, write_json, write_text
+from globalconv.training.files import make_directory, sweep_up, write_bytes, write_json, write_text
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -37,12 +37,12 @@ def test_json_has_no_words_for_nan(value, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 @pytest.mark.parametrize("at", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.open"])
 def test_a_full_disk(number, at, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("old")
     monkeypatch.setattr(at, fail_with(number))
-    with pytest.raises(InputError, match=r"disk is full.+Free some space"):
+    with pytest.raises(InputError, match=r"(disk is full|ulimit -f).+Free some space"):
         write_text(tmp_path / "a", "new")
     monkeypatch.undo()
     assert (tmp_path / "a").read_text() == "old"
@@ -76,17 +76,36 @@ def test_a_file_where_a_directory_should_be(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
-def test_what_a_killed_process_left_is_swept_up(tmp_path, monkeypatch):
-    def die(*_: object) -> None:
+def test_what_is_interrupted_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("os.fsync", die)
+    monkeypatch.setattr("os.fsync", stop)
     with pytest.raises(KeyboardInterrupt):
         write_text(tmp_path / "a", "new")
-    monkeypatch.undo()
-    write_text(tmp_path / ".keep", "mine")
-    make_directory(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [".keep"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_swept_up(tmp_path, monkeypatch):
+    """A kill runs no handler: the file beside stays."""
+    make_directory(tmp_path / "below")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail_with(errno.EIO))
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        for path in (tmp_path / "a", tmp_path / "below" / "b.json"):
+            with pytest.raises(InputError):
+                write_text(path, "new")
+    assert len(list(tmp_path.rglob(".*.tmp"))) == 2
+    for name in (".keep", "mine.tmp", ".mine.tmp", ".notes.txt.tmp"):
+        (tmp_path / name).write_text("mine")
+    sweep_up(tmp_path)
+    assert {p.name for p in tmp_path.rglob("*")} == {
+        ".keep",
+        "mine.tmp",
+        ".mine.tmp",
+        ".notes.txt.tmp",
+        "below",
+    }
 
 
 def test_directories_are_made_with_their_parents(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 import globalconv
+from globalconv.cores import usable_cores
 from globalconv.study.environment import processor_name
 
 Allocator = Literal["default", "tuned"]
@@ -25,7 +26,7 @@ def machine() -> dict[str, str | int]:
     """Processor, cores, system and versions."""
     return {
         "cpu": processor_name(),
-        "cores": os.cpu_count() or 0,
+        "cores": usable_cores(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

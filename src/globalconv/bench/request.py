@@ -1,6 +1,5 @@
 """What was asked for, read from the words of the command line, and refused where it cannot be done."""
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from globalconv.bench.machine import without_paths
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.way import Way
+from globalconv.cores import usable_cores
 from globalconv.devices import device_memory
 from globalconv.errors import InputError, unknown_name
 from globalconv.ops import Mode
@@ -53,10 +53,10 @@ class BenchRequest:
         check_range("--lengths", max(self.lengths), 1, LARGEST_LENGTH)
         check_range("--widths", max(self.widths), 1, LARGEST_WIDTH)
         check_range("--elements", self.elements, 1, LARGEST_LENGTH * LARGEST_WIDTH)
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         if max(self.threads) > cores:
             raise InputError(
-                f"--threads {max(self.threads)}: give at most {cores}, the cores of this machine."
+                f"--threads {max(self.threads)}: give at most {cores}, the cores that may be used here."
             )
         gates = (False, True) if self.gated else (False,)
         passes = (False, True) if self.backward else (False,)
@@ -70,7 +70,7 @@ class BenchRequest:
         if needed > device_memory("cpu"):
             raise InputError(
                 f"tensors of {max(case.numbers for case in cases):.3g} numbers would need about "
-                f"{format_bytes(needed)}, and this machine has {format_bytes(device_memory('cpu'))}: give smaller "
+                f"{format_bytes(needed)}, and there are {format_bytes(device_memory('cpu'))}: give smaller "
                 "--elements or --lengths."
             )
         return cases

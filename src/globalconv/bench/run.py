@@ -11,7 +11,7 @@ from globalconv.bench.request import BenchRequest, not_here
 from globalconv.bench.table import print_record
 from globalconv.devices import device_line
 from globalconv.study.progress import Progress
-from globalconv.study.report.files import make_directory, write_atomically
+from globalconv.training.files import make_directory, sweep_up, write_bytes, write_text
 
 
 def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
@@ -22,6 +22,7 @@ def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
     """
     cases, ways = request.cases(), request.ways()
     make_directory(out)
+    sweep_up(out)
     regime = allocator()
     advice = "" if regime == "tuned" else f" GLIBC_TUNABLES={TUNABLES} would have memory reused."
     console.print(f"{device_line('cpu')} Allocator: {regime}.{advice}", highlight=False, soft_wrap=True)
@@ -66,7 +67,7 @@ def write_record(record: Record, out: Path) -> None:
     # Here and not above: matplotlib takes half a second that the terminal should not wait for.
     from globalconv.bench.picture import pictures
 
-    write_atomically(out / "bench.json", record_to_json(record).encode())
-    write_atomically(out / "bench.csv", record_to_csv(record).encode())
+    write_text(out / "bench.json", record_to_json(record))
+    write_text(out / "bench.csv", record_to_csv(record))
     for name, content in pictures(record):
-        write_atomically(out / name, content)
+        write_bytes(out / name, content)

@@ -116,10 +116,12 @@ def measure_cost(
     device: str = "cpu",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     repetitions: int = 5,
+    on_length: Callable[[], object] = lambda: None,
 ) -> list[CostCurve]:
     """The cost of forward and backward of each mixer alone, batch 1, over growing lengths.
 
-    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments. See ``grow_curves``.
+    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments; ``on_length`` is called after
+    each length. See ``grow_curves``.
     """
 
     def subject(name: str) -> Subject:
@@ -131,7 +133,10 @@ def measure_cost(
         return Subject(prepare)
 
     subjects = {label: subject(name) for label, name in mixers.items()}
-    *_, curves = grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions)
+    curves: list[CostCurve] = []
+    for measured in grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions):
+        curves = measured
+        on_length()
     return curves
 
 

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
+from globalconv.mixers.current_folder import import_named
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
 from globalconv.mixers.outside import code_of
@@ -54,7 +54,7 @@ def find_mixer(name: str) -> type[Mixer]:
 def _imported(module: str, name: str) -> ModuleType:
     try:
         with code_of(name, doing="cannot be imported", seconds=LONGEST_IMPORT):
-            return import_module(module)
+            return import_named(module)
     except InputError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}."):

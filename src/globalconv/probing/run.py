@@ -14,7 +14,7 @@ from globalconv.probing.record import record
 from globalconv.probing.target import ProbeRequest, Target, find_target, is_mixer
 from globalconv.quantities import format_duration
 from globalconv.study.progress import Progress
-from globalconv.training.files import make_directory, write_bytes, write_json
+from globalconv.training.files import make_directory, sweep_up, write_bytes, write_json
 
 WORTH_SAYING = 15.0
 """Seconds."""
@@ -31,6 +31,7 @@ def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings
     if seconds > request.budget_seconds:
         raise InputError(_too_long(request, target, seconds))
     make_directory(out)
+    sweep_up(out)
     console.print(device_line(request.device), highlight=False, soft_wrap=True)
     console.print(
         f"{target.what[0].upper()}{target.what[1:]}.", highlight=False, markup=False, soft_wrap=True

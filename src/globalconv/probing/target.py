@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from globalconv.devices import device_memory
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
+from globalconv.mixers.current_folder import import_named
 from globalconv.models import EncoderDecoder, Stack
 from globalconv.models.joined import crossings
 from globalconv.probes.memory import MEMORY
@@ -37,6 +37,10 @@ DEPTH, LENGTH, WIDTH = 4, 16, 16
 """Of a stack that is built for the probes: small, because the answers do not depend on the size."""
 DIRECT_SUM = 64
 """Up to this length convolutions are computed as sums: then the future's influence is exactly zero."""
+
+
+USUAL_MEMORY = 4e9
+"""Bytes, or half of what is free where that is less."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +296,7 @@ def _called(subject: str, found: object) -> nn.Module:
 def _attribute(subject: str) -> object:
     module, _, attribute = subject.partition(":")
     try:
-        found: object = import_module(module)
+        found: object = import_named(module)
         for name in attribute.split("."):
             found = getattr(found, name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:

@@ -5,11 +5,12 @@ docs/report-schema.md says what each field means. All of it is computed from the
 """
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from globalconv.errors import printable
+from globalconv.ranges import Amount, Count, Number, Score, Some
 
 SCHEMA_VERSION = 1
 
@@ -82,13 +83,13 @@ class BlockInside(_Frozen):
     """What one block's mixer does, in its place in a trained model."""
 
     mixer: str
-    content_dependence: float
+    content_dependence: Amount
     """Share of its token Jacobian's mean square that is variance over examples: 0, one mixing for all inputs."""
-    uncertainty: float | None
+    uncertainty: Amount | None
     """Standard error over the examples. None: two of them give none."""
     part: Part | None = None
     """Of an encoder-decoder: where the block's mixer stands. Of a cross mixer, the Jacobian is that by the memory."""
-    target_held: float | None = None
+    target_held: Amount | None = None
     """Of a cross mixer: the content dependence where only the memory varies, and the target's vectors do not."""
 
 
@@ -103,21 +104,21 @@ class WrittenAnswer(_Frozen):
 class ModelInside(_Frozen):
     """What the tokens of one trained model do to each other, probed on validation examples."""
 
-    seed: int
-    examples: int
-    length: int
+    seed: Number
+    examples: Count
+    length: Count
     """Tokens of an example that were looked at: all, or the first ones of a causal model, or as many as the shortest of
     the examples has. Of an encoder-decoder, those of the source and behind them those of the target, which are one
     sequence to the probes."""
-    source_length: int | None = None
+    source_length: Count | None = None
     """Of an encoder-decoder: how many of these are the source's."""
     refused: str | None = None
     """Why the model could not be probed; nothing else is then known."""
-    order: int = 0
+    order: Number = 0
     """So many tokens act jointly."""
     order_is_least: bool = False
     """It may be more: the search ended there, or rounding hides the rest."""
-    joint_effects: list[float] = []
+    joint_effects: list[Amount] = []
     """Largest joint effect of 1, 2, ... tokens, over that of one."""
     blocks: list[BlockInside] = []
     """From the input to the output, cross mixers last; none where there was one example only, and nothing to compare
@@ -126,7 +127,7 @@ class ModelInside(_Frozen):
     """The first example as people read it, where they can; of an encoder-decoder its source."""
     answer: str | None = None
     """Of an encoder-decoder: the target of that example."""
-    influence: list[list[float]] = []
+    influence: list[list[Amount]] = []
     """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t,
     an encoder-decoder one for each token of the target."""
     written: list[WrittenAnswer] = []
@@ -136,9 +137,15 @@ class ModelInside(_Frozen):
 class Confusion(_Frozen):
     """How often examples of each class were answered as each class, on the test split, all seeds together."""
 
-    classes: list[str]
-    counts: list[list[int]]
+    classes: Annotated[list[str], Field(min_length=1)]
+    counts: list[list[Number]]
     """[t][a]: examples of class t, answered as class a."""
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "Confusion":
+        if {len(self.counts), *map(len, self.counts)} != {len(self.classes)}:
+            raise ValueError("counts are not those of the classes")
+        return self
 
 
 class PartsAnswer(_Frozen):
@@ -216,8 +223,8 @@ class AxisRanking(_Frozen):
 
 class FloorAnswer(_Frozen):
     name: str
-    value: float
-    extra_metrics: dict[str, float] = {}
+    value: Score
+    extra_metrics: dict[str, Score] = {}
     """Its score in further metrics."""
 
 
@@ -249,26 +256,26 @@ class TaskAnswer(_Frozen):
 
 
 class CostPoint(_Frozen):
-    length: int
-    seconds: float
+    length: Count
+    seconds: Some
     """Median of one forward and backward pass of the mixer alone, batch 1."""
-    low: float
-    high: float
+    low: Some
+    high: Some
     """The middle half of the repetitions."""
 
 
 class CostCurve(_Frozen):
     mixer: str
-    points: list[CostPoint]
+    points: Annotated[list[CostPoint], Field(min_length=1)]
     stopped: str | None
     """Why the curve ends before the others do, where it does."""
 
 
 class CostAnswer(_Frozen):
-    width: int
-    num_threads: int
+    width: Count
+    num_threads: Count
     device: str
-    curves: list[CostCurve]
+    curves: Annotated[list[CostCurve], Field(min_length=1)]
     crossover: str
     """In words: from which length on the convolution is faster than attention."""
 

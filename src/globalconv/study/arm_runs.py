@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from globalconv.study.answer import ModelInside
 from globalconv.study.directory import StudyDirectory
+from globalconv.study.reading import BrokenFile
 from globalconv.study.run_directory import BrokenRun, RunResult
 from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.sweep import SWEEP_SEEDS, Sweep, Trial
@@ -25,7 +26,7 @@ def sweep_of(
     trials = [Trial(rate, SWEEP_SEEDS[0]) for rate in arm.rates]
     while trials:
         specs = [plan.run(task, arm, rate=t.rate, seed=t.seed, purpose="sweep") for t in trials]
-        results = [directory.result(spec) for spec in specs]
+        results = [directory.result(spec, task) for spec in specs]
         for trial, result in zip(trials, results, strict=True):
             if result is not None:
                 score = result.validation.get(task.metric) if result.status == "finished" else None
@@ -94,12 +95,12 @@ def runs_of_arm(
     used += _sweep_results(directory, plan, task, arm, sweep)
     found = ArmRuns(arm, sweep, bool(due), chosen_rate(arm, sweep))
     for spec in due:
-        _sound_result(directory, spec, found)
+        _sound_result(directory, spec, task, found)
     if found.rate is None:
         return found
     for seed in seeds:
         spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
-        result = _sound_result(directory, spec, found)
+        result = _sound_result(directory, spec, task, found)
         if result is None:
             found.missing.append(seed)
             continue
@@ -108,15 +109,28 @@ def runs_of_arm(
             found.diverged.append(seed)
         else:
             found.finished[seed] = result
-            found.curves[seed] = directory.run(spec).curve()
-            found.inside = found.inside or directory.run(spec).inside()
+            found.curves[seed] = directory.run(spec, task).curve()
+            found.inside = found.inside or _sound_inside(directory, spec, task, found)
     return found
 
 
-def _sound_result(directory: StudyDirectory, spec: RunSpec, found: ArmRuns) -> RunResult | None:
+def _sound_inside(
+    directory: StudyDirectory, spec: RunSpec, task: TaskPlan, found: ArmRuns
+) -> ModelInside | None:
+    """What probes found; None where nobody looked, or where the file is broken, which is kept in words."""
+    try:
+        return directory.run(spec, task).inside()
+    except BrokenFile as error:
+        found.broken.append(f"seed {spec.seed}: {error}")
+        return None
+
+
+def _sound_result(
+    directory: StudyDirectory, spec: RunSpec, task: TaskPlan, found: ArmRuns
+) -> RunResult | None:
     """The result of a run; None where there is none yet, or where the run is broken, which is kept in words."""
     try:
-        return directory.run(spec).result()
+        return directory.run(spec, task).result()
     except BrokenRun as error:
         swept = f"sweep at learning rate {spec.training.learning_rate:g}, " if spec.purpose == "sweep" else ""
         found.broken.append(f"{swept}seed {spec.seed}: {error}")
@@ -128,6 +142,6 @@ def _sweep_results(
 ) -> Iterator[RunResult]:
     for rate, scores in (sweep.scores if sweep else {}).items():
         for seed in SWEEP_SEEDS[: len(scores)]:
-            result = directory.result(plan.run(task, arm, rate=rate, seed=seed, purpose="sweep"))
+            result = directory.result(plan.run(task, arm, rate=rate, seed=seed, purpose="sweep"), task)
             assert result is not None
             yield result

@@ -7,25 +7,28 @@ from pathlib import Path
 
 from globalconv.cost import CostCurve, measure_cost
 from globalconv.cost.crossover import crossover
+from globalconv.errors import InputError
 from globalconv.quantities import format_duration
 from globalconv.study import answer
-from globalconv.study.arm_runs import all_finals, chosen_rate, sweep_of
+from globalconv.study.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
 from globalconv.study.budget import OVERRUN, Load
 from globalconv.study.directory import StudyDirectory, StudyState
 from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.gather import gather
 from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
-from globalconv.study.progress import Progress
+from globalconv.study.progress import Phase, Progress
+from globalconv.study.reading import BrokenFile
 from globalconv.study.rehearsal import check_space, rehearse
-from globalconv.study.run_directory import BrokenRun
+from globalconv.study.run_directory import BrokenRun, RunDirectory
 from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.workers import over_the_cores
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
+WARM_UP_SECONDS = 4.0
 INSIDE_SECONDS = 2.0
-"""A guess at how long one model is probed, for the time left."""
+"""Guesses at how long an arm is measured and a model is probed, for the time left."""
 
 
 def compare(
@@ -46,9 +49,10 @@ def compare(
     """
     directory = StudyDirectory(out)
     directory.create()
-    with directory.lock():
+    with one_thread(), directory.lock():  # all of it: a task is built once per process
         started = time.monotonic()
         try:
+            directory.prepare()
             found = directory.plan_of(request)
             plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
             if found is None:
@@ -58,7 +62,7 @@ def compare(
         except BaseException:
             directory.discard()
             raise
-        study = _Study(directory, progress, workers, started)
+        study = _Study(directory, plan, progress, workers, started)
         if found is None:
             study.state = StudyState()  # one that lies here belongs to a plan that was lost
             study.tick()
@@ -67,11 +71,12 @@ def compare(
                 rebuild_task(task.task)
                 for arm in task.arms:
                     check_sources(arm.model)
-            done = "is complete; its report is rebuilt" if study.state.complete else "goes on"
+            done = "is complete; its report is rebuilt" if study.is_complete(plan) else "goes on"
             progress.say(f"The study in {out} {done}.")
         study.sweep(plan)
         study.finals(plan)
-        study.inside(plan)
+        while not study.inside(plan):
+            study.finals(plan)
         study.cost(plan)
         study.complete()
         return gather(directory, plan)
@@ -82,7 +87,12 @@ def _new_plan(
 ) -> StudyPlan:
     def warm_ups(specs: Sequence[RunSpec], until: float) -> Iterator[tuple[int, WarmUp]]:
         progress.say("Measuring what a step of each arm costs here ...")
-        yield from over_the_cores(execute_warm_up, [(spec, until) for spec in specs], workers=workers)
+        seconds = len(specs) * WARM_UP_SECONDS / workers
+        with progress.phase("Measuring", runs=len(specs), seconds=seconds, unit="arms") as phase:
+            arguments = [(spec, until) for spec in specs]
+            for found in over_the_cores(execute_warm_up, arguments, workers=workers):
+                phase.advance(seconds / len(specs))
+                yield found
 
     plan = make_plan(request, command=command, workers=workers, warm_ups=warm_ups)
     num_arms = sum(len(task.arms) for task in plan.tasks)
@@ -105,12 +115,16 @@ def _new_plan(
 class _Study:
     """One session of a study: its clock, and the runs that are still to do."""
 
-    def __init__(self, directory: StudyDirectory, progress: Progress, workers: int, started: float) -> None:
+    def __init__(
+        self, directory: StudyDirectory, plan: StudyPlan, progress: Progress, workers: int, started: float
+    ) -> None:
         self.directory = directory
         self.progress = progress
         self.workers = workers
-        self.state: StudyState = directory.state()
+        self.state: StudyState = directory.state(plan)
+        self._tasks = {task.task.name: task for task in plan.tasks}
         self._ticked = started
+        self._trained: set[str] = set()
 
     def tick(self) -> None:
         """Add the time since the last tick to the study's clock, on disk too."""
@@ -118,6 +132,17 @@ class _Study:
         self.state.seconds += now - self._ticked
         self._ticked = now
         self.directory.write_state(self.state)
+
+    def is_complete(self, plan: StudyPlan) -> bool:
+        """Whether nothing is left to do: that it was so once is not enough, files may be gone."""
+        if not self.state.complete:
+            return False
+        seeds = [seed for seed in plan.seeds if seed not in self.state.dropped_seeds]
+        arms = [(task, arm) for task in plan.tasks for arm in task.arms]
+        runs = [runs_of_arm(self.directory, plan, task, arm, seeds, []) for task, arm in arms]
+        if any(found.missing or found.sweeping for found in runs):
+            self.state.complete = False
+        return self.state.complete
 
     def complete(self) -> None:
         """Say on disk that nothing is left to do; what did nothing adds nothing to the clock."""
@@ -160,18 +185,9 @@ class _Study:
             phase.advance(0.0, runs=len(everything) - len(missing))
             jobs = self._until_the_clock_runs_out(plan, rounds, missing_names, cost, lambda: slowdown)
             started, worked = time.monotonic(), 0.0
-            order: list[RunSpec] = []
-
-            def arguments() -> Iterator[tuple[RunSpec, Path]]:
-                for spec in jobs:
-                    order.append(spec)
-                    yield spec, self.directory.runs
-
-            for index, _ in over_the_cores(execute_run, arguments(), workers=self.workers):
-                worked += cost(order[index]) / self.workers
+            for done in self._carried_out(jobs, cost, phase):
+                worked += done
                 slowdown = (time.monotonic() - started) / worked
-                phase.advance(cost(order[index]) / self.workers)
-                self.tick()
 
     def _until_the_clock_runs_out(
         self,
@@ -198,8 +214,11 @@ class _Study:
                 return
             yield from todo
 
-    def inside(self, plan: StudyPlan) -> None:
-        """Probe one trained model of every arm: that of the first seed that finished."""
+    def inside(self, plan: StudyPlan) -> bool:
+        """Probe one trained model of every arm: that of the first seed that finished.
+
+        Returns whether their weights could be used; of a run where they could not, nothing is left.
+        """
         specs = []
         for task in plan.tasks:
             for arm in task.arms:
@@ -209,18 +228,31 @@ class _Study:
                     for seed in plan.seeds
                     if rate is not None
                 ]
-                results = ((spec, self.directory.result(spec)) for spec in finals)
+                results = ((spec, self.directory.result(spec, task)) for spec in finals)
                 finished = [spec for spec, result in results if result and result.status == "finished"]
-                if finished and all(self.directory.run(spec).inside() is None for spec in finished):
+                if finished and not any(self._has_inside(spec) for spec in finished):
                     specs.append(finished[0])
         if not specs:
-            return
+            return True
         seconds = len(specs) * INSIDE_SECONDS / self.workers
         with self.progress.phase("Probing", runs=len(specs), seconds=seconds, unit="models") as phase:
             arguments = [(spec, self.directory.runs) for spec in specs]
-            for _ in over_the_cores(look_inside, arguments, workers=self.workers):
+            broken = {}
+            for index, why in over_the_cores(look_inside, arguments, workers=self.workers):
+                if why is not None:
+                    broken[index] = why
                 phase.advance(INSIDE_SECONDS / self.workers)
                 self.tick()
+        for index, why in broken.items():
+            self._set_aside(specs[index], why)
+        return not broken
+
+    def _has_inside(self, spec: RunSpec) -> bool:
+        try:
+            return self._run(spec).inside() is not None
+        except BrokenFile as error:
+            self._tell_redone(spec, f"{error}; done again")
+            return False
 
     def _rate(self, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> float | None:
         """The learning rate of an arm's final runs."""
@@ -228,8 +260,11 @@ class _Study:
 
     def cost(self, plan: StudyPlan) -> None:
         """Time the mixers alone against length."""
-        if self.directory.cost() is not None:
-            return
+        try:
+            if self.directory.cost() is not None:
+                return
+        except BrokenFile as error:
+            self.progress.say(f"{error}; it is measured again.")
         widest = max(plan.tasks, key=lambda task: task.arms[0].model.width)
         names = dict.fromkeys(
             name for task in plan.tasks for arm in task.arms for name in arm.model.all_mixers
@@ -237,7 +272,10 @@ class _Study:
         causal = any(task.causal for task in plan.tasks)
         mixers = {name: name for name in names if not (causal and name == "token_mlp")}
         self.progress.say("Measuring cost against length ...")
-        with one_thread():
+        options = {name: own for arm in widest.arms for name, own in arm.model.mixer_options.items()}
+        with self.progress.phase(
+            "Measuring", runs=len(COST_LENGTHS), seconds=COST_MEASURING_SECONDS, unit="lengths"
+        ) as phase:
             curves = measure_cost(
                 mixers,
                 COST_LENGTHS,
@@ -245,9 +283,8 @@ class _Study:
                 causal=causal,
                 seconds=COST_MEASURING_SECONDS,
                 device=plan.request.device,
-                options={
-                    name: options for arm in widest.arms for name, options in arm.model.mixer_options.items()
-                },
+                options=options,
+                on_length=lambda: phase.advance(COST_MEASURING_SECONDS / len(COST_LENGTHS)),
             )
         self.directory.write_cost(_cost_answer(curves, plan, width=widest.arms[0].model.width))
         self.tick()
@@ -256,31 +293,60 @@ class _Study:
         """The specs without a sound, complete run; broken directories are set aside and said."""
         missing = []
         for spec in specs:
-            run = self.directory.run(spec)
             try:
-                if run.result() is None:
+                if self._run(spec).result() is None:
                     missing.append(spec)
             except BrokenRun as error:
-                aside = run.set_aside()
-                told = (
-                    f"{spec.task.name}, {spec.arm}, seed {spec.seed}: {error}; redone "
-                    f"({aside.name} keeps the old)."
-                )
-                self.progress.say(f"Broken run: {told}")
-                self.state.redone.append(told)
-                self.tick()
+                self._set_aside(spec, str(error))
                 missing.append(spec)
         return missing
+
+    def _run(self, spec: RunSpec) -> RunDirectory:
+        return self.directory.run(spec, self._tasks[spec.task.name])
+
+    def _set_aside(self, spec: RunSpec, why: str) -> None:
+        run = self._run(spec)
+        if spec.name in self._trained:
+            raise InputError(
+                f"{run.path} was written just now, and yet: {why}. Is the disk sound? The same command goes on with "
+                "the study; or name an --out on another disk."
+            )
+        self._trained.add(spec.name)
+        self._tell_redone(spec, f"{why}; redone ({run.set_aside().name} keeps the old)")
+
+    def _tell_redone(self, spec: RunSpec, why: str) -> None:
+        told = f"{spec.task.name}, {spec.arm}, seed {spec.seed}: {why}."
+        self.progress.say(f"Broken run: {told}")
+        self.state.redone.append(told)
+        self.tick()
 
     def _train(self, plan: StudyPlan, specs: list[RunSpec], name: str) -> None:
         cost = _planned_seconds(plan)
         specs = sorted(specs, key=cost, reverse=True)
         seconds = sum(map(cost, specs)) / self.workers
         with self.progress.phase(name, runs=len(specs), seconds=seconds) as phase:
-            arguments = [(spec, self.directory.runs) for spec in specs]
-            for index, _ in over_the_cores(execute_run, arguments, workers=self.workers):
-                phase.advance(cost(specs[index]) / self.workers)
-                self.tick()
+            for _ in self._carried_out(specs, cost, phase):
+                pass
+
+    def _carried_out(
+        self, specs: Iterable[RunSpec], cost: Callable[[RunSpec], float], phase: Phase
+    ) -> Iterator[float]:
+        """Train ``specs``; yields, as they end, what each was expected to take of the phase, in seconds."""
+        under_way: dict[int, RunSpec] = {}
+
+        def arguments() -> Iterator[tuple[RunSpec, Path]]:
+            for index, spec in enumerate(specs):
+                under_way[index] = spec
+                yield spec, self.directory.runs
+
+        phase.under_way = lambda: sum(
+            cost(spec) / self.workers * self._run(spec).share_done() for spec in list(under_way.values())
+        )
+        for index, _ in over_the_cores(execute_run, arguments(), workers=self.workers):
+            done = cost(under_way.pop(index)) / self.workers
+            phase.advance(done)
+            self.tick()
+            yield done
 
 
 def _planned_seconds(plan: StudyPlan) -> Callable[[RunSpec], float]:

@@ -7,27 +7,31 @@ runs/HASH/    one directory per run (study.run_directory)
 report.html, report.json, arms.csv, figures/    rebuilt from the above at any time
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from globalconv.errors import InputError
+from globalconv.ranges import Seconds
 from globalconv.study.answer import CostAnswer
-from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult, reason
-from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest
-from globalconv.training.files import make_directory, write_json
+from globalconv.study.reading import BrokenFile, read_json
+from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult
+from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
+from globalconv.training.files import make_directory, sweep_up, write_json
 
 
 class StudyState(BaseModel):
     """What happened since the plan was made."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Wall-clock seconds of all sessions, from the first warm-up on."""
     dropped_seeds: list[int] = []
     redone: list[str] = []
@@ -36,7 +40,7 @@ class StudyState(BaseModel):
 
 
 class StudyDirectory:
-    """A study on disk. Opening one checks that it can be written and that it is the same study."""
+    """A study on disk: what its files say, and that they are those of the same study."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,13 +49,14 @@ class StudyDirectory:
     def create(self) -> None:
         """Make the directory. Raises InputError where that is impossible or something else lies there."""
         make_directory(self.path)
+
+    def prepare(self) -> None:
+        """Sweep up what killed sessions left, and make room for runs. For who holds the lock."""
+        sweep_up(self.path)
         make_directory(self.runs)
-        probe = self.path / ".writable"
-        write_json(probe, True)
-        probe.unlink()
 
     def discard(self) -> None:
-        """Remove what `create` made, where it came to nothing: a directory with anything else in it stays."""
+        """Remove what was made here, where it came to nothing: a directory with anything else in it stays."""
         (self.path / ".lock").unlink(missing_ok=True)
         with suppress(OSError):
             self.runs.rmdir()
@@ -88,19 +93,17 @@ class StudyDirectory:
         if not file.exists():
             return None
         try:
-            version = json.loads(file.read_bytes()).get("version")
+            version = read_json(file, _Versioned).version
             if version != PLAN_VERSION:
                 raise InputError(
                     f"{self.path} holds a study of another version of globalconv (plan {version}, this is "
                     f"{PLAN_VERSION}). Name another --out, or use the version that began it."
                 )
-            return StudyPlan.model_validate_json(file.read_bytes())
-        except (ValidationError, ValueError, AttributeError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
+            return read_json(file, _PlanFile)
+        except BrokenFile as error:
             raise InputError(
-                f"{file} cannot be read ({reason(error)}). Name another --out, or remove the file "
-                "to plan anew; finished runs that fit the new plan are then used."
+                f"{self.path}: {error}. Name another --out, or remove the file to plan anew; finished runs that fit "
+                "the new plan are then used."
             ) from error
 
     def plan_of(self, request: StudyRequest) -> StudyPlan | None:
@@ -112,6 +115,12 @@ class StudyDirectory:
         plan = self.plan()
         if plan is None:
             return None
+        content = read_json(self.path / "plan.json", dict[str, Any])
+        if content.pop("digest", None) not in (None, _digest(content)):  # plans from before have none
+            raise InputError(
+                f"{self.path / 'plan.json'} was changed since it was written, and runs are not trained by such a plan. "
+                "Restore it, or name another --out."
+            )
         differing = [
             name
             for name in type(request).model_fields
@@ -131,40 +140,58 @@ class StudyDirectory:
 
     def write_plan(self, plan: StudyPlan) -> None:
         """Keep the plan: from now on the study resumes instead of being planned anew."""
-        write_json(self.path / "plan.json", plan.model_dump(mode="json"))
+        content = plan.model_dump(mode="json", include=set(StudyPlan.model_fields))
+        write_json(self.path / "plan.json", content | {"digest": _digest(content)})
 
-    def state(self) -> StudyState:
+    def state(self, plan: StudyPlan) -> StudyState:
         """What happened so far; a fresh state if nothing did or the file is broken (it says so)."""
         file = self.path / "state.json"
         if not file.exists():
             return StudyState()
         try:
-            return StudyState.model_validate_json(file.read_bytes())
-        except (ValidationError, OSError):
-            return StudyState(redone=["state.json was broken: the seconds used before are not counted"])
+            state = read_json(file, StudyState)
+            if not set(state.dropped_seeds) <= set(plan.seeds[1:]):
+                raise BrokenFile(f"{file.name} cannot be read: dropped_seeds are not the plan's")
+        except BrokenFile as error:
+            return StudyState(redone=[f"{error}. The seconds used before are not counted."])
+        return state
 
     def write_state(self, state: StudyState) -> None:
         """Keep the state."""
         write_json(self.path / "state.json", state.model_dump(mode="json"))
 
     def cost(self) -> CostAnswer | None:
-        """The measured cost curves; None if they are not measured yet, or the file is broken."""
-        try:
-            return CostAnswer.model_validate_json((self.path / "cost.json").read_bytes())
-        except (ValidationError, OSError):
-            return None
+        """The measured cost curves; None if they are not measured yet. Raises BrokenFile."""
+        file = self.path / "cost.json"
+        return read_json(file, CostAnswer) if file.exists() else None
 
     def write_cost(self, cost: CostAnswer) -> None:
         """Keep the cost curves."""
         write_json(self.path / "cost.json", cost.model_dump(mode="json"))
 
-    def run(self, spec: RunSpec) -> RunDirectory:
-        """The directory of one run."""
-        return RunDirectory(self.runs, spec)
+    def run(self, spec: RunSpec, task: TaskPlan) -> RunDirectory:
+        """The directory of one run on ``task``."""
+        return RunDirectory(self.runs, spec, task.metric)
 
-    def result(self, spec: RunSpec) -> RunResult | None:
+    def result(self, spec: RunSpec, task: TaskPlan) -> RunResult | None:
         """The result of a run if it is complete and sound."""
         try:
-            return self.run(spec).result()
+            return self.run(spec, task).result()
         except BrokenRun:
             return None
+
+
+class _Versioned(BaseModel):
+    """Of a file of any version, which that is."""
+
+    version: int
+
+
+class _PlanFile(StudyPlan):
+    """A plan, and the digest of what it was when it was written."""
+
+    digest: str | None = None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

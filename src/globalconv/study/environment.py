@@ -1,12 +1,12 @@
 """Where a run was trained: what a sceptic needs to judge or repeat its numbers."""
 
-import os
 import platform
 from pathlib import Path
 
 import torch
 
 import globalconv
+from globalconv.cores import usable_cores
 
 
 def describe_environment(*, backend: str, device: str) -> dict[str, str]:
@@ -17,7 +17,7 @@ def describe_environment(*, backend: str, device: str) -> dict[str, str]:
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
-        "cores": str(os.cpu_count()),
+        "cores": str(usable_cores()),
         "threads per run": str(torch.get_num_threads()),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "operator backend": backend,

@@ -5,12 +5,11 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 
 from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
@@ -27,6 +26,7 @@ from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
 from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.resampling import resampled_scores
+from globalconv.training.surroundings import own_accelerator, undisturbed
 
 UNTIMED_STEPS = 5
 """The first of a process are slower: libraries plan, the allocator grows."""
@@ -53,25 +53,31 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
     A run that is complete already is not repeated; one that was interrupted goes on from its last
     checkpoint.
     """
-    with one_thread():
+    with undisturbed(seed=spec.seed, threads=1), _accelerator(spec) as accelerator:
         directory = RunDirectory(runs, spec)
         if (done := directory.result()) is not None:
             return done.status
         task = rebuild_task(spec.task)
         check_sources(spec.model)
-        accelerator = _accelerator(spec)
-        torch.manual_seed(spec.seed)
         model = build_model(spec.model, task.signature)
         backend = _backend_in_words(spec, task)
         directory.prepare(describe_environment(backend=backend, device=spec.device))
         outcome = fit(
-            model, task, spec.training, directory=directory.path, seed=spec.seed, accelerator=accelerator
+            model,
+            task,
+            spec.training,
+            directory=directory.path,
+            seed=spec.seed,
+            accelerator=accelerator,
+            on_step=directory.note_step,
         )
         test: dict[str, float] = {}
         resampled: list[float] = []
         confusion = None
         if spec.purpose == "final" and outcome.status == "finished":
             load_best(directory.path, model)
+            # In the precision that it was validated in.
+            model = accelerator.prepare_model(model, evaluation_mode=True)
             examples = tally_each(model, task, "test", batch_size=EVALUATION_BATCH, device=accelerator.device)
             test = task.metrics(added_up(examples))
             if all(map(math.isfinite, test.values())):
@@ -111,14 +117,12 @@ def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp:
     Past ``until``, of time.monotonic, which is one clock for all processes, it is cut short: two steps are timed
     whatever the hour, and an evaluation that was not begun is taken to cost what forward passes cost in a step.
     """
-    with one_thread():
-        return _warm_up(spec, until)
+    with undisturbed(seed=spec.seed, threads=1), _accelerator(spec) as accelerator:
+        return _warm_up(spec, until, accelerator)
 
 
-def _warm_up(spec: RunSpec, until: float) -> WarmUp:
+def _warm_up(spec: RunSpec, until: float, accelerator: Accelerator) -> WarmUp:
     task = rebuild_task(spec.task)
-    accelerator = _accelerator(spec)
-    torch.manual_seed(spec.seed)
     settings = spec.training
     model = build_model(spec.model, task.signature).to(accelerator.device)
     optimizer = build_optimizer(model, settings, accelerator.device)
@@ -200,11 +204,8 @@ def check_sources(model: ModelSpec) -> None:
             )
 
 
-def _accelerator(spec: RunSpec) -> Accelerator:
-    # Accelerate keeps one device and precision for the whole process, which a worker outlives: the next
-    # study may ask for others.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision=spec.training.precision, cpu=spec.device == "cpu")
+def _accelerator(spec: RunSpec) -> AbstractContextManager[Accelerator]:
+    return own_accelerator(spec.training.precision, cpu=spec.device == "cpu")
 
 
 def _backend_in_words(spec: RunSpec, task: Task) -> str:
@@ -229,9 +230,5 @@ def _best_scores(outcome: FitResult) -> dict[str, float]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Many runs side by side beat one run on many threads at these sizes, so each takes one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with undisturbed(seed=0, threads=1):
         yield
-    finally:
-        torch.set_num_threads(before)

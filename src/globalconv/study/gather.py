@@ -1,6 +1,7 @@
 """From run directories to the answer: every number of a report is read or computed here, none is typed."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from statistics import mean, median
 
@@ -25,13 +26,14 @@ from globalconv.study.budget import OVERRUN
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.given import Given
 from globalconv.study.methods import describe_methods
+from globalconv.study.reading import BrokenFile
 from globalconv.study.run_directory import RunResult
 from globalconv.study.sentence import QUESTION, answer_in_words
 from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.study.statistics import estimate
 from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.tasks.classification import METRICS
-from globalconv.training.plateau import has_plateaued, steps_to_plateau
+from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_short, steps_to_plateau
 
 BACKWARD_FLOPS = 2.0
 """A backward pass costs about two forward ones: one for the inputs, one for the weights."""
@@ -43,17 +45,23 @@ UNSTEADY_SPEED = 3.0
 
 def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     """The answer that the runs in ``directory`` give now, however many of them are there."""
-    state = directory.state()
+    state = directory.state(plan)
     seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
-    given = Given.to(plan, state)
     used: list[RunResult] = []
     num_done = 0
     num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
     failures = list(state.redone)
     environment: dict[str, str] = {}
+    found_on = {
+        task.task.name: {arm.arm: runs_of_arm(directory, plan, task, arm, seeds, used) for arm in task.arms}
+        for task in plan.tasks
+    }
+    lost = any(found.missing or found.sweeping for runs in found_on.values() for found in runs.values())
+    complete = state.complete and not lost  # runs may have gone since it was
+    given = Given.to(plan, state.model_copy(update={"complete": complete}))
     tasks = []
     for task in plan.tasks:
-        runs = {arm.arm: runs_of_arm(directory, plan, task, arm, seeds, used) for arm in task.arms}
+        runs = found_on[task.task.name]
         num_done += sum(len(found.finished) + len(found.diverged) for found in runs.values())
         for arm, found in runs.items():
             failures += [f"{task.task.name}: {arm} diverged with seed {seed}." for seed in found.diverged]
@@ -66,7 +74,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
             for seed, result in found.finished.items():
                 failures += [f"{task.task.name}: {arm}, seed {seed}: {notice}." for notice in result.notices]
                 spec = plan.run(task, found.plan, rate=found.rate or 0.0, seed=seed, purpose="final")
-                environment |= directory.run(spec).environment()
+                environment |= directory.run(spec, task).environment()
         tasks.append(_answer_task(plan, task, runs, given))
     cuts = list(plan.cuts)
     if state.dropped_seeds:
@@ -80,6 +88,11 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
             "plan is an estimate: the machine may have been slower than when its speed was measured, or have had fewer "
             "workers; a sweep wider than most; runs done again; or a round of them had begun."
         )
+    try:
+        costs = directory.cost()
+    except BrokenFile as error:
+        costs = None
+        failures.append(f"{error}; it is measured again when the study's command goes on.")
     return StudyAnswer(
         schema_version=SCHEMA_VERSION,
         globalconv_version=plan.globalconv_version,
@@ -92,15 +105,21 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         num_runs=len(used),
         seeds=seeds,
         tasks=tasks,
-        cost=directory.cost(),
+        cost=costs,
         unfinished=None
-        if state.complete
-        else f"{num_done} of {num_planned} final runs are done; the study's command goes on with it.",
+        if complete
+        else f"{num_done} of {num_planned} final runs are done{_and_sweeps(found_on.values())}; the study's command "
+        "goes on with it.",
         cuts=cuts,
         failures=failures,
         environment=environment,
         methods=describe_methods(plan),
     )
+
+
+def _and_sweeps(tasks: Iterable[dict[str, ArmRuns]]) -> str:
+    sweeping = any(found.sweeping for runs in tasks for found in runs.values())
+    return ", and runs of a sweep are missing" if sweeping else ""
 
 
 def _answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given: Given) -> TaskAnswer:
@@ -153,7 +172,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
     return Contender(
         arm=found.plan.arm,
         scores={seed: result.test[task.metric] for seed, result in found.finished.items()},
-        plateaued=bool(curve)
+        plateaued=not is_too_short([point.step for point in curve])
         and has_plateaued(
             [point.step for point in curve],
             [point.value.mean for point in curve],
@@ -213,12 +232,7 @@ def _answer_arm(
         if found.sweep
         else [],
         plateaued=contender.plateaued,
-        steps_to_plateau=steps_to_plateau(
-            [point.step for point in curve],
-            [point.value.mean for point in curve],
-            higher_is_better=task.higher_is_better,
-            tolerance=task.margin,
-        ),
+        steps_to_plateau=_steps_to_plateau(task, curve),
         flags=_flags(task, found, contender),
         diverged_seeds=found.diverged,
         curve=curve,
@@ -231,8 +245,15 @@ def _confusion(results: list[RunResult]) -> Confusion | None:
     found = [result.confusion for result in results if result.confusion is not None]
     if not found:
         return None
-    counts = np.sum([confusion.counts for confusion in found], axis=0)
+    counts = np.sum([one.counts for one in found if one.classes == found[0].classes], axis=0)
     return found[0].model_copy(update={"counts": counts.tolist()})
+
+
+def _steps_to_plateau(task: TaskPlan, curve: list[CurvePoint]) -> int | None:
+    steps = [point.step for point in curve]
+    values = [point.value.mean for point in curve]
+    needed = steps_to_plateau(steps, values, higher_is_better=task.higher_is_better, tolerance=task.margin)
+    return needed or (FEWEST_STEPS if steps and steps[-1] < FEWEST_STEPS else None)
 
 
 def _parts(model: ModelSpec) -> PartsAnswer | None:
@@ -244,7 +265,9 @@ def _parts(model: ModelSpec) -> PartsAnswer | None:
 def _flags(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     flags = []
     if found.curves and not contender.plateaued:
-        flags.append("still improving when its steps ran out")
+        steps = [evaluation.step for evaluation in next(iter(found.curves.values()))]
+        too_short = "too few steps or evaluations to show a plateau"
+        flags.append(too_short if is_too_short(steps) else "still improving when its steps ran out")
     if not task.tuned:
         flags.append("learning rate not tuned on this data")
     elif found.sweeping:

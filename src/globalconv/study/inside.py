@@ -23,6 +23,7 @@ from globalconv.study.spec import RunSpec
 from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
+from globalconv.training.checkpoint import BrokenCheckpoint
 from globalconv.training.evaluate import write_answers
 
 EXAMPLES = 8
@@ -34,8 +35,19 @@ DIRECTIONS = 4
 FEW_OUTPUTS = 64
 
 
-def look_inside(spec: RunSpec, runs: Path) -> None:
-    """Probe the trained model of a finished run, and keep what was found in its directory."""
+def look_inside(spec: RunSpec, runs: Path) -> str | None:
+    """Probe the trained model of a finished run, and keep what was found in its directory.
+
+    Returns None, or in words why the weights cannot be used: the run is then to be done again.
+    """
+    try:
+        _look_inside(spec, runs)
+    except BrokenCheckpoint as error:
+        return str(error)
+    return None
+
+
+def _look_inside(spec: RunSpec, runs: Path) -> None:
     with one_thread():
         directory = RunDirectory(runs, spec)
         task = rebuild_task(spec.task)

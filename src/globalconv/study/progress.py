@@ -1,16 +1,20 @@
-"""What a running study shows: runs done, time left."""
+"""What a running study shows: runs done, how far the others are, time left."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from globalconv.quantities import format_duration
 
-SECONDS_BETWEEN_LINES = 20.0
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LINES = 30.0
+TRUST = 0.02
+"""The plan's word on the speed weighs as much as what was seen of this share of the phase."""
 
 
 class Progress:
@@ -28,18 +32,15 @@ class Progress:
         """A stretch of ``runs`` runs, or of what else ``unit`` calls them, expected to take ``seconds`` in all."""
         phase = Phase(self, name, runs, seconds, unit)
         if not self.console.is_terminal:
-            yield phase
+            with phase.looked_at():
+                yield phase
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}, {task.fields[left]}"),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
         with Bar(*columns, console=self.console, transient=True) as bar:
             phase.bar = bar
-            phase.bar_task = bar.add_task(name, total=runs, unit=unit, left=phase.time_left())
-            yield phase
+            phase.bar_task = bar.add_task(name, total=max(seconds, 1e-9), told=phase.told())
+            with phase.looked_at():
+                yield phase
 
 
 class Phase:
@@ -51,24 +52,64 @@ class Phase:
         self.bar_task: TaskID | None = None
         self.done = 0
         self.worked = 0.0
-        self.started = time.monotonic()
-        self.line_at = self.started
+        self.under_way: Callable[[], float] | None = None
+        """Of the phase's planned seconds, those that runs which are not done have behind them; None: nobody knows."""
+        self.started = self.line_at = time.monotonic()
+        self.end = self.started + seconds
+        self.seen = 0.0
 
     def advance(self, planned_seconds: float, *, runs: int = 1) -> None:
         """``runs`` more are done, which the plan had expected to take ``planned_seconds`` of the phase."""
         self.done += runs
         self.worked += planned_seconds
-        if self.bar is not None and self.bar_task is not None:
-            self.bar.update(self.bar_task, completed=self.done, left=self.time_left())
-        elif time.monotonic() - self.line_at > SECONDS_BETWEEN_LINES or self.done == self.runs:
-            self.line_at = time.monotonic()
-            self.progress.say(f"{self.name}: {self.done}/{self.runs} {self.unit}, {self.time_left()}")
+        self._expect(self.worked)
+        self._show(now=self.done == self.runs)
 
-    def time_left(self) -> str:
-        """In words."""
-        left = self.seconds - self.worked
-        if self.worked > 0:
-            left *= (time.monotonic() - self.started) / self.worked
+    def look(self) -> None:
+        """Ask how far the runs are, and show it."""
+        if self.under_way is not None:
+            self._expect(self.worked + self.under_way())
+        self._show()
+
+    @contextmanager
+    def looked_at(self) -> Iterator[None]:
+        """Look every second, from another thread, while this one waits for runs."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(SECONDS_BETWEEN_LOOKS):
+                self.look()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+    def _expect(self, worked: float) -> None:
+        """Expect the end by what is ``worked``, of the phase's planned seconds."""
+        now, trust = time.monotonic(), TRUST * self.seconds
+        self.seen = min(max(worked, 0.0), self.seconds)
+        slowdown = (now - self.started + trust) / (self.seen + trust) if trust > 0 else 1.0
+        self.end = now + slowdown * (self.seconds - self.seen)
+
+    def _show(self, *, now: bool = False) -> None:
+        if self.bar is not None and self.bar_task is not None:
+            self.bar.update(self.bar_task, completed=self.seen, told=self.told())
+        elif now or time.monotonic() - self.line_at >= SECONDS_BETWEEN_LINES:
+            self.line_at = time.monotonic()
+            self.progress.say(f"{self.name}: {self.told()}")
+
+    def told(self) -> str:
+        """Runs done, the share of the phase that is behind, and the time left, in words."""
+        runs = f"{self.done}/{self.runs} {self.unit}"
         if self.done >= self.runs:
-            return "done"
-        return f"about {format_duration(left)} left"
+            return f"{runs}, done"
+        left = self.end - time.monotonic()
+        until_done = f"about {format_duration(left)} left" if left >= 1 else "soon done"
+        share = (
+            f" ({self.seen / self.seconds:.0%} of the work)" if self.under_way and self.seconds > 0 else ""
+        )
+        return f"{runs}{share}, {until_done}"

@@ -1,12 +1,12 @@
 """From a request to a report on disk and a table on the terminal: what the commands do."""
 
-import os
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from globalconv.cores import usable_cores
 from globalconv.devices import device_line, resolve_device
 from globalconv.errors import InputError
 from globalconv.ops import available_backends, choose_backend
@@ -27,7 +27,7 @@ def run_study(request: StudyRequest, out: Path, *, command: str, console: Consol
         raise InputError("--precision fp16 needs a GPU. Use bf16, or no.")
     request = request.model_copy(update={"device": device})
     console.print(device_line(device), highlight=False)
-    workers = request.workers or (1 if device != "cpu" else os.cpu_count() or 1)
+    workers = request.workers or (1 if device != "cpu" else usable_cores())
     answer = compare(
         request, out, command=command, workers=workers, progress=Progress(console), write=write_report
     )

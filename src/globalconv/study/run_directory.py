@@ -5,23 +5,30 @@ environment.json     where: versions, processor, threads, operator backend
 curve.jsonl          one line per evaluation: step, seconds, losses, validation metrics
 best.safetensors     the weights that were best on validation
 last.safetensors     only while unfinished: where to go on
+step                 only while unfinished: how far it is, for who waits
 result.json          written last: its presence means the run is complete
 inside.json          of some complete runs: what probes found in the trained model
 """
 
 import json
+import math
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from globalconv.ranges import Amount, Count, Score, Seconds, Some
 from globalconv.study.answer import Confusion, ModelInside
+from globalconv.study.reading import BrokenFile, read_json, read_json_lines
 from globalconv.study.spec import RunSpec
 from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
-from globalconv.training.files import make_directory, write_json, write_text
+from globalconv.training.files import make_directory, obstacles_explained, write_json, write_text
 from globalconv.training.fit import Evaluation
+from globalconv.training.resampling import RESAMPLES
 
-_WORDS = TypeAdapter(dict[str, str])
+SECONDS_BETWEEN_NOTES = 1.0
 
 
 class RunResult(BaseModel):
@@ -30,19 +37,19 @@ class RunResult(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     status: Literal["finished", "diverged"]
-    best_step: int | None
-    validation: dict[str, float]
+    best_step: Count | None
+    validation: dict[str, Score]
     """At the best step."""
-    test: dict[str, float]
+    test: dict[str, Score]
     """At the best step; final runs only, scored once."""
-    test_resampled: list[float] = []
+    test_resampled: Annotated[list[Score], Field(max_length=RESAMPLES)] = []
     """The task's metric on test splits drawn again from the examples (``globalconv.training.resampling``)."""
     confusion: Confusion | None = None
     """Of a classification's test split."""
-    parameters: int
-    flops_per_token: float
-    seconds: float
-    seconds_per_step: float
+    parameters: Count
+    flops_per_token: Amount
+    seconds: Seconds
+    seconds_per_step: Some
     notices: list[str]
 
 
@@ -51,11 +58,16 @@ class BrokenRun(Exception):
 
 
 class RunDirectory:
-    """The files of one run. Reading never repairs; ``BrokenRun`` says what is wrong."""
+    """The files of one run. Reading never repairs; ``BrokenRun`` says what is wrong.
 
-    def __init__(self, runs: Path, spec: RunSpec) -> None:
+    ``metric``: what the run must have been scored by, where its study is known.
+    """
+
+    def __init__(self, runs: Path, spec: RunSpec, metric: str | None = None) -> None:
         self.spec = spec
         self.path = runs / spec.name
+        self.metric = metric
+        self._noted_at = -math.inf
 
     def prepare(self, environment: dict[str, str]) -> None:
         """Make the directory and write what is known before training."""
@@ -63,30 +75,49 @@ class RunDirectory:
         write_json(self.path / "spec.json", self.spec.model_dump(mode="json"))
         write_json(self.path / "environment.json", environment)
 
+    def note_step(self, step: int) -> None:
+        """Leave word of how far the run is, about once a second: for who waits, and worth no fsync and no error."""
+        now = time.monotonic()
+        if now - self._noted_at >= SECONDS_BETWEEN_NOTES:
+            self._noted_at = now
+            with suppress(OSError):
+                (self.path / "step").write_text(str(step))
+
+    def share_done(self) -> float:
+        """The share of the steps that the run has behind it, by its last word; 0 where there is none."""
+        file = self.path / "step"
+        try:
+            step = int(file.read_text()[:20]) if file.is_file() else 0
+        except (OSError, ValueError):  # just being written
+            step = 0
+        return min(max(step / self.spec.training.steps, 0.0), 1.0)
+
     def finish(self, result: RunResult, curve: list[Evaluation]) -> None:
         """Write the curve, then the result that makes the run complete."""
         lines = [json.dumps(_line(evaluation), allow_nan=False) for evaluation in curve]
         write_text(self.path / "curve.jsonl", "".join(line + "\n" for line in lines))
         write_json(self.path / "result.json", result.model_dump(mode="json"))
+        (self.path / "step").unlink(missing_ok=True)
 
     def result(self) -> RunResult | None:
         """The result of a complete run; None of one that has none yet.
 
-        Raises BrokenRun if any file is damaged that a reader, or the resumed run, would need.
+        Raises BrokenRun if any file is damaged that a reader, or the resumed run, would need, or if they do not
+        fit together.
         """
         if not (self.path / "result.json").exists():
             if (self.path / "last.safetensors").exists():
                 self._check_weights("last")
             return None
-        self._check_spec()
-        self.environment()
         try:
-            result = RunResult.model_validate_json((self.path / "result.json").read_bytes())
-        except (ValidationError, OSError) as error:
-            raise BrokenRun(f"result.json cannot be read: {reason(error)}") from error
-        steps = [evaluation.step for evaluation in self.curve()]
-        if result.status == "finished" and steps != self.spec.training.evaluation_steps():
-            raise BrokenRun("curve.jsonl does not hold the evaluations of the whole run")
+            if read_json(self.path / "spec.json", RunSpec) != self.spec:
+                raise BrokenRun("spec.json does not match the directory's name")
+            self.environment()
+            result = read_json(self.path / "result.json", RunResult)
+        except BrokenFile as error:
+            raise BrokenRun(str(error)) from error
+        self._check_curve(result, self.curve())
+        self._check_scores(result)
         if result.best_step is not None:
             self._check_weights("best")
         return result
@@ -94,24 +125,31 @@ class RunDirectory:
     def curve(self) -> list[Evaluation]:
         """The evaluations, in order. Raises BrokenRun."""
         try:
-            lines = (self.path / "curve.jsonl").read_text().splitlines()
-            return [Evaluation(**json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError) as error:
-            raise BrokenRun(f"curve.jsonl cannot be read: {reason(error)}") from error
+            return read_json_lines(self.path / "curve.jsonl", Evaluation)
+        except BrokenFile as error:
+            raise BrokenRun(str(error)) from error
 
     def environment(self) -> dict[str, str]:
         """Where the run was trained. Raises BrokenRun."""
         try:
-            return _WORDS.validate_json((self.path / "environment.json").read_bytes())
-        except (OSError, ValidationError) as error:
-            raise BrokenRun(f"environment.json cannot be read: {reason(error)}") from error
+            return read_json(self.path / "environment.json", dict[str, str])
+        except BrokenFile as error:
+            raise BrokenRun(str(error)) from error
 
     def inside(self) -> ModelInside | None:
-        """What probes found in the trained model; None if nobody looked, or the file is broken."""
-        try:
-            return ModelInside.model_validate_json((self.path / "inside.json").read_bytes())
-        except (OSError, ValidationError):
+        """What probes found in the trained model; None if nobody looked. Raises BrokenFile."""
+        file = self.path / "inside.json"
+        if not file.exists():
             return None
+        inside = read_json(file, ModelInside)
+        if inside.refused is None:
+            if not inside.joint_effects:
+                raise BrokenFile(f"{file.name} cannot be read: joint_effects is empty")
+            if {len(row) for row in inside.influence} != {inside.length}:
+                raise BrokenFile(f"{file.name} cannot be read: influence has other rows than its length")
+            if inside.source_length is not None and inside.source_length >= inside.length:
+                raise BrokenFile(f"{file.name} cannot be read: source_length leaves no target")
+        return inside
 
     def write_inside(self, inside: ModelInside) -> None:
         """Keep what probes found."""
@@ -122,7 +160,8 @@ class RunDirectory:
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.broken-{number}")).exists():
             number += 1
-        self.path.rename(aside)
+        with obstacles_explained(aside):
+            self.path.rename(aside)
         return aside
 
     def _check_weights(self, which: str) -> None:
@@ -131,13 +170,30 @@ class RunDirectory:
         except BrokenCheckpoint as error:
             raise BrokenRun(str(error)) from error
 
-    def _check_spec(self) -> None:
-        try:
-            found = RunSpec.model_validate_json((self.path / "spec.json").read_bytes())
-        except (ValidationError, OSError) as error:
-            raise BrokenRun(f"spec.json cannot be read: {reason(error)}") from error
-        if found != self.spec:
-            raise BrokenRun("spec.json does not match the directory's name")
+    def _check_curve(self, result: RunResult, curve: list[Evaluation]) -> None:
+        steps = [evaluation.step for evaluation in curve]
+        due = self.spec.training.evaluation_steps()
+        whole = steps == due if result.status == "finished" else steps == due[: len(steps)]
+        if not whole:
+            raise BrokenRun("curve.jsonl does not hold the evaluations of the whole run")
+        if [e.seconds for e in curve] != sorted(e.seconds for e in curve):
+            raise BrokenRun("curve.jsonl does not go forwards in time")
+        for evaluation in curve:
+            self._check_metric("curve.jsonl", evaluation.validation)
+
+    def _check_scores(self, result: RunResult) -> None:
+        if result.status == "finished":
+            if result.best_step not in self.spec.training.evaluation_steps():
+                raise BrokenRun("result.json cannot be read: best_step is no step of an evaluation")
+            self._check_metric("result.json", result.validation)
+            if self.spec.purpose == "final":
+                self._check_metric("result.json", result.test)
+        if len(result.test_resampled) not in (0, RESAMPLES):
+            raise BrokenRun(f"result.json cannot be read: test_resampled does not have {RESAMPLES} scores")
+
+    def _check_metric(self, file: str, scores: dict[str, float]) -> None:
+        if self.metric is not None and self.metric not in scores:
+            raise BrokenRun(f"{file} cannot be read: it has no {self.metric}")
 
 
 def _line(evaluation: Evaluation) -> dict[str, Any]:
@@ -147,12 +203,3 @@ def _line(evaluation: Evaluation) -> dict[str, Any]:
         "train_loss": evaluation.train_loss,
         "validation": evaluation.validation,
     }
-
-
-def reason(error: Exception) -> str:
-    """Why a file cannot be read, in a line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{where}: {first['msg']}" if where else first["msg"]
-    return str(error).splitlines()[0]

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from globalconv.errors import printable
 from globalconv.models.original import Design
+from globalconv.ranges import Amount, Count, Number, Rate, Score, Seconds, Some
 from globalconv.study.answer import FloorAnswer
+from globalconv.tasks.base import Option
 from globalconv.tasks.classification import MetricName
 from globalconv.tasks.labelled import Layout
 from globalconv.training.settings import TrainingSettings
@@ -18,10 +21,13 @@ PLAN_VERSION = 4
 
 Match = Literal["parameters", "flops", "seconds"]
 Purpose = Literal["sweep", "final"]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+_PLANNED = {"steps", "batch_size", "learning_rate", "taps_rate_factor", "evaluations", "precision"}
+"""Of the training settings, what a plan has fields of its own for."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
@@ -33,8 +39,10 @@ class _Frozen(BaseModel):
         return cls.model_validate(value, **how)
 
 
-class StudyRequest(_Frozen):
+class StudyRequest(BaseModel):
     """What the user asked for. None: the study decides, and the plan says how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
@@ -72,29 +80,29 @@ class TaskChoice(_Frozen):
 
     name: Annotated[str, AfterValidator(printable)]
     kind: str
-    options: dict[str, Any]
+    options: dict[str, Option]
     digest: str
 
 
 class DecoderSpec(_Frozen):
     """What an encoder-decoder has beyond the encoder's mixers."""
 
-    mixers: tuple[str, ...]
+    mixers: Names
     cross: str
-    heads: int
+    heads: Count
     design: Design
-    dropout: float
+    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSpec(_Frozen):
     """A model: one mixer per block, and the sizes. Where there is a decoder, ``mixers`` are the encoder's."""
 
-    mixers: tuple[str, ...]
+    mixers: Names
     mixer_options: dict[str, dict[str, Any]]
     sources: dict[str, str] = {}
     """Hash of the code of every mixer from outside this package, by name."""
-    width: int
-    mlp_width: int
+    width: Count
+    mlp_width: Count
     decoder: DecoderSpec | None = None
 
     @property
@@ -111,7 +119,7 @@ class RunSpec(_Frozen):
     arm: str
     model: ModelSpec
     training: TrainingSettings
-    seed: int
+    seed: Number
     purpose: Purpose
     device: str
 
@@ -125,9 +133,9 @@ class RunSpec(_Frozen):
 class WarmUp(_Frozen):
     """What a few steps of an arm cost, measured before anything was planned."""
 
-    seconds_per_step: float
-    seconds_per_evaluation: float
-    peak_memory_bytes: int
+    seconds_per_step: Seconds
+    seconds_per_evaluation: Seconds
+    peak_memory_bytes: Number
 
 
 class ArmPlan(_Frozen):
@@ -135,15 +143,15 @@ class ArmPlan(_Frozen):
 
     arm: str
     model: ModelSpec
-    steps: int
-    sweep_steps: int
+    steps: Count
+    sweep_steps: Count
     """Of a run in the sweep: fewer where the sweep is coarse."""
-    rates: tuple[float, ...]
+    rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
     """The grid of the sweep, or the one rate that ships."""
     rate_source: str
-    parameters: int
-    flops_per_token: float
-    matched: float
+    parameters: Count
+    flops_per_token: Some
+    matched: Some
     """The arm's matched budget (parameters, flops per token, or planned seconds) over the rival's."""
     warm_up: WarmUp
 
@@ -155,24 +163,36 @@ class TaskPlan(_Frozen):
     description: str
     metric: str
     higher_is_better: bool
-    ceiling: float | None
-    margin: float
-    length: int
+    ceiling: Score | None
+    margin: Amount
+    length: Count
     causal: bool
-    depth: int
-    batch_size: int
-    evaluations: int
-    taps_rate_factor: float
+    depth: Count
+    batch_size: Count
+    evaluations: Count
+    taps_rate_factor: Some
     recipe: dict[str, Any] = {}
     """What else of the training settings differs from their defaults, by name."""
     tuned: bool
     """Whether the rates are swept here, or were measured on this very task."""
     floors: tuple[FloorAnswer, ...]
-    trivial_floor: float
+    trivial_floor: Score
     """What guessing scores: a rival that stays there has learned nothing."""
-    arms: tuple[ArmPlan, ...]
+    arms: Annotated[tuple[ArmPlan, ...], Field(min_length=1)]
     left_out: dict[str, str]
     notices: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> "TaskPlan":
+        _check_distinct("arms", [arm.arm for arm in self.arms])
+        try:
+            TrainingSettings.model_validate(self.recipe | {"steps": 1, "batch_size": 1, "learning_rate": 1.0})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"recipe.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if known := _PLANNED & self.recipe.keys():
+            raise ValueError(f"recipe.{min(known)}: that is the plan's to say")
+        return self
 
     def sweep_evaluations(self, arm: ArmPlan) -> int:
         """How often a run of the sweep is scored: as often per step as a final run, and at least twice."""
@@ -187,17 +207,17 @@ class StudyPlan(_Frozen):
     command: str
     started: str
     request: StudyRequest
-    tasks: tuple[TaskPlan, ...]
+    tasks: Annotated[tuple[TaskPlan, ...], Field(min_length=1)]
     sweep: bool
     coarse_sweep: bool
     """Whether the sweep's runs are short, and the best rate is not confirmed on a second seed."""
-    seeds: tuple[int, ...]
-    workers: int
-    budget_seconds: float | None
+    seeds: Annotated[tuple[Number, ...], Field(min_length=1)]
+    workers: Count
+    budget_seconds: Some | None
     """What the study has to fit into; None: it takes what it takes, and the clock decides nothing."""
-    planning_seconds: float
+    planning_seconds: Seconds
     """What reading the data and measuring the speed took."""
-    estimated_seconds: float
+    estimated_seconds: Seconds
     """What the rest takes by the warm-ups."""
     cuts: tuple[str, ...]
 
@@ -205,6 +225,21 @@ class StudyPlan(_Frozen):
     def planned_seconds(self) -> float:
         """What the whole study takes by its plan."""
         return self.planning_seconds + self.estimated_seconds
+
+    @model_validator(mode="after")
+    def _is_of_one_piece(self) -> "StudyPlan":
+        """That runs can be told apart, every task has who the others are compared with, and numbers are in range."""
+        _check_distinct("tasks", [task.task.name for task in self.tasks])
+        _check_distinct("seeds", self.seeds)
+        for task in self.tasks:
+            if self.request.rival not in [arm.arm for arm in task.arms]:
+                raise ValueError(f"request.rival: {self.request.rival} is no arm of {task.task.name}")
+        for name, value in self.request:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                least = 1 if isinstance(value, int) else 0
+                if not least <= value <= 2**53:  # NaN is not either
+                    raise ValueError(f"request.{name}: {value} is out of range")
+        return self
 
     def run(self, task: TaskPlan, arm: ArmPlan, *, rate: float, seed: int, purpose: Purpose) -> RunSpec:
         """The run of ``arm`` on ``task`` at one learning rate and seed."""
@@ -225,3 +260,8 @@ class StudyPlan(_Frozen):
             purpose=purpose,
             device=self.request.device,
         )
+
+
+def _check_distinct(what: str, values: Sequence[object]) -> None:
+    if len(set(values)) < len(values):
+        raise ValueError(f"two of the {what} are the same")

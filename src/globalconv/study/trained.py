@@ -6,13 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 
 from globalconv.errors import InputError
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.study.build import build_model
 from globalconv.study.execute import check_sources
-from globalconv.study.run_directory import reason
+from globalconv.study.reading import BrokenFile, read_json
 from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.tasks.base import Signature
 from globalconv.training import load_best
@@ -36,11 +35,13 @@ def read_spec(path: Path, *, kinds: Sequence[str] = ()) -> RunSpec:
             "in its runs/."
         )
     try:
-        return RunSpec.model_validate_json((path / "spec.json").read_bytes())
-    except (ValidationError, OSError) as error:
-        raise InputError(
-            f"{path / 'spec.json'} cannot be read ({reason(error)}): name another run."
-        ) from error
+        spec = read_json(path / "spec.json", RunSpec)
+        # A copy may be called as one likes.
+        if len(path.name) == len(spec.name) and path.parent.name == "runs" and path.name != spec.name:
+            raise BrokenFile("spec.json does not match the directory's name")
+    except BrokenFile as error:
+        raise InputError(f"{path}: {error}. Name another run.") from error
+    return spec
 
 
 def _runs_to_choose(path: Path, study: Path, kinds: Sequence[str]) -> str:
@@ -70,8 +71,8 @@ def _final_runs(runs: Path) -> list[tuple[RunSpec, Path]]:
     found = []
     for path in runs.iterdir():
         # One that was set aside as broken no longer has its spec's name.
-        with suppress(ValidationError, OSError):
-            spec = RunSpec.model_validate_json((path / "spec.json").read_bytes())
+        with suppress(BrokenFile):
+            spec = read_json(path / "spec.json", RunSpec)
             whole = (path / "result.json").exists() and (path / "best.safetensors").exists()
             if whole and spec.purpose == "final" and path.name == spec.name:
                 found.append((spec, path))
@@ -87,6 +88,6 @@ def load_model(
         model = build_model(spec, signature)
     try:
         load_best(path, model)
-    except (BrokenCheckpoint, RuntimeError) as error:
+    except BrokenCheckpoint as error:
         raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
     return model.eval()

@@ -12,7 +12,7 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from globalconv.errors import InputError
 
@@ -38,15 +38,36 @@ def over_the_cores(
     for meant in ("A worker stopped while some jobs were given", ".*tasks which were still being processed"):
         warnings.filterwarnings("ignore", meant, UserWarning)
     pool = Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
+    with _safe_path():
+        try:
+            with _interrupts_held_back():
+                results = pool(jobs)
+        except OSError as error:
+            raise InputError(
+                f"worker processes cannot be started here ({error}). Use --workers 1, or mend what is in their way: no "
+                f"Python at {sys.executable}, or a limit on processes or files."
+            ) from error
+        try:
+            yield from results
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was ended from outside, most likely because the memory ran out. Use fewer "
+                "--workers or smaller sizes; finished runs are kept."
+            ) from error
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have workers, and what replaces them, not look for modules in the current folder, as Python would by itself."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        with _interrupts_held_back():
-            results = pool(jobs)
-        yield from results
-    except TerminatedWorkerError as error:
-        raise InputError(
-            "a worker process was ended from outside, most likely because the memory ran out. Use fewer "
-            "--workers or smaller sizes; finished runs are kept."
-        ) from error
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextmanager

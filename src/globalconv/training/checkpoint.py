@@ -1,6 +1,8 @@
 """Checkpoints in safetensors: tensors and JSON, nothing that runs when it is read."""
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,20 +40,47 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises BrokenCheckpoint if the file is damaged or not one of ours."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise BrokenCheckpoint(f"{path.name} cannot be read: {error}") from error
+    with _opened(path) as file:
+        facts = json.loads((file.metadata() or {})["facts"])
+        if not isinstance(facts, dict):
+            raise BrokenCheckpoint(f"{path.name} cannot be read: its facts have no names")
+        return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
 
 
 def check_checkpoint(path: Path) -> None:
     """Raise BrokenCheckpoint unless the file's header and length agree; the tensors are not read."""
+    with _opened(path):
+        pass
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Put a checkpoint's tensors into ``model``. Raises BrokenCheckpoint if they are another model's."""
+    tensors = load_checkpoint(path).tensors
+    misfit(path, tensors, model.state_dict())
+    model.load_state_dict(tensors)
+
+
+def misfit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise BrokenCheckpoint unless the tensors have the names, shapes and types of those ``expected``."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        found, wanted = (
+            f"{str(one[name].dtype).removeprefix('torch.')} {tuple(one[name].shape)}"
+            if name in one
+            else "none"
+            for one in (tensors, expected)
+        )
+        if found != wanted:
+            raise BrokenCheckpoint(f"{path.name} does not fit the model: {name} is {found}, and not {wanted}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
+        if not path.is_file():  # a pipe would never end
+            raise BrokenCheckpoint(f"{path.name} cannot be read: it is missing, or no file")
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise BrokenCheckpoint(f"{path.name} cannot be read: {error}") from error
 
 
@@ -64,8 +93,8 @@ def training_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     return tensors
 
 
-def restore_training_state(tensors: dict[str, Tensor], model: nn.Module, optimizer: Optimizer) -> None:
-    """Put ``training_state`` back in place."""
+def restore_training_state(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer) -> None:
+    """Put ``training_state`` back in place; the tensors fit (``check_training_state``)."""
     model.load_state_dict(
         {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     )
@@ -76,3 +105,29 @@ def restore_training_state(tensors: dict[str, Tensor], model: nn.Module, optimiz
             moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     torch.set_rng_state(tensors["random"])
+
+
+def check_training_state(
+    path: Path, tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer
+) -> None:
+    """Raise BrokenCheckpoint unless ``tensors`` are the ``training_state`` of such a model and optimizer (AdamW).
+
+    A parameter without a gradient has no moments.
+    """
+    expected = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    for index, parameter in enumerate(parameters):
+        own = f"optimizer.{index}."
+        if any(name.startswith(own) for name in tensors):
+            expected |= {
+                f"{own}exp_avg": parameter,
+                f"{own}exp_avg_sq": parameter,
+                f"{own}step": torch.zeros(()),
+            }
+    expected["random"] = torch.get_rng_state()
+    misfit(path, tensors, expected)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            torch.set_rng_state(tensors["random"])
+        except RuntimeError as error:
+            raise BrokenCheckpoint(f"{path.name} cannot be read: {error}") from error

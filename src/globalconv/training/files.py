@@ -11,6 +11,7 @@ from typing import Any
 from globalconv.errors import InputError
 
 UNFINISHED = ".tmp"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -20,14 +21,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     cannot be written raises InputError; what was there before stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
-    with _obstacles_explained(path):
+    with obstacles_explained(path):
         try:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
@@ -43,26 +44,44 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make ``path`` and its parents, and sweep up what a killed process left half-written in it.
-
-    Raises InputError where that cannot be done.
-    """
-    with _obstacles_explained(path):
+    """Make ``path`` and its parents. Raises InputError where that cannot be done."""
+    with obstacles_explained(path):
         path.mkdir(parents=True, exist_ok=True)
-        for leftover in path.glob(f".*{UNFINISHED}"):
-            leftover.unlink(missing_ok=True)
+
+
+def sweep_up(path: Path) -> None:
+    """Remove what killed processes left half-written in ``path`` and below.
+
+    For who alone writes there: what another process is writing now looks the same.
+    """
+    with obstacles_explained(path):
+        for leftover in path.rglob(f".*.*{UNFINISHED}"):
+            if leftover.name.removesuffix(UNFINISHED).rpartition(".")[2].isdecimal():
+                leftover.unlink(missing_ok=True)
 
 
 @contextmanager
-def _obstacles_explained(path: Path) -> Iterator[None]:
+def obstacles_explained(path: Path) -> Iterator[None]:
+    """Have what the system says of writing to ``path`` raised as InputError, with what mends it."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"{path} cannot be made: a file is in the way. Name another --out.") from error
+    except IsADirectoryError as error:
+        raise InputError(
+            f"{path} cannot be written: a directory is in the way. Move it, or name another --out."
+        ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
+            what = (
+                "a file may not grow so large (ulimit -f)"
+                if error.errno == errno.EFBIG
+                else "the disk is full"
+            )
             raise InputError(
-                f"the disk is full: {path} could not be written. Free some space and run the same "
+                f"{what}: {path} could not be written. Free some space and run the same "
                 "command again; finished runs are kept."
             ) from error
-        raise InputError(f"{path} cannot be written: {error.strerror}. Name another --out.") from error
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}. Name another --out."
+        ) from error

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -10,24 +11,30 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from globalconv.errors import InputError
+from globalconv.ranges import Count, Score, Seconds
 from globalconv.tasks.base import Batch, Task
 from globalconv.training.checkpoint import (
     BrokenCheckpoint,
     Checkpoint,
+    check_training_state,
     load_checkpoint,
+    load_weights,
+    misfit,
     restore_training_state,
     save_checkpoint,
     training_state,
 )
 from globalconv.training.evaluate import evaluate
-from globalconv.training.files import make_directory
+from globalconv.training.files import make_directory, sweep_up
 from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.schedule import rate_factor
 from globalconv.training.settings import TrainingSettings
+from globalconv.training.surroundings import own_accelerator, patches_taken_back, undisturbed
 
 EVALUATION_BATCH = 128
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -39,12 +46,14 @@ STEPS_BETWEEN_LOSS_CHECKS = 10
 class Evaluation:
     """Where a run stood when it was validated."""
 
-    step: int
-    seconds: float
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    step: Count
+    seconds: Seconds
     """Seconds of training until here, without evaluations."""
-    train_loss: float
+    train_loss: Score
     """Mean since the evaluation before."""
-    validation: dict[str, float]
+    validation: dict[str, Score]
 
 
 @dataclass
@@ -69,27 +78,59 @@ def fit(
     seed: int,
     accelerator: Accelerator | None = None,
     on_evaluation: Callable[[Evaluation], None] = lambda _: None,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> FitResult:
     """Train ``model`` on ``task``; keep the checkpoint that is best on validation.
 
     ``directory`` receives ``best.safetensors`` and, while training, ``last.safetensors``: called again
     with the same arguments after an interruption, the run goes on from there and ends as it would have.
     Other settings, another seed or other data than the interrupted run's raise InputError.
-    ``seed`` draws the batches. Pass an ``accelerator`` of your own for another device, precision,
-    trackers or many processes (each then trains on its share of every batch); ``settings.precision``
-    holds for the default one only.
+    ``seed`` draws the batches, and what the model draws (dropout). Pass an ``accelerator`` of your own for another
+    device, precision, trackers or many processes (each then trains on its share of every batch);
+    ``settings.precision`` holds for the default one only, which is of this process alone, whatever a launcher set.
+    ``on_step`` is called with the number of every step that is done.
+
+    Global settings of the caller (generators, default dtype and device, gradient mode, autocast) make no difference
+    and are left as they were.
 
     A loss or a score that is not finite ends the run with status "diverged"; it raises nothing.
     """
     make_directory(directory)
-    accelerator = accelerator or _default_accelerator(settings)
+    sweep_up(directory)
+    with (
+        undisturbed(seed=seed),
+        nullcontext(accelerator) if accelerator else own_accelerator(settings.precision) as used,
+        patches_taken_back(model),
+    ):
+        return _fit(model, task, settings, used, directory, seed, on_evaluation, on_step)
+
+
+def _fit(
+    model: nn.Module,
+    task: Task,
+    settings: TrainingSettings,
+    accelerator: Accelerator,
+    directory: Path,
+    seed: int,
+    on_evaluation: Callable[[Evaluation], None],
+    on_step: Callable[[int], None],
+) -> FitResult:
     optimizer = build_optimizer(model, settings, accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
     bare_model = accelerator.unwrap_model(model)
     schedule = LambdaLR(getattr(optimizer, "optimizer", optimizer), rate_factor(settings))
     result = FitResult("finished", [], None, 0.0, 0.0)
     run = {"settings": settings.model_dump(mode="json"), "seed": seed, "data": task.digest}
-    evaluated = checked = _resume(directory, bare_model, optimizer, schedule, result, run=run)
+    evaluated = checked = _resume(
+        directory,
+        bare_model,
+        optimizer,
+        schedule,
+        result,
+        run=run,
+        settings=settings,
+        metric=task.metric.name,
+    )
 
     evaluation_steps = set(settings.evaluation_steps())
     step_seconds: list[float] = []
@@ -106,6 +147,7 @@ def fit(
         optimizer.step()
         schedule.step()
         losses += loss.detach()
+        on_step(step)
         validate = step in evaluation_steps
         if not validate and step % STEPS_BETWEEN_LOSS_CHECKS:
             continue
@@ -148,7 +190,8 @@ def fit(
         started = time.perf_counter()
 
     result.best_step = best_step(result.curve, task)
-    result.seconds_per_step = median(step_seconds) if step_seconds else 0.0
+    # A run that was interrupted behind its last step takes no more of them.
+    result.seconds_per_step = median(step_seconds) if step_seconds else result.seconds / settings.steps
     (directory / "last.safetensors").unlink(missing_ok=True)
     return result
 
@@ -160,20 +203,24 @@ def best_step(curve: list[Evaluation], task: Task) -> int | None:
 
 
 def load_best(directory: Path, model: nn.Module) -> None:
-    """Put the weights of ``best.safetensors`` into ``model``."""
-    model.load_state_dict(load_checkpoint(directory / "best.safetensors").tensors)
+    """Put the weights of ``best.safetensors`` into ``model``. Raises BrokenCheckpoint if they are not its own."""
+    load_weights(directory / "best.safetensors", model)
+
+
+class _SoFar(BaseModel):
+    """What ``last.safetensors`` says beside its tensors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    run: dict[str, Any]
+    step: Count
+    seconds: Seconds
+    curve: list[Evaluation]
 
 
 def _is_best(scores: dict[str, float], curve: list[Evaluation], task: Task) -> bool:
     candidate = Evaluation(0, 0.0, 0.0, scores)
     return best_step([*curve, candidate], task) == 0
-
-
-def _default_accelerator(settings: TrainingSettings) -> Accelerator:
-    try:
-        return Accelerator(mixed_precision=settings.precision)
-    except ValueError as error:
-        raise InputError(f"precision '{settings.precision}' cannot be had here: {error}") from error
 
 
 def _share(batch: Batch, accelerator: Accelerator) -> Batch:
@@ -200,6 +247,8 @@ def _resume(
     result: FitResult,
     *,
     run: dict[str, Any],
+    settings: TrainingSettings,
+    metric: str,
 ) -> int:
     """Go back to ``last.safetensors`` if there is one, and return its step; 0 to begin at the beginning."""
     path = directory / "last.safetensors"
@@ -207,21 +256,42 @@ def _resume(
         return 0
     try:
         checkpoint = load_checkpoint(path)
+        if checkpoint.facts.get("run", run) != run:
+            raise InputError(
+                f"{directory} holds an interrupted run with other settings, another seed or other data. Repeat "
+                "its arguments to finish it, delete last.safetensors to begin anew, or name another directory."
+            )
+        so_far = _so_far(path, checkpoint.facts, settings, metric)
+        check_training_state(path, checkpoint.tensors, model, optimizer)
+        best = directory / "best.safetensors"  # a later evaluation need not be better than those so far
+        misfit(best, load_checkpoint(best).tensors, model.state_dict())
     except BrokenCheckpoint as error:
         result.notices.append(f"begun again: {error}")
         return 0
-    if checkpoint.facts.get("run") != run:
-        raise InputError(
-            f"{directory} holds an interrupted run with other settings, another seed or other data. Repeat "
-            "its arguments to finish it, delete last.safetensors to begin anew, or name another directory."
-        )
     restore_training_state(checkpoint.tensors, model, optimizer)
-    step = int(checkpoint.facts["step"])
-    schedule.last_epoch = step
+    schedule.last_epoch = so_far.step
     for group, rate, factor in zip(
         schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
     ):
-        group["lr"] = rate * factor(step)
-    result.seconds = float(checkpoint.facts["seconds"])
-    result.curve = [Evaluation(**e) for e in checkpoint.facts["curve"]]
-    return step
+        group["lr"] = rate * factor(so_far.step)
+    result.seconds = so_far.seconds
+    result.curve = so_far.curve
+    return so_far.step
+
+
+def _so_far(path: Path, facts: dict[str, Any], settings: TrainingSettings, metric: str) -> _SoFar:
+    """What the checkpoint says beside its tensors. Raises BrokenCheckpoint unless it is of such a run."""
+    try:
+        so_far = _SoFar.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BrokenCheckpoint(f"{path.name} cannot be read: {where}: {first['msg']}") from error
+    steps = [evaluation.step for evaluation in so_far.curve]
+    if steps != [step for step in settings.evaluation_steps() if step <= so_far.step] or steps[-1:] != [
+        so_far.step
+    ]:
+        raise BrokenCheckpoint(f"{path.name} cannot be read: its curve does not end at its step")
+    if not all(metric in evaluation.validation for evaluation in so_far.curve):
+        raise BrokenCheckpoint(f"{path.name} cannot be read: its curve has no {metric}")
+    return so_far

@@ -3,8 +3,16 @@
 import math
 from collections.abc import Sequence
 
+FEWEST_STEPS = 100
+FEWEST_EVALUATIONS = 6
+"""With fewer, a schedule that ends at zero is flat at its end, whatever the model had still to learn."""
 EARLY = 0.25
 """The share of a straight line's gain that falls into the last quarter of its steps."""
+
+
+def is_too_short(steps: Sequence[int]) -> bool:
+    """Whether a curve with evaluations at these steps can show no plateau."""
+    return len(steps) < FEWEST_EVALUATIONS or steps[-1] < FEWEST_STEPS
 
 
 def late_gain(steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool) -> float | None:

@@ -1,10 +1,10 @@
 """What was asked for, and refused where it cannot be done, before anything is measured."""
 
-import os
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
+from globalconv.cores import usable_cores
 from globalconv.cost.contenders import (
     RIVAL,
     USUAL,
@@ -132,9 +132,9 @@ class CostRequest:
                 f"--memory {format_bytes(self.memory)}: there are {format_bytes(memory)}; give at most that, or leave "
                 "it out for half of it."
             )
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         if not 1 <= self.threads <= cores:
-            raise InputError(f"--threads {self.threads}: give 1 to {cores}, the cores of this machine.")
+            raise InputError(f"--threads {self.threads}: give 1 to {cores}, the cores that may be used here.")
         if self.heads is not None and (bad := [w for w in self.widths if self.heads < 1 or w % self.heads]):
             raise InputError(
                 f"--heads {self.heads} does not divide the width {bad[0]}. Give a divisor of every one of --widths, "

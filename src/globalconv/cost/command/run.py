@@ -19,7 +19,7 @@ from globalconv.cost.decode import decoder_of
 from globalconv.cost.measuring import CostCurve, Subject, grow_curves, inference_call, training_call
 from globalconv.devices import device_line, resolve_device
 from globalconv.study.progress import Phase, Progress
-from globalconv.study.report.files import make_directory, write_atomically
+from globalconv.training.files import make_directory, sweep_up, write_bytes, write_text
 
 
 def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
@@ -31,7 +31,8 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
     request = replace(request, device=resolve_device(request.device))
     sweeps, left_out = request.sweeps()
     make_directory(out)
-    write_atomically(out / ".writable", b"")  # what cannot be written is better known now
+    sweep_up(out)
+    write_bytes(out / ".writable", b"")  # what cannot be written is better known now
     (out / ".writable").unlink()
     console.print(device_line(request.device), highlight=False, soft_wrap=True)
     torch.set_num_threads(request.threads)
@@ -88,10 +89,10 @@ def write_record(record: Record, out: Path) -> None:
     # Here and not above: matplotlib takes half a second that the terminal should not wait for.
     from globalconv.cost.command.picture import pictures
 
-    write_atomically(out / "cost.json", record_to_json(record).encode())
-    write_atomically(out / "cost.csv", record_to_csv(record).encode())
+    write_text(out / "cost.json", record_to_json(record))
+    write_text(out / "cost.csv", record_to_csv(record))
     for name, content in pictures(record):
-        write_atomically(out / name, content)
+        write_bytes(out / name, content)
 
 
 def _warm_up(request: CostRequest, sweeps: Sequence[Sweep]) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from globalconv.study.answer import StudyAnswer
-from globalconv.study.report.files import arms_table, make_directory, slugs, write_atomically
+from globalconv.study.report.files import arms_table, slugs
+from globalconv.training.files import make_directory, write_bytes, write_text
 
 __all__ = ["write_report"]
 
@@ -20,9 +21,9 @@ def write_report(answer: StudyAnswer, out: Path) -> Path:
 
     names = slugs(task.task for task in answer.tasks)
     make_directory(out / "figures")
-    write_atomically(out / "report.json", (answer.model_dump_json(indent=2) + "\n").encode())
-    write_atomically(out / "arms.csv", arms_table(answer).encode())
+    write_text(out / "report.json", answer.model_dump_json(indent=2) + "\n")
+    write_text(out / "arms.csv", arms_table(answer))
     for name, content in figure_files(answer, names):
-        write_atomically(out / "figures" / name, content)
-    write_atomically(out / "report.html", page(answer, names).encode())
+        write_bytes(out / "figures" / name, content)
+    write_text(out / "report.html", page(answer, names))
     return out / "report.html"

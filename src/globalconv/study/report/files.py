@@ -1,58 +1,14 @@
-"""Writing the report's files: whole or not at all, with an error that says what to do."""
+"""The names of the report's files, and its table as CSV."""
 
 import csv
-import errno
 import io
-import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
-from globalconv.errors import InputError
 from globalconv.study.answer import Estimate, StudyAnswer
 
 ANCHORS = ("cost-against-length", "gaps", "methods", "again")
 """The sections that every page has, whatever its tasks are called."""
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-def make_directory(path: Path) -> None:
-    """Create ``path`` and its parents. Raises InputError where that cannot be done."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _explained(path, error) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path`` and move it there, so that no reader ever sees half a file.
-
-    Raises InputError where the disk is full or the directory cannot be written to.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            beside.write_bytes(content)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _explained(path, error) from error
-
-
-def _explained(path: Path, error: OSError) -> InputError:
-    if error.errno in _FULL:
-        fix = "The disk is full: free some space, or choose a directory on another disk"
-    elif isinstance(error, FileExistsError | NotADirectoryError):
-        fix = "A file stands where a directory is needed: move it, or choose another directory"
-    elif isinstance(error, IsADirectoryError):
-        fix = "A directory stands where a file is needed: move it, or choose another directory"
-    else:
-        fix = "Choose a directory that you may write to"
-    return InputError(
-        f"cannot write the report to '{path}' ({error.strerror or error}). {fix}; then run it again."
-    )
 
 
 def slugs(names: Iterable[str]) -> list[str]:
