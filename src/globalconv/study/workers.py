@@ -51,7 +51,7 @@ def over_the_cores(
             yield from results
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process was ended from outside, most likely because the memory ran out. Use fewer "
+                "a worker process ended by itself or from outside, most likely because the memory ran out. Use fewer "
                 "--workers or smaller sizes; finished runs are kept."
             ) from error
 
