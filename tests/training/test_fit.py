@@ -185,7 +185,7 @@ def test_brain_floats(tmp_path, seed):
             module.register_forward_hook(lambda _, __, output: seen.add(output.dtype))
     result = fit(trained, Halves(), chosen, directory=tmp_path, seed=seed)
     assert result.status == "finished"
-    assert result.curve[-1].train_loss < 0.8 * result.curve[0].train_loss
+    assert result.curve[-1].train_loss < 0.9 * result.curve[0].train_loss
     assert {p.dtype for p in trained.parameters()} == {torch.float32}
     assert seen == {torch.bfloat16}
 

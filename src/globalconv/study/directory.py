@@ -115,12 +115,6 @@ class StudyDirectory:
         plan = self.plan()
         if plan is None:
             return None
-        content = read_json(self.path / "plan.json", dict[str, Any])
-        if content.pop("digest", None) not in (None, _digest(content)):  # plans from before have none
-            raise InputError(
-                f"{self.path / 'plan.json'} was changed since it was written, and runs are not trained by such a plan. "
-                "Restore it, or name another --out."
-            )
         differing = [
             name
             for name in type(request).model_fields
@@ -135,6 +129,12 @@ class StudyDirectory:
             raise InputError(
                 f"{self.path} holds another study: it differs in {', '.join(differing)}. Repeat its own "
                 f"command to resume it ({plan.command}), or name another --out."
+            )
+        content = read_json(self.path / "plan.json", dict[str, Any])
+        if content.pop("digest", None) not in (None, _digest(content)):  # plans from before have none
+            raise InputError(
+                f"{self.path / 'plan.json'} was changed since it was written, and runs are not trained by such a plan. "
+                "Restore it, or name another --out."
             )
         return plan
 
