@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from globalconv.errors import InputError
 from globalconv.quantities import format_duration, parse_duration
@@ -84,6 +85,30 @@ def test_the_same_command_again_repeats_no_run(command: list[str], finished: Pat
     assert written_at(finished) == before
     assert report_of(finished) == report
     assert "complete" in again.out
+
+
+def test_what_the_process_has_set_makes_no_difference_to_a_study(
+    command: list[str], finished: Path, unstopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds, a default dtype, threads, no gradients, a launcher's precision: the run that is missing is as it was."""
+    shutil.rmtree(runs_of(finished, arm="global_conv")[0].path)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    threads = torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(threads + 1)
+    try:
+        torch.manual_seed(99)
+        before = torch.get_rng_state()
+        with torch.no_grad():
+            ended = globalconv(*command, "--workers", "1", "--out", finished)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float64, threads + 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+    assert ended.code == 0, ended.err
+    assert_equal_studies(finished, unstopped)
 
 
 def test_a_study_goes_on_with_another_number_of_workers(command: list[str], finished: Path) -> None:
@@ -521,9 +546,18 @@ def test_a_broken_state_costs_no_run(command: list[str], finished: Path) -> None
 def test_what_a_killed_process_left_half_written_is_swept_up(command: list[str], finished: Path) -> None:
     run = runs_of(finished)[0]
     (run.path / "result.json").unlink()
-    (run.path / ".best.safetensors.4711.tmp").write_bytes(b"half")
+    left = [
+        run.path / ".best.safetensors.4711.tmp",
+        runs_of(finished)[0].path / ".inside.json.4711.tmp",  # of a run that is complete
+        finished / ".state.json.4711.tmp",
+        finished / "figures" / ".summary.png.4711.tmp",
+        finished / ".rehearsal-4711" / "report.json",
+    ]
+    for file in left:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"half")
     assert globalconv(*command, "--workers", "1", "--out", finished).code == 0
-    assert not list(finished.rglob("*.tmp"))
+    assert not [path for path in finished.rglob(".*") if path.name != ".lock"]
 
 
 @pytest.mark.parametrize("complete", [True, False])

@@ -9,6 +9,7 @@ report.html, report.json, arms.csv, figures/    rebuilt from the above at any ti
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from globalconv.errors import InputError
 from globalconv.ranges import Seconds
 from globalconv.study.answer import CostAnswer
 from globalconv.study.reading import BrokenFile, read_json
+from globalconv.study.rehearsal import PREFIX
 from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult
 from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
 from globalconv.training.files import make_directory, sweep_up, write_json
@@ -53,6 +55,8 @@ class StudyDirectory:
     def prepare(self) -> None:
         """Sweep up what killed sessions left, and make room for runs. For who holds the lock."""
         sweep_up(self.path)
+        for rehearsal in self.path.glob(f"{PREFIX}*"):
+            shutil.rmtree(rehearsal, ignore_errors=True)
         make_directory(self.runs)
 
     def discard(self) -> None:

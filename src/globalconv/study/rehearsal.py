@@ -14,6 +14,8 @@ WEIGHT_BYTES = 4
 STATE_WEIGHTS = 4
 """An unfinished run keeps its weights, two moments of each, and the best so far."""
 REPORT_BYTES = 30e6
+PREFIX = ".rehearsal-"
+"""Of the folder's name."""
 
 
 def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path], object]) -> None:
@@ -22,7 +24,7 @@ def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path]
     ``answer`` is what the study can say before any run: its names, sizes and words. Raises what ``write`` raises.
     """
     made_up = answer.model_copy(update={"tasks": [_scored(task) for task in answer.tasks]})
-    with TemporaryDirectory(dir=out, prefix=".rehearsal-") as folder:
+    with TemporaryDirectory(dir=out, prefix=PREFIX) as folder:
         write(made_up, Path(folder))
 
 
