@@ -22,7 +22,8 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     y: Tensor = torch.fft.irfft(torch.fft.rfft(x.transpose(1, 2), n=n) * filters, n=n)[
         ..., first : first + length
     ]
-    return y.transpose(1, 2).contiguous()
+    # A copy also where one channel or token has it in order already: what is returned is nobody's view.
+    return y.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def next_fast_length(at_least: int) -> int:

@@ -16,7 +16,7 @@ from torch import library
 
 from globalconv.ops import Mode, global_conv
 from globalconv.ops.contract import MODES
-from globalconv.ops.fused_cpu.operator import _convolve, _differentiate
+from globalconv.ops.fused_cpu import operations
 from tests.ops.laws import dense
 
 
@@ -132,9 +132,9 @@ def test_after_a_fork(generator):
 def test_torch_accepts_the_operations(mode, with_extras, generator):
     x, taps = (tensor.detach() for tensor in operands(mode, 2, 12, 3, generator=generator))
     extras = (torch.randn(3), torch.randn_like(x), torch.randn_like(x)) if with_extras else (None,) * 3
-    library.opcheck(_convolve, (x, taps, *extras, mode, False))
+    library.opcheck(operations.convolve, (x, taps, *extras, mode, False))
     for wanted in ([True, True] + [with_extras] * 3, [True] + [False] * 4, [False, True] + [False] * 3):
-        library.opcheck(_differentiate, (x, taps, *extras, x.clone(), mode, wanted))
+        library.opcheck(operations.differentiate, (x, taps, *extras, x.clone(), mode, wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)

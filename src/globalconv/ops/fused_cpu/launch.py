@@ -63,7 +63,7 @@ def convolve(x: Tensor, taps: Tensor, extras: Extras, mode: Mode, *, reuse: bool
     if reuse and x.shape[0] <= REUSE_UP_TO_ROWS and call.takes_kept_spectra():
         role |= kernels.SPECTRA_KEPT
     call.run(role)
-    return y[..., :width].contiguous()
+    return _cut(y, width)
 
 
 def differentiate(
@@ -115,7 +115,7 @@ def differentiate(
         if by_taps:
             dtaps = dfilter if groups == width else dfilter.unflatten(0, (groups, -1)).sum(1)
     of_signals = (
-        None if gradient is None or not asked else gradient[..., :width].contiguous()
+        None if gradient is None or not asked else _cut(gradient, width)
         for gradient, asked in ((dx, by_x), (dgate_in, by_gate_in), (dgate_out, by_gate_out))
     )
     dx, dgate_in, dgate_out = of_signals
@@ -233,6 +233,15 @@ def _whole_tiles(signal: Tensor) -> Tensor:
     if missing > 0:
         return F.pad(signal, (0, missing))
     return signal if signal.stride(2) == 1 else signal.contiguous()
+
+
+def _cut(result: Tensor, width: int) -> Tensor:
+    """A result without its spare channels, in memory of its own: a view would be seen as one by autograd."""
+    return (
+        result
+        if result.shape[2] == width
+        else result[..., :width].clone(memory_format=torch.contiguous_format)
+    )
 
 
 def _filters(taps: Tensor, skip: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
