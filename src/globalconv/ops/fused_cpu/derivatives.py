@@ -111,7 +111,8 @@ def _below(operation: Callable[..., Any], *inputs: Any) -> Any:
 
 def _rule(operation: Callable[..., Any], function: Any) -> Callable[..., Any]:
     def rule(*inputs: Any) -> Any:
-        if not torch.is_grad_enabled() and forward_ad._current_level < 0:
+        learning = torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)
+        if not learning and forward_ad._current_level < 0:
             with torch._C._AutoDispatchBelowAutograd():  # half of what a Function costs
                 return operation(*inputs)
         if not torch._C._are_functorch_transforms_active():
