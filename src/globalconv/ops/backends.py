@@ -87,23 +87,25 @@ def backend_for(name: str | None, facts: Facts, *, gated: bool = False) -> Backe
     by_name = {backend.name: backend for backend in BACKENDS}
     if name not in by_name:
         raise unknown_name("backend", name, by_name)
-    _, able, obstacles = _choose(facts)
-    why = obstacles.get(name) or by_name[name].unready(facts.dtype, gated)
+    chosen = by_name[name]  # and none of the others is asked
+    why = _obstacle(chosen, facts) or chosen.unready(facts.dtype, gated)
     if why is not None:
-        names = ", ".join(f"'{b.name}'" for b in able if b.name != name)
+        names = ", ".join(f"'{b.name}'" for b in BACKENDS if b is not chosen and _obstacle(b, facts) is None)
         raise InputError(f"backend '{name}' cannot run this: {why}. Use backend=None, or: {names}.")
-    return by_name[name]
+    return chosen
 
 
 def _choose(
     facts: Facts, unready: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Backend, list[Backend], dict[str, str]]:
     """The default backend, all that are able, and what stands in the way of the others."""
-    obstacles = {
-        b.name: why for b in BACKENDS if (why := unready.get(b.name) or b.unavailable() or b.refusal(facts))
-    }
+    obstacles = {b.name: why for b in BACKENDS if (why := unready.get(b.name) or _obstacle(b, facts))}
     able = [b for b in BACKENDS if b.name not in obstacles]
     # Not "assert able": torch.compile cannot follow the truth of a list.
     assert len(able) > 0, "the direct sum can compute everything"
     chosen = next((b for b in able if b.outrun(facts) is None), able[-1])
     return chosen, able, obstacles
+
+
+def _obstacle(backend: Backend, facts: Facts) -> str | None:
+    return backend.unavailable() or backend.refusal(facts)

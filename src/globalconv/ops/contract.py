@@ -31,7 +31,7 @@ class Facts:
 
     ``device`` is the kind of device ("cpu", "cuda"); ``dtype`` is the one computed in; ``num_taps`` counts
     the taps that reach into the sequence. ``batch`` and ``width`` are None where they are not known; then they
-    are taken to be large.
+    are taken to be large. So are all sizes that a compiled or exported graph leaves open (``ops.sizes``).
     """
 
     device: str
@@ -135,7 +135,8 @@ def facts_of(
         raise InputError(
             f"unknown device '{device}'. Use a PyTorch device such as 'cpu' or 'cuda'."
         ) from error
-    useful = min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
+    # Not min(): of sizes that a graph leaves open it would have to know the smaller.
+    useful = torch.sym_min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
     return Facts(kind, compute_dtype(dtype), length, useful, mode, batch, width)
 
 

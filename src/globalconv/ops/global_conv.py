@@ -61,7 +61,7 @@ def global_conv(
         return _of_no_rows(x, taps, given)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
-    useful = taps[:, first : first + facts.num_taps].to(dtype)
+    useful = taps.narrow(1, first, facts.num_taps).to(dtype)
     extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
     if lengths is None:
         return chosen.compute(x.to(dtype), useful, mode, extras).to(x.dtype)

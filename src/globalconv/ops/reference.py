@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Backend, Facts, Mode
+from globalconv.ops.sizes import surely
 
 # The most taps at which the direct sum is not slower than either transform on a CPU: the medians over lengths,
 # widths and batches, forward and backward together, of benchmarks/results/choose_backend.json (by
@@ -41,9 +42,9 @@ def _outrun(facts: Facts) -> str | None:
     if facts.device != "cpu":
         return f"where it beats the FFT has been measured on CPUs only, not on '{facts.device}'"
     most = MOST_TAPS[facts.mode]
-    if facts.num_taps > most:
-        return f"{facts.num_taps} taps: a transform was measured faster above {most} ({facts.mode}, CPU)"
-    return None
+    if surely(facts.num_taps <= most):
+        return None
+    return f"more than {most} taps: a transform was measured faster ({facts.mode}, CPU)"
 
 
 BACKEND = Backend(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from globalconv.ops.contract import Backend, Mode
+from globalconv.ops.sizes import known
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -15,7 +16,7 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     length, num_taps = x.shape[1], taps.shape[1]
     first = num_taps // 2 if mode == "bidirectional" else 0
     # Long enough that what wraps around misses first .. first + length - 1, the part that is kept.
-    n = length if mode == "circular" else next_fast_length(length + num_taps - 1 - first)
+    n = length if mode == "circular" else _transform_length(length + num_taps - 1 - first)
     filters = torch.fft.rfft(taps, n=n).repeat_interleave(x.shape[2] // taps.shape[0], dim=0)
     # Transposed once each way: along dim=1 each of a training step's transforms, most of them in the
     # backward pass, would gather strided values by itself, and the step was measured slower.
@@ -26,12 +27,16 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     return y.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
+def _transform_length(at_least: int) -> int:
+    """A fast length if ``at_least`` is a number; else a multiple of 64, of which a formula is enough."""
+    return next_fast_length(at_least) if known(at_least) else (at_least + 63) // 64 * 64
+
+
 def next_fast_length(at_least: int) -> int:
     """The least even n >= ``at_least`` with no prime factor above 5.
 
     Even, unlike scipy.fft.next_fast_len: a real transform of even length is a complex one of half the
     length, and the odd lengths in between were measured slower (75 than 80, 375 than 384; MKL).
-    Plain integers, so that torch.compile can follow.
     """
     best = 2
     while best < at_least:

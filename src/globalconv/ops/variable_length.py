@@ -21,6 +21,7 @@ from torch import Tensor
 
 from globalconv.ops.contract import Extras, Mode, with_extras
 from globalconv.ops.lengths import known_values
+from globalconv.ops.sizes import surely
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 """A convolution of rows of one length, as ``Backend.convolve``."""
@@ -43,7 +44,7 @@ def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve:
 def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
     num_taps = taps.shape[1]
     values = known_values(lengths) if x.device.type == "cpu" else None
-    if num_taps <= FEW_TAPS * x.shape[1]:
+    if surely(num_taps <= FEW_TAPS * x.shape[1]):
         y = _end_before_start(x, taps, lengths, convolve)
         if num_taps == 1 or (values is not None and min(values) >= num_taps):
             return y

@@ -8,6 +8,7 @@ import torch
 from globalconv.ops.contract import Backend, Facts
 from globalconv.ops.fused_cpu import compiled
 from globalconv.ops.fused_cpu.operator import convolve, fused
+from globalconv.ops.sizes import surely
 
 
 @lru_cache(maxsize=1)
@@ -64,9 +65,9 @@ FEW_NUMBERS = 8192
 def _outrun(facts: Facts) -> str | None:
     if facts.width is None:
         return None
-    if facts.width * facts.dtype.itemsize <= FEW_BYTES:
-        return f"{facts.width} channels: too few to fill its vectors"
-    if facts.batch is not None and facts.batch * facts.length * facts.width < FEW_NUMBERS:
+    if surely(facts.width * facts.dtype.itemsize <= FEW_BYTES):
+        return f"no more than {FEW_BYTES // facts.dtype.itemsize} channels: too few to fill its vectors"
+    if facts.batch is not None and surely(facts.batch * facts.length * facts.width < FEW_NUMBERS):
         return f"fewer than {FEW_NUMBERS} numbers in all: its call costs more than the work"
     return None
 

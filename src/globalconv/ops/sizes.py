@@ -1,0 +1,26 @@
+"""Sizes that a graph under construction leaves open, and how to decide without tying the graph to those at hand.
+
+Under torch.compile with dynamic shapes, and under torch.export, a size may stand for any number. To ask a condition on
+it for its truth is a guard: another graph for each length, and no export with a dynamic length. What is decided
+by size must therefore have an answer that is right, if perhaps not the fastest, for all sizes.
+"""
+
+import torch
+
+
+def surely(condition: bool) -> bool:
+    """``condition``, and False where it hangs on a size that is open."""
+    if not torch.compiler.is_compiling():
+        return condition
+    from torch.fx.experimental.symbolic_shapes import statically_known_true  # slow to import
+
+    return statically_known_true(condition)
+
+
+def known(size: int) -> bool:
+    """Whether the size is a number, and not open."""
+    if not torch.compiler.is_compiling():
+        return True
+    from torch.fx.experimental.symbolic_shapes import has_static_value
+
+    return has_static_value(size)
