@@ -61,7 +61,8 @@ class Backend:
 
     ``convolve(x, taps, mode)`` gets what the door let through: x (B, L, D) and taps (G, K), both float32
     or both float64, on one device, D % G == 0, and no tap that cannot reach into the sequence (K <= L;
-    bidirectional: an odd K <= 2L-1). It returns a contiguous (B, L, D) in the same dtype.
+    bidirectional: an odd K <= 2L-1), except in graphs that leave L open, which cannot cut them off outside mode
+    circular. It returns a contiguous (B, L, D) in the same dtype, in memory of its own.
     ``fused(x, taps, mode, extras)``, if there is one, computes the extras in the same pass over memory; they
     come in x's dtype.
 
@@ -135,9 +136,22 @@ def facts_of(
         raise InputError(
             f"unknown device '{device}'. Use a PyTorch device such as 'cpu' or 'cuda'."
         ) from error
-    # Not min(): of sizes that a graph leaves open it would have to know the smaller.
-    useful = torch.sym_min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
+    useful = most_taps(num_taps, length, mode)
     return Facts(kind, compute_dtype(dtype), length, useful, mode, batch, width)
+
+
+def most_taps(num_taps: int, length: int, mode: Mode) -> int:
+    """How many of the taps reach into the sequence."""
+    # Not min(): of sizes that a graph leaves open it would have to know the smaller.
+    return torch.sym_min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
+
+
+def useful_taps(taps: Tensor, length: int, mode: Mode) -> Tensor:
+    """(G, K) without the taps that cannot reach into the sequence."""
+    num_taps = most_taps(taps.shape[1], length, mode)
+    # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
+    first = (taps.shape[1] - num_taps) // 2 if mode == "bidirectional" else 0
+    return taps.narrow(1, first, num_taps)
 
 
 def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:

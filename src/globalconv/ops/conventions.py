@@ -11,6 +11,10 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.contract import Mode
+from globalconv.ops.sizes import known
+
+FEW_TAPS = 8
+"""So few that a graph with an open length had better stay with them, and serve lengths from there on."""
 
 
 def taps_from_correlation(weights: Tensor) -> Tensor:
@@ -68,10 +72,17 @@ def taps_for(length: int, mode: Mode) -> int:
 
 
 def taps_that_reach(taps: Tensor, length: int, mode: Mode) -> Tensor:
-    """``taps`` (G, K) cut to those that ``global_conv`` can use on ``length`` tokens."""
-    if mode == "bidirectional":  # which it cuts itself, on both sides
+    """``taps`` (G, K) cut to as many as ``global_conv`` takes on ``length`` tokens: in a circle no more than tokens.
+
+    Where a graph leaves the length open, more than a few taps become as many as the length, with zeros behind.
+    """
+    if mode != "circular":  # where it cuts them itself
         return taps
-    return taps[:, :length]
+    num_taps = taps.shape[1]
+    if known(length) or num_taps <= FEW_TAPS:
+        return taps[:, :length]
+    place = torch.arange(length, device=taps.device).clamp(max=num_taps)
+    return F.pad(taps, (0, 1)).index_select(1, place)
 
 
 def _check_filters(filters: Tensor, name: str) -> None:

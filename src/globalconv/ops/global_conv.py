@@ -5,8 +5,18 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.backends import backend_for
-from globalconv.ops.contract import DTYPES, Extras, Facts, Mode, compute_dtype, facts_of, with_extras
+from globalconv.ops.contract import (
+    DTYPES,
+    Extras,
+    Facts,
+    Mode,
+    compute_dtype,
+    facts_of,
+    useful_taps,
+    with_extras,
+)
 from globalconv.ops.lengths import Integers, check_lengths, clear_padding
+from globalconv.ops.sizes import known
 from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]
@@ -59,9 +69,7 @@ def global_conv(
     chosen = backend_for(backend, facts, gated=gate_in is not None or gate_out is not None)
     if x.shape[0] == 0:  # no kernel is asked for nothing; the gradients are zeros, of every order
         return _of_no_rows(x, taps, given)
-    # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
-    first = (taps.shape[1] - facts.num_taps) // 2 if mode == "bidirectional" else 0
-    useful = taps.narrow(1, first, facts.num_taps).to(dtype)
+    useful = (useful_taps(taps, x.shape[1], mode) if known(facts.num_taps) else taps).to(dtype)
     extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
     if lengths is None:
         return chosen.compute(x.to(dtype), useful, mode, extras).to(x.dtype)

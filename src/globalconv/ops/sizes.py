@@ -6,6 +6,7 @@ by size must therefore have an answer that is right, if perhaps not the fastest,
 """
 
 import torch
+from torch import Tensor
 
 
 def surely(condition: bool) -> bool:
@@ -24,3 +25,10 @@ def known(size: int) -> bool:
     from torch.fx.experimental.symbolic_shapes import has_static_value
 
     return has_static_value(size)
+
+
+def part(tensor: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``tensor.narrow(dim, start, length)``; a copy where sizes are open, since a view may be whole."""
+    if known(start) and known(length) and known(tensor.shape[dim]):
+        return tensor.narrow(dim, start, length)
+    return tensor.index_select(dim, torch.arange(start, start + length, device=tensor.device))

@@ -1,10 +1,11 @@
 """The convolution theorem: a product of spectra, by ``torch.fft``, on any device."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Backend, Mode
-from globalconv.ops.sizes import known
+from globalconv.ops.sizes import known, part
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -17,14 +18,21 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     first = num_taps // 2 if mode == "bidirectional" else 0
     # Long enough that what wraps around misses first .. first + length - 1, the part that is kept.
     n = length if mode == "circular" else _transform_length(length + num_taps - 1 - first)
-    filters = torch.fft.rfft(taps, n=n).repeat_interleave(x.shape[2] // taps.shape[0], dim=0)
+    filters = _spectrum(taps, n)
+    if taps.shape[0] != x.shape[2]:
+        served_by = torch.arange(x.shape[2], device=x.device) // (x.shape[2] // taps.shape[0])
+        filters = filters.index_select(0, served_by)
     # Transposed once each way: along dim=1 each of a training step's transforms, most of them in the
     # backward pass, would gather strided values by itself, and the step was measured slower.
-    y: Tensor = torch.fft.irfft(torch.fft.rfft(x.transpose(1, 2), n=n) * filters, n=n)[
-        ..., first : first + length
-    ]
+    y = part(torch.fft.irfft(_spectrum(x.transpose(1, 2), n) * filters, n=n), 2, first, length)
     # A copy also where one channel or token has it in order already: what is returned is nobody's view.
     return y.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+
+
+def _spectrum(signals: Tensor, n: int) -> Tensor:
+    if known(n):
+        return torch.fft.rfft(signals, n=n)
+    return torch.fft.rfft(F.pad(signals, (0, n - signals.shape[-1])))  # rfft would ask whether n is longer
 
 
 def _transform_length(at_least: int) -> int:

@@ -10,10 +10,11 @@ Importing this imports no Numba; the first call does.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, library
 from torch.utils.flop_counter import register_flop_formula
 
-from globalconv.ops.contract import Extras, Mode
+from globalconv.ops.contract import Extras, Mode, useful_taps
 from globalconv.ops.flops import global_conv_backward_flops, global_conv_flops
 
 # Defined in two steps, because library.custom_op wraps them in checks that cost as much as a short call.
@@ -42,6 +43,7 @@ def _(
 ) -> Tensor:
     from globalconv.ops.fused_cpu import launch
 
+    taps = useful_taps(taps, x.shape[1], mode)
     return launch.convolve(x, taps, Extras(skip, gate_in, gate_out), mode, reuse=reuse)
 
 
@@ -65,8 +67,13 @@ def _(
     from globalconv.ops.fused_cpu import launch
 
     extras = Extras(skip, gate_in, gate_out)
-    gradients = launch.differentiate(x, taps, extras, dy, mode, tuple(wanted))
-    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in gradients)
+    useful = useful_taps(taps, x.shape[1], mode)
+    dx, dtaps, *others = launch.differentiate(x, useful, extras, dy, mode, tuple(wanted))
+    missing = taps.shape[1] - useful.shape[1]
+    if dtaps is not None and missing:
+        first = missing // 2 if mode == "bidirectional" else 0
+        dtaps = F.pad(dtaps, (first, missing - first))
+    return tuple(x.new_empty(0) if gradient is None else gradient for gradient in (dx, dtaps, *others))
 
 
 @library.register_fake("globalconv::fused_cpu_backward")
