@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.ops.graphs import smaller
 
 Mode = Literal["circular", "causal", "bidirectional"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -31,7 +32,7 @@ class Facts:
 
     ``device`` is the kind of device ("cpu", "cuda"); ``dtype`` is the one computed in; ``num_taps`` counts
     the taps that reach into the sequence. ``batch`` and ``width`` are None where they are not known; then they
-    are taken to be large. So are all sizes that a compiled or exported graph leaves open (``ops.sizes``).
+    are taken to be large. So are all sizes that a compiled or exported graph leaves open (``ops.graphs``).
     """
 
     device: str
@@ -142,8 +143,7 @@ def facts_of(
 
 def most_taps(num_taps: int, length: int, mode: Mode) -> int:
     """How many of the taps reach into the sequence."""
-    # Not min(): of sizes that a graph leaves open it would have to know the smaller.
-    return torch.sym_min(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
+    return smaller(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
 
 
 def useful_taps(taps: Tensor, length: int, mode: Mode) -> Tensor:

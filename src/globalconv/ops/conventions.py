@@ -11,7 +11,7 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.contract import Mode
-from globalconv.ops.sizes import known
+from globalconv.ops.graphs import known
 
 FEW_TAPS = 8
 """So few that a graph with an open length had better stay with them, and serve lengths from there on."""

@@ -16,7 +16,7 @@ from globalconv.ops.contract import (
     with_extras,
 )
 from globalconv.ops.lengths import Integers, check_lengths, clear_padding
-from globalconv.ops.sizes import known
+from globalconv.ops.graphs import known
 from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Backend, Mode
-from globalconv.ops.sizes import known, part
+from globalconv.ops.graphs import known, part, to_onnx
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -24,15 +24,21 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
         filters = filters.index_select(0, served_by)
     # Transposed once each way: along dim=1 each of a training step's transforms, most of them in the
     # backward pass, would gather strided values by itself, and the step was measured slower.
-    y = part(torch.fft.irfft(_spectrum(x.transpose(1, 2), n) * filters, n=n), 2, first, length)
+    y = part(_signal(_spectrum(x.transpose(1, 2), n) * filters, n), 2, first, length)
     # A copy also where one channel or token has it in order already: what is returned is nobody's view.
     return y.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def _spectrum(signals: Tensor, n: int) -> Tensor:
-    if known(n):
-        return torch.fft.rfft(signals, n=n)
-    return torch.fft.rfft(F.pad(signals, (0, n - signals.shape[-1])))  # rfft would ask whether n is longer
+    if not known(n):  # to be padded by the transform, it would ask whether n is longer
+        signals = F.pad(signals, (0, n - signals.shape[-1]))
+    transform = torch.fft.fft if to_onnx() else torch.fft.rfft
+    return transform(signals, n=n if known(n) else None)
+
+
+def _signal(spectra: Tensor, n: int) -> Tensor:
+    # ONNX Runtime takes half a spectrum and its signal to be equally long, where lengths are open.
+    return torch.fft.ifft(spectra).real if to_onnx() else torch.fft.irfft(spectra, n=n)
 
 
 def _transform_length(at_least: int) -> int:

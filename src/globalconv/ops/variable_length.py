@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Extras, Mode, with_extras
+from globalconv.ops.graphs import surely
 from globalconv.ops.lengths import known_values
-from globalconv.ops.sizes import surely
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 """A convolution of rows of one length, as ``Backend.convolve``."""

@@ -8,7 +8,7 @@ import torch
 from globalconv.ops.contract import Backend, Facts
 from globalconv.ops.fused_cpu import compiled
 from globalconv.ops.fused_cpu.operator import convolve, fused
-from globalconv.ops.sizes import surely
+from globalconv.ops.graphs import surely, to_onnx
 
 
 @lru_cache(maxsize=1)
@@ -49,8 +49,8 @@ _unready._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _refusal(facts: Facts) -> str | None:
-    if torch._C._is_tracing():  # which would keep no derivative of the custom operation
-        return "torch.jit.trace records PyTorch's own operations only"
+    if to_onnx():
+        return "ONNX does not know its operation"
     return None if facts.device == "cpu" else f"it computes on CPUs, not on '{facts.device}'"
 
 

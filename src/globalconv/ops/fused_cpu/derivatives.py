@@ -6,9 +6,10 @@ is the same sum; and the gradients of that, the second derivatives, are again ``
 one argument replaced. No derivative, of whatever order, needs a third operation, or anything but the operands to
 be kept.
 
-They are PyTorch's rules for the operations themselves, found by whoever meets one: eager code, torch.func, a
-compiled or exported graph. ``torch.library.register_autograd`` would be the way, if it knew of torch.func and of forward
-mode; an autograd Function above the operations would be left out by graphs that are differentiated later.
+They are PyTorch's rules for the operations themselves, found by whoever meets one: eager code, torch.func, a compiled
+or exported graph. ``torch.library.register_autograd`` would be the way if it knew of torch.func and of forward mode.
+An autograd Function above the operations would be left out by graphs that are differentiated later, and in forward
+mode by torch.compile (pytorch/pytorch#192985): a tangent of zero, in silence.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,8 @@ class _Convolve(_SingleLevelFunction):
 
     @staticmethod
     def forward(*inputs: Any) -> Tensor:
-        return _below(convolve, *inputs)
+        *given, _ = inputs
+        return _below(convolve, *given, False)  # taps that learn do not come again
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -1,4 +1,4 @@
-"""Sizes that a graph under construction leaves open, and how to decide without tying the graph to those at hand.
+"""What must be known of a graph under construction: the sizes that it leaves open, and whether it goes to ONNX.
 
 Under torch.compile with dynamic shapes, and under torch.export, a size may stand for any number. To ask a condition on
 it for its truth is a guard: another graph for each length, and no export with a dynamic length. What is decided
@@ -27,8 +27,18 @@ def known(size: int) -> bool:
     return has_static_value(size)
 
 
+def smaller(size: int, other: int) -> int:
+    """min(size, other), without asking which it is."""
+    return torch.sym_min(size, other) if torch.compiler.is_compiling() else min(size, other)
+
+
 def part(tensor: Tensor, dim: int, start: int, length: int) -> Tensor:
     """``tensor.narrow(dim, start, length)``; a copy where sizes are open, since a view may be whole."""
     if known(start) and known(length) and known(tensor.shape[dim]):
         return tensor.narrow(dim, start, length)
     return tensor.index_select(dim, torch.arange(start, start + length, device=tensor.device))
+
+
+def to_onnx() -> bool:
+    """Whether the graph is for torch.onnx.export, which knows PyTorch's own operations only."""
+    return torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()
