@@ -323,6 +323,31 @@ def strides(op: Operator, case: Case) -> None:
         assert torch.equal(op(layout, taps.T.contiguous().T, case.mode), y)
 
 
+def own_memory(op: Operator, case: Case) -> None:
+    """The result is nobody's view and may be changed in place, as torch.nn.Conv1d's; so may each gradient."""
+    x, taps, upstream = case.draw()
+    operands = [x.requires_grad_(), taps.requires_grad_()]
+    copies = [tensor.detach().clone() for tensor in (x, taps, upstream)]
+    right = torch.autograd.grad((2 * op(x, taps, case.mode)).relu(), operands, upstream)
+    y = op(x, taps, case.mode)
+    assert y._base is None, "the result is a view"
+    whole = y
+    y = y.mul_(2).relu_()
+    gradients = torch.autograd.grad(y, operands, upstream)
+    assert all(torch.equal(a, b) for a, b in zip(gradients, right, strict=True)), (
+        "changed in place, it learns other"
+    )
+    places = [tensor.untyped_storage().data_ptr() for tensor in (*operands, upstream, whole, *gradients)]
+    assert len(set(places)) == len(places), "results, gradients and operands lie in the same memory"
+    with torch.no_grad():
+        op(x, taps, case.mode).zero_()
+        for gradient in gradients:
+            gradient.zero_()
+    assert all(torch.equal(a, b) for a, b in zip((x, taps, upstream), copies, strict=True)), (
+        "an operand was changed"
+    )
+
+
 LAWS: dict[str, tuple[Callable[[Operator, Case], None], tuple[Mode, ...]]] = {
     "formula": (formula, MODES),
     "gradients": (gradients, MODES),
@@ -336,6 +361,16 @@ LAWS: dict[str, tuple[Callable[[Operator, Case], None], tuple[Mode, ...]]] = {
     "causal_as_bidirectional": (causal_as_bidirectional, ("causal",)),
     "isolation": (isolation, MODES),
     "strides": (strides, MODES),
+    "own_memory": (own_memory, MODES),
 }
-IN_HALF_TOO = ("formula", "gradients", "impulse_response", "excess_taps", "isolation", "strides", "causality")
+IN_HALF_TOO = (
+    "formula",
+    "gradients",
+    "impulse_response",
+    "excess_taps",
+    "isolation",
+    "strides",
+    "causality",
+    "own_memory",
+)
 """The laws that speak of one call; the others would have to allow for rounding between calls."""

@@ -144,7 +144,7 @@ def test_a_newcomer_is_preferred_where_it_can_run(newcomer):
         "fast",
         "fast on short sequences",
         {
-            "reference": f"16 taps: a transform was measured faster above {most} (causal, CPU)",
+            "reference": f"more than {most} taps: a transform was measured faster (causal, CPU)",
             "fused_cpu": "'fast' is preferred for these facts",
             "spectral": "'fast' is preferred for these facts",
         },

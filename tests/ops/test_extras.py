@@ -102,8 +102,8 @@ def test_derivatives_of_first_and_second_order(backend, mode, given_extras, gene
     def op(*values: Tensor) -> Tensor:
         return global_conv(**dict(zip(operands, values, strict=True)), mode=mode, backend=backend)
 
-    assert torch.autograd.gradcheck(op, tuple(operands.values()))
-    assert torch.autograd.gradgradcheck(op, tuple(operands.values()))
+    assert torch.autograd.gradcheck(op, tuple(operands.values()), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(op, tuple(operands.values()), check_fwd_over_rev=True)
 
 
 @each_backend
@@ -120,6 +120,28 @@ def test_parts_of_one_projection(backend, mode, generator):
         y = global_conv(x, **operands, mode=mode, gate_in=gate_in, gate_out=gate_out, backend=backend)
         results.append((y, *torch.autograd.grad(y.square().sum(), (whole, *operands.values()))))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@each_backend
+@each_mode
+@pytest.mark.parametrize("lengths", [None, (6, 9)], ids=["full", "padded"])
+@pytest.mark.parametrize("given_extras", SUBSETS, ids=lambda names: "+".join(sorted(names)) or "none")
+@pytest.mark.parametrize("per_group", [3, 16])
+def test_what_comes_out_may_be_changed_in_place(backend, mode, given_extras, lengths, per_group, generator):
+    """With channels to spare in a register, and without: ``laws.own_memory`` with what is around the convolution."""
+    operands = draw(mode, generator, given=given_extras, per_group=per_group)
+    lengths = None if lengths is None else torch.tensor(lengths)
+    before = {name: operand.detach().clone() for name, operand in operands.items()}
+    results = []
+    for in_place in (False, True):
+        y = global_conv(**operands, mode=mode, lengths=lengths, backend=backend)
+        assert y._base is None
+        y = y.mul_(2).relu_() if in_place else (2 * y).relu()
+        results.append(torch.autograd.grad(y.sum(), list(operands.values())))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    places = {tensor.untyped_storage().data_ptr() for tensor in (y, *results[1], *operands.values())}
+    assert len(places) == 1 + 2 * len(operands)
+    assert all(torch.equal(operands[name], value) for name, value in before.items())
 
 
 @each_backend

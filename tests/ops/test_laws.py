@@ -85,8 +85,8 @@ def test_derivatives_of_first_and_second_order(backend, mode, length, num_taps, 
         def op(x: Tensor, taps: Tensor) -> Tensor:
             return global_conv(x, taps, mode=mode, backend=backend)
 
-        assert torch.autograd.gradcheck(op, (x, taps))
-        assert torch.autograd.gradgradcheck(op, (x, taps))
+        assert torch.autograd.gradcheck(op, (x, taps), check_forward_ad=True, check_batched_forward_grad=True)
+        assert torch.autograd.gradgradcheck(op, (x, taps), check_fwd_over_rev=True)
 
 
 @each_backend

@@ -115,6 +115,22 @@ def lag_zero_misplaced(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     return right(x, taps.roll(1, 1), mode) if mode == "bidirectional" else right(x, taps, mode)
 
 
+class Whole(torch.autograd.Function):
+    """A kernel's result without its spare channels, of which there are none."""
+
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()[..., : y.shape[2]]
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
+def a_view_of_all(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+    return Whole.apply(right(x, taps, mode))
+
+
 ALL: dict[Operator, tuple[Mode, ...]] = {
     zeros: MODES,
     reversed_taps: MODES,
@@ -137,6 +153,7 @@ ALL: dict[Operator, tuple[Mode, ...]] = {
     excess_taps_touched: MODES,
     memory_order: MODES,
     lag_zero_misplaced: ("bidirectional",),
+    a_view_of_all: MODES,
 }
 
 
