@@ -115,7 +115,7 @@ def _check_values(values: list[int], longest: int) -> None:
 
 # The checks as operations of PyTorch's, which look when there is something to see: in a compiled graph at
 # its run, under vmap at all instances together. They return the lengths, so that no graph can drop them.
-library.define("globalconv::checked_lengths", "(Tensor lengths, int longest) -> Tensor")
+library.define("globalconv::checked_lengths", "(Tensor lengths, SymInt longest) -> Tensor")
 _checked = torch.ops.globalconv.checked_lengths.default
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.ops.contract import Backend, Mode
-from globalconv.ops.graphs import known, part, to_onnx
+from globalconv.ops.graphs import known, part
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -32,13 +32,21 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 def _spectrum(signals: Tensor, n: int) -> Tensor:
     if not known(n):  # to be padded by the transform, it would ask whether n is longer
         signals = F.pad(signals, (0, n - signals.shape[-1]))
-    transform = torch.fft.fft if to_onnx() else torch.fft.rfft
+    transform = torch.fft.rfft if _by_halves(n) else torch.fft.fft
     return transform(signals, n=n if known(n) else None)
 
 
 def _signal(spectra: Tensor, n: int) -> Tensor:
-    # ONNX Runtime takes half a spectrum and its signal to be equally long, where lengths are open.
-    return torch.fft.ifft(spectra).real if to_onnx() else torch.fft.irfft(spectra, n=n)
+    return torch.fft.irfft(spectra, n=n) if _by_halves(n) else torch.fft.ifft(spectra).real
+
+
+def _by_halves(n: int) -> bool:
+    """Whether to leave out the half of a spectrum that the other half tells: not in exported graphs with open lengths.
+
+    There torch.export cannot prove that rows of n/2 + 1 numbers make a whole, and ONNX Runtime takes half a spectrum
+    to be as long as its signal.
+    """
+    return known(n) or not torch.compiler.is_exporting()
 
 
 def _transform_length(at_least: int) -> int:

@@ -2,6 +2,7 @@
 
 import platform
 from functools import lru_cache
+from importlib.util import find_spec
 
 import torch
 
@@ -31,10 +32,16 @@ def _obstacle() -> str | None:
 
 
 def _unavailable() -> str | None:
+    if torch.compiler.is_exporting():
+        # The graph may run elsewhere. And torch.export has put its own min, max and math.pow in the place of Python's:
+        # Numba, imported or compiling now, would take them for these, and be of no use for the rest of the process.
+        return None if find_spec("numba") else "Numba is not installed; pip install numba"
     return _obstacle() or compiled.obstacle()
 
 
 def _unready(dtype: torch.dtype, gated: bool) -> str | None:
+    if torch.compiler.is_exporting():
+        return None
     try:
         compiled.kernel_address(dtype, gated)
     except compiled.NoKernel as error:

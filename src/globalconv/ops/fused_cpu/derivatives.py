@@ -29,6 +29,10 @@ X, TAPS, SKIP, GATE_IN, GATE_OUT = range(5)
 ARGUMENTS = ((X,), (TAPS, SKIP), (GATE_IN,), (GATE_OUT,))
 """What y is linear in: each of these alone."""
 
+_unpack_dual = torch._VF._unpack_dual
+"""What ``forward_ad.unpack_dual`` calls, at the only level there is: graphs open it without forward_ad knowing.
+Found once, which else takes longer than the call."""
+
 Operands = list[Tensor | None]
 """By place; of gradients and tangents, None for zero."""
 
@@ -107,23 +111,30 @@ class _Differentiate(_SingleLevelFunction):
 
 def _below(operation: Callable[..., Any], *inputs: Any) -> Any:
     """The operation without its derivatives here, and with those of the transforms further out."""
-    with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True), torch._C._AutoDispatchBelowAutograd():
-        return operation(*inputs)
+    with torch._C._AutoDispatchBelowAutograd():
+        if not torch._C._are_functorch_transforms_active():
+            return operation(*inputs)
+        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+            return operation(*inputs)
 
 
 def _rule(operation: Callable[..., Any], function: Any) -> Callable[..., Any]:
     def rule(*inputs: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            # Called once for each transform of torch.func, and it is to be that one's rule.
+            with enable_single_level_autograd_function():
+                return function.apply(*inputs)
         learning = torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)
-        if not learning and forward_ad._current_level < 0:
-            with torch._C._AutoDispatchBelowAutograd():  # half of what a Function costs
-                return operation(*inputs)
-        if not torch._C._are_functorch_transforms_active():
+        if learning or any(_has_tangent(given) for given in inputs):
             return function.apply(*inputs)
-        # torch.func calls this rule once for each of its transforms, and it is to be that one's.
-        with enable_single_level_autograd_function():
-            return function.apply(*inputs)
+        with torch._C._AutoDispatchBelowAutograd():  # a Function costs more than it would take a short call
+            return operation(*inputs)
 
     return rule
+
+
+def _has_tangent(given: Any) -> bool:
+    return isinstance(given, Tensor) and _unpack_dual(given, 0)[1] is not None
 
 
 library.impl("globalconv::fused_cpu", "Autograd", _rule(convolve, _Convolve))
@@ -138,9 +149,7 @@ def _keep(ctx: Any, tensors: Operands) -> None:
 
 def _primals(ctx: Any) -> list[Any]:
     """The kept tensors without the tangents that they have themselves."""
-    return [
-        tensor if tensor is None else forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors
-    ]
+    return [tensor if tensor is None else _unpack_dual(tensor, 0)[0] for tensor in ctx.saved_tensors]
 
 
 def _moved(operands: Any, tangents: Any) -> list[tuple[tuple[int, ...], Operands]]:
