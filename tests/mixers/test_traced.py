@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from globalconv.errors import InputError
-from globalconv.mixers import MIXERS, GlobalConv
+from globalconv.mixers import MIXERS
 from globalconv.ops import global_conv
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
@@ -25,12 +24,6 @@ def test_a_traced_mixer_computes_and_learns_the_same(name, training, seed):
     found, right = (torch.autograd.grad(layer(other), parameters, upstream) for layer in (traced, mixer))
     for gradient, expected in zip(found, right, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-2)
-
-
-def test_a_backend_that_cannot_be_traced_is_refused_where_it_is_named():
-    mixer = GlobalConv(32, 64, backend="fused_cpu")
-    with pytest.raises(InputError, match="trace records PyTorch's own operations only"):
-        torch.jit.trace(mixer, torch.randn(16, 64, 32))
 
 
 @pytest.mark.parametrize("mode", ["circular", "causal", "bidirectional"])

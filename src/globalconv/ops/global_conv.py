@@ -15,8 +15,8 @@ from globalconv.ops.contract import (
     useful_taps,
     with_extras,
 )
-from globalconv.ops.lengths import Integers, check_lengths, clear_padding
 from globalconv.ops.graphs import known
+from globalconv.ops.lengths import Integers, check_lengths, clear_padding
 from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]
