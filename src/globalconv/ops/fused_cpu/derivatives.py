@@ -42,21 +42,21 @@ class _Convolve(_SingleLevelFunction):
 
     @staticmethod
     def forward(*inputs: Any) -> Tensor:
-        *given, _ = inputs
-        return _below(convolve, *given, False)  # taps that learn do not come again
+        *given, _, keys = inputs
+        return _below(convolve, keys, *given, False)  # taps that learn do not come again
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        *operands, ctx.mode, _ = inputs
+        *operands, ctx.mode, _, _ = inputs
         _keep(ctx, operands)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None) -> tuple[Tensor | None, ...]:
         wanted = list(ctx.needs_input_grad[:5])
         if dy is None:
-            return (None,) * 7
+            return (None,) * 8
         gradients = differentiate(*ctx.saved_tensors, dy, ctx.mode, wanted)
-        return *_where(wanted, gradients), None, None
+        return *_where(wanted, gradients), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
@@ -72,11 +72,12 @@ class _Differentiate(_SingleLevelFunction):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:
-        return _below(differentiate, *inputs)
+        *given, keys = inputs
+        return _below(differentiate, keys, *given)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        *operands, dy, ctx.mode, ctx.wanted = inputs
+        *operands, dy, ctx.mode, ctx.wanted, _ = inputs
         _keep(ctx, [*operands, dy])
         unwanted = (empty for empty, asked in zip(output, ctx.wanted, strict=True) if not asked)
         ctx.mark_non_differentiable(*unwanted)
@@ -91,7 +92,7 @@ class _Differentiate(_SingleLevelFunction):
             total = _gradients(total, moved, dy, ctx.mode, of_operands, argument)
             if of_dy:
                 ddy = _sum(ddy, convolve(*moved, ctx.mode, False))
-        return *total, ddy, None, None
+        return *total, ddy, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -109,26 +110,25 @@ class _Differentiate(_SingleLevelFunction):
             )
 
 
-def _below(operation: Callable[..., Any], *inputs: Any) -> Any:
+def _below(operation: Any, keys: Any, *inputs: Any) -> Any:
     """The operation without its derivatives here, and with those of the transforms further out."""
-    with torch._C._AutoDispatchBelowAutograd():
-        if not torch._C._are_functorch_transforms_active():
-            return operation(*inputs)
-        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
-            return operation(*inputs)
+    if not torch._C._are_functorch_transforms_active():
+        # Not by switching autograd off: a signal handler may want it.
+        return operation.redispatch(keys & torch._C._after_autograd_keyset, *inputs)
+    with torch._C._AutoDispatchBelowAutograd(), torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+        return operation(*inputs)
 
 
-def _rule(operation: Callable[..., Any], function: Any) -> Callable[..., Any]:
-    def rule(*inputs: Any) -> Any:
+def _rule(operation: Any, function: Any) -> Callable[..., Any]:
+    def rule(keys: Any, *inputs: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             # Called once for each transform of torch.func, and it is to be that one's rule.
             with enable_single_level_autograd_function():
-                return function.apply(*inputs)
+                return function.apply(*inputs, keys)
         learning = torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)
         if learning or any(_has_tangent(given) for given in inputs):
-            return function.apply(*inputs)
-        with torch._C._AutoDispatchBelowAutograd():  # a Function costs more than it would take a short call
-            return operation(*inputs)
+            return function.apply(*inputs, keys)
+        return _below(operation, keys, *inputs)  # a Function costs more than it would take a short call
 
     return rule
 
@@ -137,8 +137,9 @@ def _has_tangent(given: Any) -> bool:
     return isinstance(given, Tensor) and _unpack_dual(given, 0)[1] is not None
 
 
-library.impl("globalconv::fused_cpu", "Autograd", _rule(convolve, _Convolve))
-library.impl("globalconv::fused_cpu_backward", "Autograd", _rule(differentiate, _Differentiate))
+_library = library.Library("globalconv", "FRAGMENT")
+_library.impl("fused_cpu", _rule(convolve, _Convolve), "Autograd", with_keyset=True)
+_library.impl("fused_cpu_backward", _rule(differentiate, _Differentiate), "Autograd", with_keyset=True)
 
 
 def _keep(ctx: Any, tensors: Operands) -> None:
