@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -44,6 +45,7 @@ def globalconv(*arguments: str | Path, pictures: bool = False) -> Ended:
     with (
         patch.object(sys, "argv", ["globalconv", *map(str, arguments)]),
         patch.object(sys, "path", [*sys.path]),
+        patch.dict(os.environ),  # the command sets what its own processes inherit
         patch("globalconv.study.compare.COST_LENGTHS", [16]),
         patch("globalconv.study.run.write_report", write_report if pictures else _write_json),
         redirect_stdout(out),

@@ -117,7 +117,7 @@ def test_an_arm_of_encoder_decoders_is_said_to_be_one(arm):
 
 
 def test_a_path_in_place_of_a_module_is_no_arm_of_encoder_decoders():
-    with pytest.raises(InputError, match="write package.module:Class, without a path"):
+    with pytest.raises(InputError, match=r"write package\.module:Class, without a path"):
         mixers_of("folder/my_mixer:Mixer", 2)
 
 

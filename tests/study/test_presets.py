@@ -10,6 +10,8 @@ from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, mixers_of, twin_o
 from globalconv.study.presets import ANY_ARM_RATE, QUICK, SERIOUS, SERIOUS_BUDGET_SECONDS, preset_for
 from globalconv.study.sweep import Sweep
 from globalconv.tasks import TASKS, SequenceToSequence
+from globalconv.tasks.base import Metric
+from globalconv.tasks.classification import METRICS, Classification
 
 RECORDED = Path(__file__).parents[2] / "studies" / "rates" / "rates.json"
 MEASURED = sorted(kind for kind, preset in QUICK.items() if preset.source is not None)
@@ -25,8 +27,13 @@ def recorded(kind: str) -> dict:
     return tasks[kind]
 
 
+def metric_of(kind: str) -> Metric:
+    """Of a classification it is the user's choice, and by default accuracy."""
+    return METRICS["accuracy"] if issubclass(TASKS[kind], Classification) else TASKS[kind].metric
+
+
 def sweep(kind: str, arm: str) -> Sweep:
-    metric = TASKS[kind].metric
+    metric = metric_of(kind)
     scores = {float(rate): (score,) for rate, score in recorded(kind)["arms"][arm].items()}
     return Sweep(scores, metric.higher_is_better, metric.margin / 2)
 
@@ -57,7 +64,7 @@ def test_the_record_is_of_what_ships(kind):
     assert record["steps"] <= preset.steps <= 2 * record["steps"], (
         "sweep it again: the best rate moves with the steps"
     )
-    assert record["metric"] == TASKS[kind].metric.name
+    assert record["metric"] == metric_of(kind).name
     assert set(record["arms"]) == set(preset.rates)
 
 

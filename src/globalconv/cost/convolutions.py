@@ -161,7 +161,6 @@ def _by_transforms(ledger: Ledger, conv: Convolution) -> None:
     half = 2 * conv.bins  # numbers of a spectrum
     _pad(ledger, "pad taps", width * conv.num_taps, width * conv.points)
     _real_transform(ledger, "rfft of taps", conv, width, there=True)
-    ledger.copy("spectra of taps", width * half)
     _pad(ledger, "pad", conv.numbers, rows * conv.points)
     _real_transform(ledger, "rfft", conv, rows, there=True)
     ledger.pointwise("product of spectra", (rows * half, width * half), rows * half, each=3)

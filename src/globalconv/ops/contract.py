@@ -151,7 +151,8 @@ def useful_taps(taps: Tensor, length: int, mode: Mode) -> Tensor:
     num_taps = most_taps(taps.shape[1], length, mode)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
     first = (taps.shape[1] - num_taps) // 2 if mode == "bidirectional" else 0
-    return taps.narrow(1, first, num_taps)
+    # Indexing, which is nothing where all taps are useful: narrow would cost a copy on the way back.
+    return taps[:, first : first + num_taps]
 
 
 def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:

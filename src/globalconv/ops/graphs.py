@@ -35,7 +35,8 @@ def smaller(size: int, other: int) -> int:
 def part(tensor: Tensor, dim: int, start: int, length: int) -> Tensor:
     """``tensor.narrow(dim, start, length)``; a copy where sizes are open, since a view may be whole."""
     if known(start) and known(length) and known(tensor.shape[dim]):
-        return tensor.narrow(dim, start, length)
+        # What is whole stays as it is: narrow would cost a copy on the way back.
+        return tensor if length == tensor.shape[dim] else tensor.narrow(dim, start, length)
     return tensor.index_select(dim, torch.arange(start, start + length, device=tensor.device))
 
 

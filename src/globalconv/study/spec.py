@@ -26,9 +26,7 @@ _PLANNED = {"steps", "batch_size", "learning_rate", "taps_rate_factor", "evaluat
 """Of the training settings, what a plan has fields of its own for."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+class _Read(BaseModel):
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
         """Like pydantic's, which does not read the name of a file that is not UTF-8: half a surrogate."""
@@ -39,7 +37,11 @@ class _Frozen(BaseModel):
         return cls.model_validate(value, **how)
 
 
-class StudyRequest(BaseModel):
+class _Frozen(_Read):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class StudyRequest(_Read):
     """What the user asked for. None: the study decides, and the plan says how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
