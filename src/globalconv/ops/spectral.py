@@ -51,7 +51,10 @@ def _by_halves(n: int) -> bool:
 
 def _transform_length(at_least: int) -> int:
     """A fast length if ``at_least`` is a number; else a multiple of 64, of which a formula is enough."""
-    return next_fast_length(at_least) if known(at_least) else (at_least + 63) // 64 * 64
+    if known(at_least):
+        return next_fast_length(at_least)
+    n = (at_least + 63) // 64 * 64
+    return int(n) if known(n) else n  # a number, where the bounds of an open length leave only one
 
 
 def next_fast_length(at_least: int) -> int:
