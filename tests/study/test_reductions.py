@@ -211,6 +211,11 @@ def test_a_budget_that_holds_nothing_is_refused_before_anything_is_measured(
     assert planned(tasks=("recall",), budget_seconds=parse_duration(budget[1]), **asked)
 
 
+def test_the_default_budget_is_named_where_it_holds_nothing() -> None:
+    with pytest.raises(InputError, match=r"--budget 5m is too small.* give less to --seeds"):
+        planned(tasks=("recall",), length=64, seeds=1000, budget_seconds=None)
+
+
 def test_steps_of_the_users_own_take_what_they_take(tmp_path: Path) -> None:
     path = series(tmp_path, length=512)
     study = planned(tasks=(path,), steps=1234, budget_seconds=None)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from globalconv.errors import InputError
@@ -47,7 +48,7 @@ class OpenedTask:
     as_shipped: bool
     """Everything that was asked for is what the shipped rates were measured with."""
 
-    @property
+    @cached_property  # every draft of every arm asks, and it goes through the split
     def num_validation(self) -> int:
         """Examples of the validation split."""
         batches = self.task.evaluation_batches("validation", batch_size=4096)

@@ -211,7 +211,6 @@ def _pace(choice: _Choice, costs: Costs) -> float:
 
 def _hopeless(choice: _Choice, request: StudyRequest, spent: float) -> InputError:
     """A budget that is exceeded by far, whatever is cut: the command that would work."""
-    assert request.budget_seconds is not None
     enough = SLACK * (spent + choice.seconds)
     own = [
         option
@@ -229,7 +228,7 @@ def _hopeless(choice: _Choice, request: StudyRequest, spent: float) -> InputErro
     ]
     less = f" Or give less to {' or '.join(own)}, which are not cut because you chose them." if own else ""
     return InputError(
-        f"--budget {duration_option(request.budget_seconds)} is too small: the least that this study needs, with "
+        f"--budget {duration_option(choice.terms.budget)} is too small: the least that this study needs, with "
         f"everything cut that you left open, is about {format_duration(spent + choice.seconds)}. Give it --budget "
         f"{duration_option(enough)}.{less}"
     )
