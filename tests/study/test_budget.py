@@ -17,6 +17,7 @@ from globalconv.study.budget import (
     Terms,
     fit_budget,
 )
+from globalconv.study.spec import WarmUp
 
 loads = st.lists(
     st.builds(
@@ -187,6 +188,13 @@ def test_a_coarse_sweep_costs_less_than_one_final_run_of_each_arm_and_a_little(f
 def needed_at_least(found, terms):
     seeds = terms["seeds"] if terms["fixed_seeds"] else min(terms["seeds"], FEWEST_SEEDS)
     return seconds(found, terms, scale=1.0 if terms["fixed_steps"] else min(LADDER), seeds=seeds)
+
+
+def test_a_run_is_reckoned_with_its_evaluations_and_a_test_split_of_any_size():
+    warm_up = WarmUp(
+        seconds_per_step=0.5, seconds_per_evaluation=2.0, seconds_per_test=60.0, peak_memory_bytes=1
+    )
+    assert Load.of(warm_up, steps=10, evaluations=4).seconds() == 10 * 0.5 + (4 + 1) * 2.0 + 60.0
 
 
 def test_a_study_that_fits_three_times_over_gets_more_steps():

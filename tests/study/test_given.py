@@ -26,6 +26,7 @@ def plan_of(loads: list[Load], terms: Terms, *, measuring: float) -> StudyPlan:
             warm_up=WarmUp(
                 seconds_per_step=load.seconds_per_step,
                 seconds_per_evaluation=load.seconds_of_evaluations / (EVALUATIONS + 2),
+                seconds_per_test=load.seconds_of_evaluations / (EVALUATIONS + 2),
                 peak_memory_bytes=1,
             ),
         )

@@ -64,7 +64,12 @@ class Measuring:
             self.clock.now += self.seconds
             yield (
                 index,
-                WarmUp(seconds_per_step=self.per_step, seconds_per_evaluation=0.0, peak_memory_bytes=1),
+                WarmUp(
+                    seconds_per_step=self.per_step,
+                    seconds_per_evaluation=0.0,
+                    seconds_per_test=0.0,
+                    peak_memory_bytes=1,
+                ),
             )
 
 
@@ -137,6 +142,7 @@ def test_where_steps_are_long_fewer_are_timed(
     assert done == ["step"] * steps + ["evaluation"] * evaluations
     assert found.seconds_per_step == pytest.approx(step)
     assert found.seconds_per_evaluation == pytest.approx(evaluation)
+    assert found.seconds_per_test == pytest.approx(1024 / 256 * evaluation), "the test split is four times as large"
 
 
 def test_a_warm_up_is_cut_short_between_two_steps_when_its_time_is_up(

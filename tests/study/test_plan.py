@@ -24,6 +24,7 @@ def warm_ups(specs: Sequence[RunSpec], until: float) -> Generator[tuple[int, War
             WarmUp(
                 seconds_per_step=SECONDS.get(spec.arm, 0.010),
                 seconds_per_evaluation=0.01,
+                seconds_per_test=0.01,
                 peak_memory_bytes=1,
             ),
         )

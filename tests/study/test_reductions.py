@@ -42,14 +42,11 @@ class Machine:
         self.rounds += 1
         for index, spec in enumerate(specs):
             task = rebuild_task(spec.task)
-            evaluated = sum(
-                len(batch.targets) for batch in task.evaluation_batches("validation", batch_size=999)
-            )
             cost = estimate_warm_up(
                 spec.model,
                 task.signature,
                 batch_size=spec.training.batch_size,
-                evaluated=evaluated,
+                held_out=(task.num_examples("validation"), task.num_examples("test")),
                 device="cpu",
             )
             yield (
@@ -57,6 +54,7 @@ class Machine:
                 WarmUp(
                     seconds_per_step=self.slowness * cost.seconds_per_step,
                     seconds_per_evaluation=self.slowness * cost.seconds_per_evaluation,
+                    seconds_per_test=self.slowness * cost.seconds_per_test,
                     peak_memory_bytes=1,
                 ),
             )

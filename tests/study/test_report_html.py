@@ -238,9 +238,9 @@ def check_estimate(text: str, estimate, *, absent: str, signed: bool = False) ->
     if signed:
         assert (mean[0] == "+") == (float(f"{estimate.mean:.3f}") > 0)
     if estimate.low is None:
-        assert rest == "one seed"
+        assert rest == "(one seed)"
     elif estimate.low == estimate.high:
-        assert rest == f"{estimate.num_seeds} equal seeds"
+        assert rest == f"({estimate.num_seeds} equal seeds)"
     else:
         low, high = rest.strip("[]").split(", ")
         assert shows(low, estimate.low)

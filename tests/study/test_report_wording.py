@@ -88,7 +88,7 @@ def test_what_is_no_number_is_a_dash():
     for value in (None, math.nan, math.inf, -math.inf):
         assert wording.plain(value) == wording.signed(value) == "–"
     assert wording.significant(math.nan) == "–"
-    assert wording.interval(estimate(1.0, num_seeds=1)) == "one seed"
+    assert wording.interval(estimate(1.0, num_seeds=1)) == "(one seed)"
 
 
 @given(st.text(min_size=1, max_size=80), st.integers(3, 40))
@@ -233,5 +233,5 @@ def test_content_is_told_part_by_part():
 
 def test_seeds_that_tie_have_no_interval():
     tied = Estimate(mean=0.777, low=0.777, high=0.777, num_seeds=2)
-    assert wording.interval(tied) == "2 equal seeds"
+    assert wording.interval(tied) == "(2 equal seeds)"
     assert wording.interval(tied.model_copy(update={"high": 0.7771})) == "[0.777, 0.777]"

@@ -178,6 +178,20 @@ def test_rows_in_two_splits_are_counted(tmp_path: Path, seed: int):
 
 
 V, ONE = np.random.default_rng(0).normal(size=(60, 12)), np.zeros(60, int)
+def test_of_a_large_validation_split_some_of_every_class_are_used_and_that_is_told(tmp_path: Path, seed: int):
+    rng = np.random.default_rng(seed)
+    values, classes = rng.normal(size=(6000, 3)), np.arange(6000) % 3
+    train, validation, test = slice(60), slice(60, 3000), slice(3000, None)
+    own = {
+        f"{array}_{part}": of[where]
+        for part, where in (("train", train), ("val", validation), ("test", test))
+        for array, of in (("X", values), ("y", classes))
+    }
+    found = table(tmp_path, **own)
+    assert "60 train, 999 validation, 3000 test" in found.description, "the user's test split stays whole"
+    assert any("Of your 2940 validation examples 999 are used" in notice for notice in found.notices)
+
+
 OWN = {"X_train": V[:40], "y_train": CLASSES[:40], "X_test": V[40:], "y_test": CLASSES[40:]}
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     (OWN | {"X": V, "y": CLASSES}, "holds X and X_train: give X and y, which are split here, or"),

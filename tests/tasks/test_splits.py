@@ -1,6 +1,7 @@
 """Holding out class by class, and the order of training examples."""
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -44,6 +45,16 @@ def test_three_ways(sizes: list[int], seed: int):
         if size >= 10:
             assert abs(test - 0.2 * size) <= 1
             assert abs(validation - 0.2 * size) <= 1
+
+
+@pytest.mark.parametrize("num_groups", [None, 2000])
+def test_no_more_is_held_out_than_tells_anything(num_groups: int | None):
+    classes = np.random.default_rng(7).integers(4, size=40_000)
+    groups = None if num_groups is None else np.arange(40_000) % num_groups
+    train, validation, test = three_ways(classes, groups)
+    assert len(validation) == pytest.approx(1000, rel=0.05)
+    assert len(test) == pytest.approx(5000, rel=0.05)
+    assert len(train) + len(validation) + len(test) == 40_000
 
 
 @given(

@@ -47,8 +47,9 @@ class Load:
 
     @classmethod
     def of(cls, warm_up: WarmUp, *, steps: int, evaluations: int) -> "Load":
-        """The load of a run with so many steps, and with an evaluation on either split of the best weights besides."""
-        return cls(warm_up.seconds_per_step, (evaluations + 2) * warm_up.seconds_per_evaluation, steps)
+        """The load of a run with so many steps; at its end the best weights are evaluated on both splits."""
+        evaluating = (evaluations + 1) * warm_up.seconds_per_evaluation + warm_up.seconds_per_test
+        return cls(warm_up.seconds_per_step, evaluating, steps)
 
     def seconds(self, scale: float = 1.0) -> float:
         """Of the whole run, with ``scale`` times the steps."""

@@ -48,11 +48,10 @@ class OpenedTask:
     as_shipped: bool
     """Everything that was asked for is what the shipped rates were measured with."""
 
-    @cached_property  # every draft of every arm asks, and it goes through the split
-    def num_validation(self) -> int:
-        """Examples of the validation split."""
-        batches = self.task.evaluation_batches("validation", batch_size=4096)
-        return sum(len(batch.targets) for batch in batches)
+    @cached_property  # every draft of every arm asks, and it goes through the splits
+    def num_held_out(self) -> tuple[int, int]:
+        """Examples of the validation split and of the test split."""
+        return self.task.num_examples("validation"), self.task.num_examples("test")
 
     @property
     def pairs(self) -> bool:

@@ -158,11 +158,13 @@ def _warm_up(spec: RunSpec, until: float, accelerator: Accelerator) -> WarmUp:
     if time.monotonic() < until:
         per_evaluation = timed(evaluation, most=2, fewest=1, seconds=LONG_EVALUATION_SECONDS, until=until)[-1]
     else:
-        batches = task.evaluation_batches("validation", batch_size=EVALUATION_BATCH)
-        examples = sum(len(batch.targets) for batch in batches)
-        per_evaluation = examples / settings.batch_size * seconds_per_step / FORWARD_PASSES_IN_A_STEP
+        forward = seconds_per_step / FORWARD_PASSES_IN_A_STEP / settings.batch_size
+        per_evaluation = task.num_examples("validation") * forward
     return WarmUp(
-        seconds_per_step=seconds_per_step, seconds_per_evaluation=per_evaluation, peak_memory_bytes=peak
+        seconds_per_step=seconds_per_step,
+        seconds_per_evaluation=per_evaluation,
+        seconds_per_test=per_evaluation * task.num_examples("test") / task.num_examples("validation"),
+        peak_memory_bytes=peak,
     )
 
 

@@ -184,7 +184,7 @@ def _estimated(draft: Draft, arm: str, request: StudyRequest) -> WarmUp:
         draft.models[arm],
         draft.signature,
         batch_size=draft.batch_size,
-        evaluated=draft.opened.num_validation,
+        held_out=draft.opened.num_held_out,
         device=request.device,
     )
 
@@ -194,6 +194,7 @@ def _scaled(cost: WarmUp, pace: float) -> WarmUp:
         update={
             "seconds_per_step": pace * cost.seconds_per_step,
             "seconds_per_evaluation": pace * cost.seconds_per_evaluation,
+            "seconds_per_test": pace * cost.seconds_per_test,
         }
     )
 

@@ -137,6 +137,8 @@ class WarmUp(_Frozen):
 
     seconds_per_step: Seconds
     seconds_per_evaluation: Seconds
+    """On the validation split."""
+    seconds_per_test: Seconds
     peak_memory_bytes: Number
 
 

@@ -134,6 +134,10 @@ class Task(ABC):
     def evaluation_batches(self, split: EvaluationSplit, *, batch_size: int) -> Iterator[Batch]:
         """The whole of a held-out split, always in the same order."""
 
+    def num_examples(self, split: EvaluationSplit) -> int:
+        """Rows of all evaluation batches of a held-out split."""
+        return sum(len(batch.targets) for batch in self.evaluation_batches(split, batch_size=4096))
+
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean training loss, a scalar, in nats. Logits: (batch, classes) or (batch, length, vocabulary).

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from globalconv.errors import InputError
 from globalconv.tasks.labelled import Labelled, Part, first_few
 from globalconv.tasks.ragged import equally_long
-from globalconv.tasks.splits import hold_out, three_ways
+from globalconv.tasks.splits import MOST_HELD_OUT, HeldOut, held_out_share, hold_out, three_ways
 
-SPLITS: tuple[Part, ...] = ("train", "validation", "test")
+HELD_OUT_SPLITS: tuple[HeldOut, ...] = ("validation", "test")
+SPLITS: tuple[Part, ...] = ("train", *HELD_OUT_SPLITS)
 FEWEST_GROUPS = 3
 HELD_OUT = 0.2
 """Of the training examples, for a split that the user's own lack."""
@@ -91,7 +92,16 @@ def split_up(
         return {part: (data.take(i), numbers[i]) for part, i in indices.items()}, told
     splits = {part: (data, classes[part]) for part, data in parts.items()}
     told = []
-    missing = [part for part in reversed(SPLITS) if part not in splits]
+    most = MOST_HELD_OUT["validation"]
+    if "validation" in splits and len(splits["validation"][1]) > most:
+        data, numbers = splits["validation"]
+        _, used = hold_out(numbers, most / len(numbers))
+        splits["validation"] = data.take(used), numbers[used]
+        told.append(
+            f"Of your {len(numbers)} validation examples {len(used)} are used, some of every class: they choose "
+            "checkpoints and learning rates, for which more only take time."
+        )
+    missing = [part for part in reversed(HELD_OUT_SPLITS) if part not in splits]
     for number, part in enumerate(missing):
         data, numbers = splits["train"]
         own, left = groups.get("train"), len(missing) - number
@@ -99,7 +109,7 @@ def split_up(
             raise InputError(
                 f"the training examples have too few groups for a {part} split to be held out: give it, or more groups."
             )
-        kept, held = hold_out(numbers, HELD_OUT, own, left=left)
+        kept, held = hold_out(numbers, held_out_share(HELD_OUT, len(numbers), part), own, left=left)
         splits["train"] = data.take(kept), numbers[kept]
         splits[part] = data.take(held), numbers[held]
         if own is not None:

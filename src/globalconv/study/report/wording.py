@@ -73,11 +73,11 @@ def signed(value: float | None, decimals: int = 3) -> str:
 
 
 def interval(estimate: Estimate, decimals: int = 3, *, sign: bool = False) -> str:
-    """The 95 % interval in brackets, or why there is none: one seed, or several that scored alike."""
+    """The 95 % interval in brackets, or in parentheses why there is none: one seed, or several that scored alike."""
     if estimate.low is None or estimate.high is None:
-        return "one seed" if estimate.num_seeds == 1 else "no interval"
+        return "(one seed)" if estimate.num_seeds == 1 else "(no interval)"
     if estimate.low == estimate.high:  # not even rounding apart: a spread of 0 is no knowledge of one
-        return f"{estimate.num_seeds} equal seeds"
+        return f"({estimate.num_seeds} equal seeds)"
     write = signed if sign else plain
     return f"[{write(estimate.low, decimals)}, {write(estimate.high, decimals)}]"
 
