@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from globalconv.bench.machine import machine
 from globalconv.bench.record import to_json
+from globalconv.host.machine import machine_facts
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -21,4 +21,4 @@ def options(doc: str | None, *, name: str, rounds: int) -> argparse.ArgumentPars
 def write_record(path: Path, doc: str | None, record: dict[str, object]) -> None:
     """Write ``record`` under its question and the machine, on which it was measured with one thread."""
     question = (doc or "").splitlines()[0]
-    path.write_text(to_json({"question": question, "machine": machine() | {"threads": 1}, **record}))
+    path.write_text(to_json({"question": question, "machine": machine_facts() | {"threads": 1}, **record}))

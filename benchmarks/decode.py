@@ -33,14 +33,13 @@ from globalconv.cost.decode import decode_theory, decoder_of
 from globalconv.cost.memory import peak_bytes
 from globalconv.decoding import MixerState, StackState, begin
 from globalconv.decoding.attention import AttentionState
+from globalconv.display.axes import dress
+from globalconv.display.numbers import format_bytes, round_duration
+from globalconv.display.palette import Look, look
+from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.svg import house_style, to_png
 from globalconv.mixers import Mixer, build_mixer
 from globalconv.models import Stack
-from globalconv.quantities import format_bytes
-from globalconv.study.report.face import dress
-from globalconv.study.report.palette import Look, look
-from globalconv.study.report.sheet import Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, to_png
-from globalconv.study.report.wording import round_duration
 from globalconv.turns import in_turns
 
 WIDTH, DEPTH = 256, 2

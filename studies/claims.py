@@ -22,6 +22,10 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from globalconv.cost.command.record import Crossing, Record, record_from_json
+from globalconv.display.axes import dress
+from globalconv.display.palette import look
+from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.svg import house_style, to_png
 from globalconv.mixers import Attention, GlobalConv, Mixer
 from globalconv.probes import (
     InteractionOrder,
@@ -36,10 +40,6 @@ from globalconv.probing.bare import BareStack
 from globalconv.probing.pictures import plot_contents, plot_map, plot_orders
 from globalconv.probing.target import DEPTH, LENGTH, WIDTH, ProbeRequest, drawn_inputs, mixers_for
 from globalconv.study.answer import StudyAnswer, TaskAnswer
-from globalconv.study.report.face import dress
-from globalconv.study.report.palette import look
-from globalconv.study.report.sheet import Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, to_png
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from globalconv.quantities import format_duration
+from globalconv.display.numbers import decimals_for, format_duration, plain, rate, signed
 from globalconv.study.answer import ArmAnswer, StudyAnswer, TaskAnswer
-from globalconv.study.report.wording import decimals_for, depth, interval, plain, rate, signed
+from globalconv.study.report.wording import depth, interval
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

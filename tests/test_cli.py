@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import globalconv as package
+from globalconv.display.numbers import format_duration
 from globalconv.ops import available_backends, choose_backend
-from globalconv.quantities import format_duration, parse_duration
+from globalconv.options import parse_duration
 from tests.study.small_studies import FEW, Ended, globalconv, prose
 from tests.tasks.examples import is_root, write_csv, write_npz
 

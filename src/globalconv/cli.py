@@ -13,9 +13,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from globalconv import __version__
 from globalconv.errors import InputError, printable, unknown_name
-from globalconv.quantities import (
+from globalconv.options import (
     command_line,
     parse_bytes,
     parse_duration,
@@ -23,6 +22,7 @@ from globalconv.quantities import (
     parse_names,
     parse_numbers,
 )
+from globalconv.version import __version__
 
 if TYPE_CHECKING:
     from globalconv.study.spec import StudyRequest

@@ -16,10 +16,11 @@ from rich.console import Console
 
 from globalconv.cost.memory import peak_bytes
 from globalconv.decoding import Choice, LanguageModelState, likeliest, next_token, recomputes, sampler, stream
-from globalconv.devices import device_line, device_memory, resolve_device
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
+from globalconv.host.devices import device_line, device_memory, resolve_device
 from globalconv.models import LanguageModel
-from globalconv.quantities import SEEDS, check_range, format_bytes
+from globalconv.options import SEEDS, check_range
 from globalconv.study.trained import load_model, read_spec
 from globalconv.tasks.text import Text, byte_signature
 

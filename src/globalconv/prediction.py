@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from globalconv.devices import device_line, resolve_device
 from globalconv.errors import InputError
-from globalconv.quantities import check_range
+from globalconv.host.atomic_files import write_text
+from globalconv.host.devices import device_line, resolve_device
+from globalconv.options import check_range
 from globalconv.study.execute import rebuild_task
 from globalconv.study.reading import BrokenFile, read_json
 from globalconv.study.run_directory import RunResult
@@ -24,7 +25,6 @@ from globalconv.tasks.files import user_path
 from globalconv.tasks.labelled import Labelled, first_few
 from globalconv.tasks.scoring import scores_of
 from globalconv.tasks.unseen import class_numbers, read_unseen, unseen
-from globalconv.training.files import write_text
 from globalconv.training.fit import EVALUATION_BATCH
 
 KINDS = [kind for kind, task in TASKS.items() if issubclass(task, Classification)]

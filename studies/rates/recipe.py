@@ -17,10 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from globalconv.display.progress import Progress
 from globalconv.study.answer import StudyAnswer
 from globalconv.study.compare import compare
 from globalconv.study.presets import QUICK
-from globalconv.study.progress import Progress
 from globalconv.study.spec import StudyRequest
 
 HERE = Path(__file__).parent

@@ -14,7 +14,7 @@ from globalconv.bench.record import Row, record_from_json, record_to_json
 from globalconv.bench.request import BenchRequest, parse_elements
 from globalconv.errors import InputError
 from globalconv.ops import available_backends
-from globalconv.quantities import parse_lengths, parse_names, parse_numbers
+from globalconv.options import parse_lengths, parse_names, parse_numbers
 from tests.study.small_studies import globalconv
 
 ROOT = Path(__file__).parents[2]

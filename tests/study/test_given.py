@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globalconv.quantities import parse_duration
+from globalconv.options import parse_duration
 from globalconv.study.budget import Load, Terms, fit_budget
 from globalconv.study.directory import StudyState
 from globalconv.study.given import Given

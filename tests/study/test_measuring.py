@@ -142,7 +142,9 @@ def test_where_steps_are_long_fewer_are_timed(
     assert done == ["step"] * steps + ["evaluation"] * evaluations
     assert found.seconds_per_step == pytest.approx(step)
     assert found.seconds_per_evaluation == pytest.approx(evaluation)
-    assert found.seconds_per_test == pytest.approx(1024 / 256 * evaluation), "the test split is four times as large"
+    assert found.seconds_per_test == pytest.approx(1024 / 256 * evaluation), (
+        "the test split is four times as large"
+    )
 
 
 def test_a_warm_up_is_cut_short_between_two_steps_when_its_time_is_up(

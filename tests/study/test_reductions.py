@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.quantities import parse_duration
+from globalconv.options import parse_duration
 from globalconv.study import plan
 from globalconv.study.estimate import estimate_warm_up
 from globalconv.study.execute import rebuild_task

@@ -139,8 +139,8 @@ def test_the_users_matplotlib_is_left_as_it_was(tmp_path):
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.no_such_backend", "no_such_backend", ""])
 def test_the_report_does_not_depend_on_the_backend_that_a_notebook_hands_on(backend):
     code = (
-        "import os\nfrom globalconv.study.report.svg import house_style, to_svg\n"
-        "from globalconv.drawing import Figure\n"
+        "import os\nfrom globalconv.display.svg import house_style, to_svg\n"
+        "from globalconv.display.drawing import Figure\n"
         f"with house_style(): assert '<svg' in to_svg(Figure())\nassert os.environ['MPLBACKEND'] == {backend!r}"
     )
     environment = {**os.environ, "MPLBACKEND": backend}

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from globalconv.display.palette import THEME
 from globalconv.study.report.curves import curve_limits, plot_cost, plot_curves, plot_rates
 from globalconv.study.report.figures import cost_groups, for_page, groups_of
 from globalconv.study.report.intervals import difference_limits, plot_differences, plot_split
-from globalconv.study.report.palette import THEME, looks_of
+from globalconv.study.report.looks import looks_of
 from tests.study import fake_answers
 from tests.study.fake_answers import arm, estimate, task, written
 

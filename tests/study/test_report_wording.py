@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from globalconv.display import numbers
 from globalconv.study.answer import AxisRanking, BlockInside, Estimate, ModelInside, PartsAnswer
 from globalconv.study.report import wording
 from tests.study import fake_answers
 from tests.study.fake_answers import arm, estimate, task
 
-numbers = st.floats(-1e9, 1e9)
+finite_numbers = st.floats(-1e9, 1e9)
 positive = st.floats(1e-7, 1e13)
 UNITS = {
     "": 1,
@@ -36,25 +37,25 @@ def read(text: str) -> float:
     return float(number.replace("−", "-")) * UNITS[unit]
 
 
-@given(numbers, st.integers(0, 6))
+@given(finite_numbers, st.integers(0, 6))
 def test_a_plain_number_reads_back(value, decimals):
-    text = wording.plain(value, decimals)
+    text = numbers.plain(value, decimals)
     assert abs(read(text) - value) <= 0.5000001 * 10.0**-decimals + 1e-9 * abs(value)
     assert "-" not in text
     assert not re.fullmatch(r"−0\.?0*", text)
-    assert wording.signed(value, decimals).lstrip("+") == text
-    assert wording.signed(value, decimals).startswith("+") == (read(text) > 0)
+    assert numbers.signed(value, decimals).lstrip("+") == text
+    assert numbers.signed(value, decimals).startswith("+") == (read(text) > 0)
 
 
 @given(positive)
 def test_three_digits_are_kept(value):
-    text = wording.significant(value)
+    text = numbers.significant(value)
     assert read(text) == pytest.approx(value, rel=0.005)
     assert "e" not in text
     assert value >= 1000 or len(text.replace(".", "").lstrip("0")) in (1, 3)
 
 
-@pytest.mark.parametrize("write", [wording.count, wording.duration, wording.memory, wording.flops])
+@pytest.mark.parametrize("write", [numbers.count, numbers.duration, numbers.format_bytes, numbers.flops])
 @given(value=st.floats(1e-6, 1e14))
 def test_units_read_back(write, value):
     text = write(value)
@@ -66,12 +67,12 @@ def test_units_read_back(write, value):
 
 @given(st.integers(0, 999))
 def test_small_counts_are_exact(value):
-    assert wording.count(value) == str(value)
+    assert numbers.count(value) == str(value)
 
 
 @given(st.floats(0.001, 1e6))
 def test_long_times_read_back(seconds):
-    parts = re.findall(r"([\d.]+) (h|min|s)", wording.span(seconds))
+    parts = re.findall(r"([\d.]+) (h|min|s)", numbers.span(seconds))
     total = sum(float(number) * {"h": 3600, "min": 60, "s": 1}[unit] for number, unit in parts)
     assert abs(total - seconds) <= max(0.5, 30 * (seconds >= 3599.5), 0.005 * (seconds < 9.95))
     assert all(float(number) < 60 for number, unit in parts if unit != "h")
@@ -79,21 +80,21 @@ def test_long_times_read_back(seconds):
 
 @given(st.floats(-5, 4).map(lambda exponent: 10.0**exponent))
 def test_a_difference_of_one_margin_is_seen(margin):
-    digits = wording.decimals_for(margin)
-    assert read(wording.plain(margin, digits)) == pytest.approx(margin, rel=0.051)
+    digits = numbers.decimals_for(margin)
+    assert read(numbers.plain(margin, digits)) == pytest.approx(margin, rel=0.051)
     assert digits == 0 or margin * 10.0**digits < 101, "no digits that mean nothing"
 
 
 def test_what_is_no_number_is_a_dash():
     for value in (None, math.nan, math.inf, -math.inf):
-        assert wording.plain(value) == wording.signed(value) == "–"
-    assert wording.significant(math.nan) == "–"
+        assert numbers.plain(value) == numbers.signed(value) == "–"
+    assert numbers.significant(math.nan) == "–"
     assert wording.interval(estimate(1.0, num_seeds=1)) == "(one seed)"
 
 
 @given(st.text(min_size=1, max_size=80), st.integers(3, 40))
 def test_shortened_names_fit_and_keep_both_ends(name, limit):
-    short = wording.shortened(name, limit)
+    short = numbers.shortened(name, limit)
     assert len(short) <= limit
     assert (short == name) == (len(name) <= limit)
     assert (short[0], short[-1]) == (name[0], name[-1])
@@ -155,8 +156,8 @@ def test_the_sentence_agrees_with_the_values(seed):
 
 
 def test_dates_are_short_and_odd_ones_stay():
-    assert wording.moment("2025-11-22T13:19:44+01:00") == "2025-11-22 13:19"
-    assert wording.moment("yesterday") == "yesterday"
+    assert numbers.moment("2025-11-22T13:19:44+01:00") == "2025-11-22 13:19"
+    assert numbers.moment("yesterday") == "yesterday"
 
 
 def test_every_verdict_has_a_sign_of_its_own():

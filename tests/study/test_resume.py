@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
+from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
-from globalconv.quantities import format_duration, parse_duration
+from globalconv.options import parse_duration
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.spec import ArmPlan, StudyPlan, TaskPlan
 from globalconv.study.workers import over_the_cores

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from globalconv.quantities import parse_duration
+from globalconv.options import parse_duration
 from globalconv.study.answer import ArmAnswer, FloorAnswer, TaskVerdict
 from globalconv.study.arms import attends, mixers_of
 from globalconv.study.given import Given

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from globalconv.study.report.wording import plain, signed
+from globalconv.display.numbers import plain, signed
 from globalconv.study.table import print_answer
 from tests.study import fake_answers
 

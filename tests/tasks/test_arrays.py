@@ -178,6 +178,8 @@ def test_rows_in_two_splits_are_counted(tmp_path: Path, seed: int):
 
 
 V, ONE = np.random.default_rng(0).normal(size=(60, 12)), np.zeros(60, int)
+
+
 def test_of_a_large_validation_split_some_of_every_class_are_used_and_that_is_told(tmp_path: Path, seed: int):
     rng = np.random.default_rng(seed)
     values, classes = rng.normal(size=(6000, 3)), np.arange(6000) % 3

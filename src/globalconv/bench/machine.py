@@ -1,15 +1,8 @@
-"""What a reader needs to judge times by; nothing that names the machine."""
+"""How the C library serves memory, which decides what large tensors cost."""
 
 import os
-import platform
 import re
 from typing import Literal
-
-import torch
-
-import globalconv
-from globalconv.cores import usable_cores
-from globalconv.study.environment import processor_name
 
 Allocator = Literal["default", "tuned"]
 REUSED_BYTES = 1 << 30
@@ -20,19 +13,6 @@ TUNABLES = (
     "glibc.malloc.top_pad=268435456"
 )
 """The environment variable GLIBC_TUNABLES of the tuned regime."""
-
-
-def machine() -> dict[str, str | int]:
-    """Processor, cores, system and versions."""
-    return {
-        "cpu": processor_name(),
-        "cores": usable_cores(),
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "globalconv": globalconv.__version__,
-    }
 
 
 def allocator() -> Allocator:

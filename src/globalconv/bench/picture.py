@@ -9,11 +9,11 @@ from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.record import Record, Row
 from globalconv.bench.table import grouped, threads_words, ways_in
-from globalconv.drawing import Axes, Figure, FixedLocator, FuncFormatter, NullLocator
-from globalconv.study.report.face import SMALL, dress, legible
-from globalconv.study.report.palette import Look, light, look
-from globalconv.study.report.sheet import Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, to_png, to_svg
+from globalconv.display.axes import SMALL, dress, legible
+from globalconv.display.drawing import Axes, Figure, FixedLocator, FuncFormatter, NullLocator
+from globalconv.display.palette import Look, light, look
+from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.svg import house_style, to_png, to_svg
 
 FRAME = Frame(4.1, 2.7, left=0.66)
 DASHED = ("attention",)

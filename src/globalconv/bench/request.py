@@ -11,12 +11,13 @@ from globalconv.bench.machine import without_paths
 from globalconv.bench.ours import ours
 from globalconv.bench.peers import peers
 from globalconv.bench.way import Way
-from globalconv.cores import usable_cores
-from globalconv.devices import device_memory
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
+from globalconv.host.cores import usable_cores
+from globalconv.host.devices import device_memory
 from globalconv.ops import Mode
 from globalconv.ops.contract import MODES
-from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, format_bytes
+from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range
 
 TENSORS_AT_ONCE = 32
 """About as many of the size of x live at once: the ways' own layouts, and the spectra of the one at work."""

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from globalconv.bench.machine import TUNABLES, allocator, machine
+from globalconv.bench.machine import TUNABLES, allocator
 from globalconv.bench.measure import Measured, measure
 from globalconv.bench.record import Ended, Record, record_to_csv, record_to_json
 from globalconv.bench.request import BenchRequest, not_here
 from globalconv.bench.table import print_record
-from globalconv.devices import device_line
-from globalconv.study.progress import Progress
-from globalconv.training.files import make_directory, sweep_up, write_bytes, write_text
+from globalconv.display.progress import Progress
+from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_text
+from globalconv.host.devices import device_line
+from globalconv.host.machine import machine_facts
 
 
 def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
@@ -41,7 +42,7 @@ def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
     except KeyboardInterrupt:
         ended = "interrupted"
     record = Record(
-        machine=machine(),
+        machine=machine_facts(),
         allocator=regime,
         elements=request.elements,
         rounds=request.rounds,

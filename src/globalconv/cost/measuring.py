@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from globalconv.cost.memory import peak_bytes
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
 from globalconv.mixers import build_mixer
-from globalconv.quantities import format_bytes
 from globalconv.turns import Clock, in_turns, spread
 
 SHORTEST = 1e-3

@@ -56,8 +56,3 @@ def chunks(
         yield range(start, stop)
         if progress is not None:
             progress(stop, rows)
-
-
-def in_words(size: float) -> str:
-    """Bytes as people write them."""
-    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
 from globalconv.probes.graph import coarsest
-from globalconv.probes.memory import MEMORY, TooLarge, bytes_of_a_row, in_words
+from globalconv.probes.memory import MEMORY, TooLarge, bytes_of_a_row
 from globalconv.probes.stretch import Stretch, embedding_of, first_line
 
 SAME = 1e-9
@@ -78,7 +79,7 @@ def subject_of(
         instead = f"length {fits} would fit" if fits else "no shorter one was found to fit"
         raise InputError(
             f"the derivative of one sequence of length {inputs.shape[1]} would need more than the budget of "
-            f"{in_words(memory)}: {instead}; or give a larger memory=, or look at a part of the model with at=."
+            f"{format_bytes(memory)}: {instead}; or give a larger memory=, or look at a part of the model with at=."
         ) from None
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
 from globalconv.probes import (
     ContentDependence,
@@ -31,7 +32,6 @@ from globalconv.probes.subject import Subject
 from globalconv.probing.bare import BareStack
 from globalconv.probing.pace import pace_of
 from globalconv.probing.target import DEPTH, ProbeRequest, Target, drawn_inputs, is_mixer, mixers_for
-from globalconv.quantities import format_bytes
 
 CONTESTANTS = ("global_conv", "gated_conv", "attention")
 EXACT_ROWS = 1 << 14

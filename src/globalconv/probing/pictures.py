@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from globalconv.drawing import Axes, Figure, MaxNLocator
+from globalconv.display.axes import SMALL, dress
+from globalconv.display.drawing import Axes, Figure, MaxNLocator
+from globalconv.display.palette import Look, light, look
+from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.svg import house_style, to_png
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
 from globalconv.probing.ask import Findings
 from globalconv.probing.target import Target
-from globalconv.study.report.face import SMALL, dress
-from globalconv.study.report.palette import Look, light, look
-from globalconv.study.report.sheet import Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, to_png
 
 WIDE = Frame(4.4, 2.8, left=0.8)
 SQUARE = Frame(2.4, 2.4, left=0.75, bottom=0.6)

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-import globalconv
 from globalconv.probing.ask import Findings
 from globalconv.probing.target import ProbeRequest, Target
+from globalconv.version import __version__
 
 QUESTION = "What do a model's tokens do to each other?"
 
@@ -17,7 +17,7 @@ def record(target: Target, request: ProbeRequest, findings: Findings) -> dict[st
     """Everything that was found: in words, in numbers, and of what."""
     return {
         "question": QUESTION,
-        "globalconv": globalconv.__version__,
+        "globalconv": __version__,
         "subject": request.subject,
         "what": target.what,
         "inputs": list(target.inputs.shape),

@@ -7,14 +7,14 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from globalconv.devices import device_line, resolve_device
+from globalconv.display.numbers import format_duration
+from globalconv.display.progress import Progress
 from globalconv.errors import InputError
+from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_json
+from globalconv.host.devices import device_line, resolve_device
 from globalconv.probing.ask import Findings, Question, questions
 from globalconv.probing.record import record
 from globalconv.probing.target import ProbeRequest, Target, find_target, is_mixer
-from globalconv.quantities import format_duration
-from globalconv.study.progress import Progress
-from globalconv.training.files import make_directory, sweep_up, write_bytes, write_json
 
 WORTH_SAYING = 15.0
 """Seconds."""

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.devices import device_memory
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
+from globalconv.host.devices import device_memory
 from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
 from globalconv.mixers.current_folder import import_named
 from globalconv.models import EncoderDecoder, Stack
 from globalconv.models.joined import crossings
+from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range
 from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
 from globalconv.probing.bare import BareStack
-from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range, format_bytes
 from globalconv.study.examples import unpadded_examples
 from globalconv.study.execute import rebuild_task
 from globalconv.study.pairs import joined_pairs

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from globalconv.quantities import duration_option, parse_duration
+from globalconv.options import duration_option, parse_duration
 from globalconv.study.presets import SERIOUS_BUDGET_SECONDS
 from globalconv.study.spec import WarmUp
 from globalconv.study.sweep import COARSE_SHARE, START_SIZE, SWEEP_SEEDS

@@ -11,8 +11,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from globalconv.devices import resolve_device
 from globalconv.errors import InputError
+from globalconv.host.devices import resolve_device
 from globalconv.mixers import MIXERS, Mixer, build_mixer
 from globalconv.mixers.outside import code_of
 from globalconv.mixers.promises import check_promises

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from globalconv.cost import CostCurve, measure_cost
 from globalconv.cost.crossover import crossover
+from globalconv.display.numbers import format_duration
+from globalconv.display.progress import Phase, Progress
 from globalconv.errors import InputError
-from globalconv.quantities import format_duration
 from globalconv.study import answer
 from globalconv.study.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
 from globalconv.study.budget import OVERRUN, Load
@@ -17,7 +18,6 @@ from globalconv.study.execute import check_sources, execute_run, execute_warm_up
 from globalconv.study.gather import gather
 from globalconv.study.inside import look_inside
 from globalconv.study.plan import make_plan
-from globalconv.study.progress import Phase, Progress
 from globalconv.study.reading import BrokenFile
 from globalconv.study.rehearsal import check_space, rehearse
 from globalconv.study.run_directory import BrokenRun, RunDirectory

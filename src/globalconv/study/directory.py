@@ -19,13 +19,13 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from globalconv.errors import InputError
+from globalconv.host.atomic_files import make_directory, sweep_up, write_json
 from globalconv.ranges import Seconds
 from globalconv.study.answer import CostAnswer
 from globalconv.study.reading import BrokenFile, read_json
 from globalconv.study.rehearsal import PREFIX
 from globalconv.study.run_directory import BrokenRun, RunDirectory, RunResult
 from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
-from globalconv.training.files import make_directory, sweep_up, write_json
 
 
 class StudyState(BaseModel):

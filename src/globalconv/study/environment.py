@@ -1,18 +1,18 @@
 """Where a run was trained: what a sceptic needs to judge or repeat its numbers."""
 
 import platform
-from pathlib import Path
 
 import torch
 
-import globalconv
-from globalconv.cores import usable_cores
+from globalconv.host.cores import usable_cores
+from globalconv.host.machine import processor_name
+from globalconv.version import __version__
 
 
 def describe_environment(*, backend: str, device: str) -> dict[str, str]:
     """Versions, processor, threads, and the operator backend that was chosen, as words."""
     return {
-        "globalconv": globalconv.__version__,
+        "globalconv": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": f"{platform.system()} {platform.machine()}",
@@ -22,13 +22,3 @@ def describe_environment(*, backend: str, device: str) -> dict[str, str]:
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "operator backend": backend,
     }
-
-
-def processor_name() -> str:
-    """The processor's name, as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"

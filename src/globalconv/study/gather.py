@@ -7,7 +7,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from globalconv.quantities import format_duration, score_text
+from globalconv.display.numbers import format_duration, score_text
 from globalconv.study.answer import (
     SCHEMA_VERSION,
     ArmAnswer,

@@ -1,8 +1,8 @@
 """Sizes that this machine cannot hold are refused before anything is built at them."""
 
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
-from globalconv.memory import free_memory
-from globalconv.quantities import format_bytes
+from globalconv.host.memory import free_memory
 from globalconv.tasks.base import Signature
 
 BYTES_PER_PARAMETER = 16.0

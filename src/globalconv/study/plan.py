@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import globalconv
+from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
-from globalconv.quantities import duration_option, format_duration
+from globalconv.options import duration_option
 from globalconv.study.answer import FloorAnswer
 from globalconv.study.budget import (
     LARGER_DEFAULTS,
@@ -30,6 +30,7 @@ from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, Tas
 from globalconv.study.sweep import COARSE_SHARE, coarse_steps, first_grid
 from globalconv.tasks import Floor, Task
 from globalconv.training.settings import TrainingSettings
+from globalconv.version import __version__
 
 DEFAULT_TASKS = ("recall", "digits", "text")
 OWN_DATA_BUDGET = 300.0
@@ -91,7 +92,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     floors = [task.floors() for task in tasks]
     planning_seconds = time.monotonic() - started
     return StudyPlan(
-        globalconv_version=globalconv.__version__,
+        globalconv_version=__version__,
         command=command,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,

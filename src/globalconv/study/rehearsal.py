@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
-from globalconv.quantities import format_bytes
 from globalconv.study.answer import ArmAnswer, CurvePoint, Estimate, RatePoint, StudyAnswer, TaskAnswer
 from globalconv.study.spec import StudyPlan
 

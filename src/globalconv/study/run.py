@@ -6,15 +6,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from globalconv.cores import usable_cores
-from globalconv.devices import device_line, resolve_device
+from globalconv.display.progress import Progress
 from globalconv.errors import InputError
+from globalconv.host.cores import usable_cores
+from globalconv.host.devices import device_line, resolve_device
 from globalconv.ops import available_backends, choose_backend
-from globalconv.quantities import LARGEST_LENGTH, LARGEST_WIDTH, check_range
+from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, check_range
 from globalconv.study.compare import compare
 from globalconv.study.directory import StudyDirectory
 from globalconv.study.gather import gather
-from globalconv.study.progress import Progress
 from globalconv.study.report import write_report
 from globalconv.study.spec import StudyRequest
 from globalconv.study.table import print_answer

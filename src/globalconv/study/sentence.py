@@ -2,7 +2,7 @@
 
 import math
 
-from globalconv.quantities import score_text
+from globalconv.display.numbers import score_text
 from globalconv.study.answer import ArmAnswer, TaskVerdict
 from globalconv.study.arms import attends
 from globalconv.study.given import Given

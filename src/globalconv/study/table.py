@@ -8,21 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from globalconv.display.numbers import MINUS, NOTHING, count, decimals_for, duration, plain, shortened, signed
 from globalconv.study.answer import ArmAnswer, ArmVerdict, StudyAnswer, TaskAnswer, TaskVerdict
-from globalconv.study.report.wording import (
-    MINUS,
-    NOTHING,
-    VERDICT_SIGNS,
-    count,
-    decimals_for,
-    direction,
-    duration,
-    interval,
-    metric_in_words,
-    plain,
-    shortened,
-    signed,
-)
+from globalconv.study.report.wording import VERDICT_SIGNS, direction, interval, metric_in_words
 
 _STYLES: dict[TaskVerdict | ArmVerdict, str] = {
     "yes": "green",

@@ -13,7 +13,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from globalconv.errors import InputError
-from globalconv.memory import free_memory
+from globalconv.host.memory import free_memory
 
 OF_A_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/", "/sys/")
 """What another process, such as a worker, would find to be another file, or the system makes up while it is read."""

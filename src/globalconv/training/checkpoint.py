@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from globalconv.training.files import write_bytes
+from globalconv.host.atomic_files import write_bytes
 
 
 class BrokenCheckpoint(Exception):

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from globalconv.errors import InputError
+from globalconv.host.atomic_files import make_directory, sweep_up
 from globalconv.ranges import Count, Score, Seconds
 from globalconv.tasks.base import Batch, Task
 from globalconv.training.checkpoint import (
@@ -30,7 +31,6 @@ from globalconv.training.checkpoint import (
     training_state,
 )
 from globalconv.training.evaluate import evaluate
-from globalconv.training.files import make_directory, sweep_up
 from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.schedule import rate_factor
 from globalconv.training.settings import TrainingSettings

@@ -9,12 +9,12 @@ from globalconv.bench.table import threads_words
 from globalconv.cost.command.record import Record, Row
 from globalconv.cost.command.table import PASS_WORDS, names_in
 from globalconv.cost.contenders import CONTENDERS
-from globalconv.drawing import Axes, Figure, FixedLocator, FuncFormatter, LogLocator, NullLocator
-from globalconv.study.report.face import SMALL, dress, legible
-from globalconv.study.report.palette import Look, look
-from globalconv.study.report.sheet import Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, to_png, to_svg
-from globalconv.study.report.wording import round_duration
+from globalconv.display.axes import SMALL, dress, legible
+from globalconv.display.drawing import Axes, Figure, FixedLocator, FuncFormatter, LogLocator, NullLocator
+from globalconv.display.numbers import round_duration
+from globalconv.display.palette import Look, look
+from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.svg import house_style, to_png, to_svg
 
 FRAME = Frame(4.1, 3.0, left=0.84)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
-from globalconv.cores import usable_cores
 from globalconv.cost.contenders import (
     RIVAL,
     USUAL,
@@ -18,17 +17,12 @@ from globalconv.cost.contenders import (
 from globalconv.cost.decode import DECODERS, decode_theory
 from globalconv.cost.measuring import SHORTEST
 from globalconv.cost.mixers import FLOAT32
-from globalconv.devices import device_memory
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
+from globalconv.host.cores import usable_cores
+from globalconv.host.devices import device_memory
 from globalconv.mixers import find_mixer
-from globalconv.quantities import (
-    LARGEST_LENGTH,
-    LARGEST_WIDTH,
-    MOST_ROUNDS,
-    check_range,
-    duration_option,
-    format_bytes,
-)
+from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, duration_option
 
 MixerMode = Literal["circular", "causal"]
 SHARE_OF_MEMORY = 0.5

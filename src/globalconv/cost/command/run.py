@@ -9,7 +9,6 @@ import torch
 from rich.console import Console
 
 from globalconv.bench.floor import measure_speeds
-from globalconv.bench.machine import machine
 from globalconv.cost.command.findings import Findings
 from globalconv.cost.command.record import Ended, Record, record_to_csv, record_to_json
 from globalconv.cost.command.request import CostRequest, Sweep
@@ -17,9 +16,10 @@ from globalconv.cost.command.table import print_record
 from globalconv.cost.contenders import Contender
 from globalconv.cost.decode import decoder_of
 from globalconv.cost.measuring import CostCurve, Subject, grow_curves, inference_call, training_call
-from globalconv.devices import device_line, resolve_device
-from globalconv.study.progress import Phase, Progress
-from globalconv.training.files import make_directory, sweep_up, write_bytes, write_text
+from globalconv.display.progress import Phase, Progress
+from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_text
+from globalconv.host.devices import device_line, resolve_device
+from globalconv.host.machine import machine_facts
 
 
 def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
@@ -56,7 +56,7 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
         ended = "interrupted"
     found.sort(key=lambda findings: sweeps.index(findings.sweep))
     record = Record(
-        machine=machine(),
+        machine=machine_facts(),
         device=request.device,
         threads=request.threads,
         mode=request.mode,

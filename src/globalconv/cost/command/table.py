@@ -11,7 +11,7 @@ from rich.text import Text
 from globalconv.bench.table import threads_words
 from globalconv.cost.command.record import Crossing, Exponent, Measure, Record, Row
 from globalconv.cost.contenders import RIVAL, Pass
-from globalconv.quantities import format_bytes
+from globalconv.display.numbers import format_bytes
 
 NAME_WIDTH = 17
 CELL_WIDTH = 13

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from globalconv.host.atomic_files import make_directory, write_bytes, write_text
 from globalconv.study.answer import StudyAnswer
 from globalconv.study.report.files import arms_table, slugs
-from globalconv.training.files import make_directory, write_bytes, write_text
 
 __all__ = ["write_report"]
 

@@ -6,11 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from globalconv.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from globalconv.display.axes import SMALL, dress, finite, legible
+from globalconv.display.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from globalconv.display.numbers import rate, round_duration, shortened, tick
+from globalconv.display.palette import light
 from globalconv.study.answer import CostAnswer, CurvePoint, TaskAnswer
-from globalconv.study.report.face import SMALL, Looks, dress, finite, interval_ends, legible, metric_words
-from globalconv.study.report.palette import light
-from globalconv.study.report.wording import direction, rate, round_duration, shortened, tick
+from globalconv.study.report.looks import Looks, interval_ends, metric_label
+from globalconv.study.report.wording import direction
 
 Axis = Literal["steps", "seconds", "flops"]
 
@@ -48,7 +50,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
     _draw_floors(axes, task, axis, scale)
     words = {"steps": "steps", "seconds": "seconds of training", "flops": f"training compute, {unit}"}
     axes.set_xlabel(words[axis])
-    axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
+    axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
@@ -191,7 +193,7 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     axes.set_xlabel("learning rate (ring: taken; ×: diverged)")
-    axes.set_ylabel(f"{metric_words(task.metric)} ({direction(task)})")
+    axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
 
 
 def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:

@@ -10,10 +10,12 @@ from functools import partial
 
 from markupsafe import Markup
 
-from globalconv.drawing import Figure
+from globalconv.display.drawing import Figure
+from globalconv.display.numbers import decimals_for, plain, shortened, signed
+from globalconv.display.sheet import MARGIN, Frame, Panel, sheet
+from globalconv.display.svg import house_style, inline, to_png, to_svg
 from globalconv.study.answer import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
-from globalconv.study.report.face import Looks
 from globalconv.study.report.inside import (
     looked_inside,
     plot_alignment,
@@ -23,21 +25,8 @@ from globalconv.study.report.inside import (
     plot_written,
 )
 from globalconv.study.report.intervals import plot_differences, plot_split
-from globalconv.study.report.palette import VERDICT_TONES, looks_of
-from globalconv.study.report.sheet import MARGIN, Frame, Panel, sheet
-from globalconv.study.report.svg import house_style, inline, to_png, to_svg
-from globalconv.study.report.wording import (
-    SPLITS,
-    VERDICT_SIGNS,
-    chances,
-    decimals_for,
-    has_split,
-    interval,
-    plain,
-    shortened,
-    signed,
-    was_swept,
-)
+from globalconv.study.report.looks import VERDICT_TONES, Looks, looks_of
+from globalconv.study.report.wording import SPLITS, VERDICT_SIGNS, chances, has_split, interval, was_swept
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from globalconv.display import numbers
+from globalconv.display.palette import THEME
 from globalconv.study.answer import Estimate, StudyAnswer
 from globalconv.study.report import wording
 from globalconv.study.report.figures import cost_groups, for_page, groups_of
-from globalconv.study.report.palette import THEME, VERDICT_TONES, looks_of
+from globalconv.study.report.looks import VERDICT_TONES, looks_of
 
 
 def page(answer: StudyAnswer, slugs: Sequence[str]) -> str:
@@ -23,6 +25,7 @@ def page(answer: StudyAnswer, slugs: Sequence[str]) -> str:
     )
     environment.globals.update(
         write=wording,
+        numbers=numbers,
         look=looks.__getitem__,
         tone=VERDICT_TONES.__getitem__,
         sign=wording.VERDICT_SIGNS.__getitem__,
@@ -42,6 +45,6 @@ def page(answer: StudyAnswer, slugs: Sequence[str]) -> str:
 
 def _band(estimate: Estimate, decimals: int, *, sign: bool = False) -> Markup:
     """An estimate for a table cell: the mean, and its interval on a line of its own."""
-    mean = wording.signed(estimate.mean, decimals) if sign else wording.plain(estimate.mean, decimals)
+    mean = numbers.signed(estimate.mean, decimals) if sign else numbers.plain(estimate.mean, decimals)
     bounds = wording.interval(estimate, decimals, sign=sign)
     return Markup('<span class="mean">{}</span> <span class="bounds">{}</span>').format(mean, bounds)

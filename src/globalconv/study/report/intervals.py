@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from globalconv.drawing import Axes, FuncFormatter, MaxNLocator
+from globalconv.display.axes import SMALL, dress, finite
+from globalconv.display.drawing import Axes, FuncFormatter, MaxNLocator
+from globalconv.display.numbers import decimals_for, plain, shortened, signed, tick
+from globalconv.display.palette import Look, light
 from globalconv.study.answer import ArmAnswer, TaskAnswer
-from globalconv.study.report.face import NAME_LIMIT, SMALL, Looks, dress, finite, interval_ends, metric_words
-from globalconv.study.report.palette import VERDICT_TONES, Look, light
-from globalconv.study.report.wording import VERDICT_SIGNS, decimals_for, plain, shortened, signed, tick
+from globalconv.study.report.looks import NAME_LIMIT, VERDICT_TONES, Looks, interval_ends, metric_label
+from globalconv.study.report.wording import VERDICT_SIGNS
 
 
 def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: int | None = None) -> None:
@@ -31,7 +33,7 @@ def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: in
     rival = next((arm.metric for arm in task.arms if arm.arm == task.rival), None)
     score = f" ({plain(rival.mean, decimals_for(task.margin))})" if rival else ""
     axes.set_xlabel(
-        f"{metric_words(task.metric)}, difference to {shortened(task.rival, NAME_LIMIT)}{score}", labelpad=5
+        f"{metric_label(task.metric)}, difference to {shortened(task.rival, NAME_LIMIT)}{score}", labelpad=5
     )
     zero = -low / (high - low)
     for words, shift, side in (("worse \u25c2", -5, "right"), ("\u25b8 better", 5, "left")):

@@ -1,28 +1,18 @@
-"""What all pictures have in common: the face of an axes, and how a metric is called on it."""
+"""The common style of an axes."""
 
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
-from globalconv.drawing import Axes
-from globalconv.study.answer import Estimate
-from globalconv.study.report.palette import Look, light
-from globalconv.study.report.wording import shortened
-
-Looks = dict[str, Look]
+from globalconv.display.drawing import Axes
+from globalconv.display.palette import light
 
 SMALL = 9.5
-NAME_LIMIT = 14
 
 
 def finite(value: float | None) -> TypeGuard[float]:
     """Whether there is a number to draw."""
     return value is not None and math.isfinite(value)
-
-
-def metric_words(metric: str) -> str:
-    """A metric as an axis calls it: 'bits per byte'."""
-    return shortened(metric.replace("_", " "), 24)
 
 
 def dress(axes: Axes) -> None:
@@ -35,13 +25,6 @@ def dress(axes: Axes) -> None:
     axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=light("muted"), pad=4)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(color=light("muted"), size=SMALL)
-
-
-def interval_ends(estimate: Estimate) -> tuple[float, float]:
-    """The ends of the line to draw; the mean where there is no interval."""
-    low = estimate.mean if estimate.low is None or math.isnan(estimate.low) else estimate.low
-    high = estimate.mean if estimate.high is None or math.isnan(estimate.high) else estimate.high
-    return low, high
 
 
 def legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:

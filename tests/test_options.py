@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError, printable
-from globalconv.quantities import UNITS, command_line, duration_option, format_duration, parse_duration
+from globalconv.options import UNITS, command_line, duration_option, parse_duration
 
 numbers = st.one_of(st.integers(1, 10**6).map(str), st.floats(0.001, 1e4).map(lambda x: f"{x:.3f}"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.training.files import make_directory, sweep_up, write_bytes, write_json, write_text
+from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_json, write_text
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from globalconv.drawing import Figure, rc_context, rcdefaults, rcParams
-from globalconv.study.report.palette import THEME
+from globalconv.display.drawing import Figure, rc_context, rcdefaults, rcParams
+from globalconv.display.palette import THEME
 
 # Text stays text: it is small, can be searched and read aloud, and takes the reader's own font. No
 # mathematics: a task may be called 'a$b$'. The salt makes the ids of two drawings of one figure the same.

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from globalconv.drawing import Axes, Figure, Line2D
-from globalconv.study.report.palette import Look, light
+from globalconv.display.drawing import Axes, Figure, Line2D
+from globalconv.display.palette import Look, light
 
 MARGIN = 0.14
 

@@ -1,9 +1,6 @@
 """Colours and markers: one look per arm in every picture, light and dark, safe for the colour-blind."""
 
 from dataclasses import dataclass
-from itertools import chain, count
-
-from globalconv.study.answer import ArmVerdict, StudyAnswer, TaskVerdict
 
 # Name -> (on white, on dark). Pictures are drawn in the colour for white; in the page, each of these
 # strings becomes a CSS variable of that name, so every light colour occurs once.
@@ -38,21 +35,6 @@ _MARKERS = (
 )
 _NUM_COLORS = 7
 
-# The house's own arms look the same in every report, so that two reports can be laid side by side.
-_USUAL = ("attention", "global_conv", "gated_conv", "token_mlp", "hybrid")
-
-VERDICT_TONES: dict[TaskVerdict | ArmVerdict, str] = {
-    "yes": "good",
-    "hybrid": "mixed",
-    "no": "bad",
-    "undecided": "open",
-    "nothing learned": "void",
-    "rival": "void",
-    "better": "good",
-    "not worse": "good",
-    "worse": "bad",
-}
-
 
 @dataclass(frozen=True)
 class Look:
@@ -71,19 +53,6 @@ def look(number: int) -> Look:
     """The look of the ``number``-th arm; colour and marker together stay unique for 49 arms."""
     marker, path = _MARKERS[(number + number // _NUM_COLORS) % len(_MARKERS)]
     return Look(f"arm-{number % _NUM_COLORS}", marker, path)
-
-
-def looks_of(answer: StudyAnswer) -> dict[str, Look]:
-    """Arm or mixer name -> its look, for every name that any picture of the report shows."""
-    names = [arm.arm for task in answer.tasks for arm in task.arms]
-    names += [curve.mixer for curve in answer.cost.curves] if answer.cost else []
-    numbers = {name: number for number, name in enumerate(_USUAL) if name in names}
-    # Others take the colours that no house arm has here; grey stays the rival's as long as there is choice.
-    free = chain([5, 6], (number for number in range(1, 5) if number not in numbers.values()), count(7))
-    for name in names:
-        if name not in numbers:
-            numbers[name] = next(free)
-    return {name: look(numbers[name]) for name in dict.fromkeys(names)}
 
 
 def light(name: str) -> str:

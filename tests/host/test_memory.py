@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from globalconv import memory
-from globalconv.memory import free_memory
+from globalconv.host import memory
+from globalconv.host.memory import free_memory
 
 MB = 2**20
 
@@ -68,7 +68,7 @@ def test_groups_of_version_1(groups: Path):
 def test_a_limit_on_the_address_space():
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32));"
-        "from globalconv.memory import free_memory; print(free_memory())"
+        "from globalconv.host.memory import free_memory; print(free_memory())"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert 0 < int(told) < 2**32

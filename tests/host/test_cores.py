@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from globalconv.cores import usable_cores
+from globalconv.host.cores import usable_cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
 def test_a_process_bound_to_one_core_has_one() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
-        "from globalconv.cores import usable_cores; print(usable_cores())"
+        "from globalconv.host.cores import usable_cores; print(usable_cores())"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "1"

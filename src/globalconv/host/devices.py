@@ -3,7 +3,7 @@
 import torch
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.memory import usable_memory
+from globalconv.host.memory import usable_memory
 
 DEVICES = ("auto", "cpu", "cuda")
 

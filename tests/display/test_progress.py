@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from globalconv.quantities import parse_duration
+from globalconv.display.progress import Phase, Progress
+from globalconv.options import parse_duration
 from globalconv.study import progress as module
-from globalconv.study.progress import Phase, Progress
 from globalconv.study.run_directory import RunDirectory
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
 from globalconv.training import TrainingSettings

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from globalconv.devices import device_line, device_memory, resolve_device
 from globalconv.errors import InputError
+from globalconv.host.devices import device_line, device_memory, resolve_device
 from tests.study.small_studies import globalconv
 
 

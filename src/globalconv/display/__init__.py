@@ -1,0 +1,1 @@
+"""What all commands show: numbers in words, progress, and the style of pictures."""
