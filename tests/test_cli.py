@@ -1,5 +1,7 @@
 """The command line as a user meets it: help, versions, and every mistake told in one line with its mending."""
 
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 import globalconv as package
+from globalconv.commands.compare import compare
 from globalconv.display.numbers import format_duration
 from globalconv.ops import available_backends, choose_backend
 from globalconv.options import parse_duration
@@ -191,18 +194,38 @@ def test_help_takes_less_than_a_second_and_loads_no_torch(arguments: list[str]) 
         assert "compare" in ended.stdout + ended.stderr, "without arguments: the help"
 
 
-def test_help_names_every_option() -> None:
-    help_text = globalconv("compare", "--help").out
-    for option in ("arms", "rival", "budget", "match", "margin", "sweep", "out", "device", "label", "data"):
-        assert f"--{option}" in help_text
+COMPARE_PAGE = Path(__file__).parents[1] / "docs" / "compare.md"
 
 
-def test_help_names_the_default_arms_of_sequence_to_sequence_and_what_a_length_is() -> None:
+def names_of_options() -> set[str]:
+    """Every option of compare, read off its parameters."""
+    names = inspect.signature(compare).parameters.keys() - {"tasks"}
+    return {f"--{name.replace('_', '-')}" for name in names} | {"--no-sweep"}
+
+
+def test_the_help_of_compare_fits_two_screens_with_a_line_for_every_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = globalconv("compare", "--help").out.splitlines()
+    assert len(lines) <= 80
+    assert max(map(len, lines)) == 100
+    rows = [line for line in lines if line.startswith("│")]
+    assert all(line.startswith(("│ --", "│   TASK or PATH")) for line in rows), "an option takes two lines"
+    assert names_of_options() | {"--help"} == set(re.findall(r"(?<= )--[a-z-]+", "\n".join(rows)))
+    panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
+    assert panels == ["Arguments", "Options", "What to compare", "Data", "Budget and hardware", "Output"]
+
+
+@pytest.mark.skipif(not COMPARE_PAGE.exists(), reason="docs/ is not part of a wheel")
+def test_the_page_explains_every_option_and_no_other() -> None:
     from globalconv.study.arms import DEFAULT_TWINS
 
-    shown = " ".join(globalconv("compare", "--help").out.replace("│", " ").split())
-    assert f"default there: {', '.join(DEFAULT_TWINS)}." in shown
-    assert "of copy, reverse and sort: exactly so many" in shown
+    page = COMPARE_PAGE.read_text()
+    first_cells = "\n".join(re.findall(r"^\| (`--[^|]*)\|", page, flags=re.M))
+    assert set(re.findall(r"`(--[a-z-]+)`", first_cells)) == names_of_options()
+    assert f"the default is {', '.join(DEFAULT_TWINS)}." in page
+    assert "For copy, reverse and sort: exactly this many symbols, and the end token" in page
 
 
 def test_the_version_is_the_packages() -> None:

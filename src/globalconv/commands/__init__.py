@@ -1,0 +1,1 @@
+"""The commands of the command line, one file each: their options, and the function that does the work."""

@@ -1,0 +1,67 @@
+"""``globalconv bench``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from globalconv.options import parse_duration, parse_lengths, parse_names, parse_numbers
+
+
+def bench(
+    lengths: Annotated[
+        str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")
+    ] = "64,256,1024,4096,16384,65536",
+    widths: Annotated[str, typer.Option(help="Channels, comma-separated.")] = "256",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, comma-separated: 1,2.")] = "1",
+    modes: Annotated[
+        str, typer.Option(help="Comma-separated: circular, causal, bidirectional.")
+    ] = "circular,causal",
+    elements: Annotated[
+        str, typer.Option(help="Batch x length x width; the batch is what makes it so.")
+    ] = "2**23",
+    rounds: Annotated[int, typer.Option(help="Times that each is called, at most.")] = 9,
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: torch_dim1, torch_transposed, torch_own_layout (torch.fft in three layouts), scipy, "
+            "ducc0, jax, conv1d, attention; or a backend of ours: reference, spectral, fused_cpu. Default: all that "
+            "are installed."
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(help="What they are measured against. Default: the backend that global_conv chooses."),
+    ] = None,
+    backward: Annotated[
+        bool, typer.Option("--backward/--no-backward", help="Also forward and backward together.")
+    ] = True,
+    gated: Annotated[bool, typer.Option("--gated", help="Also with a skip term and two gates.")] = False,
+    budget: Annotated[
+        str,
+        typer.Option(help="Time for everything: 5m, 1h, 90s. Slow peers and rounds are cut to fit it."),
+    ] = "5m",
+    out: Annotated[
+        Path, typer.Option(help="Directory of bench.json, bench.csv and the pictures; overwritten.")
+    ] = Path("globalconv-bench"),
+) -> None:
+    """Measure the operator's speed on this machine, side by side with others' ways to the same result."""
+    from globalconv.bench.request import BenchRequest, parse_elements
+    from globalconv.bench.run import run_bench
+
+    request = BenchRequest(
+        lengths=parse_lengths(lengths),
+        widths=parse_numbers("--widths", widths),
+        threads=parse_numbers("--threads", threads),
+        modes=parse_names("--modes", modes),
+        elements=parse_elements(elements),
+        rounds=rounds,
+        peers=None if peers is None else parse_names("--peers", peers),
+        backend=backend,
+        backward=backward,
+        gated=gated,
+        budget_seconds=parse_duration(budget),
+    )
+    if run_bench(request, out, console=Console()).ended == "interrupted":
+        raise typer.Exit(130)

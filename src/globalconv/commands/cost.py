@@ -1,0 +1,73 @@
+"""``globalconv cost``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from globalconv.options import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers
+
+
+def cost(
+    lengths: Annotated[
+        str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")
+    ] = "64:8192",
+    widths: Annotated[str, typer.Option(help="Channels, comma-separated.")] = "64,256",
+    mixers: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution by one of its backends, as "
+            "reference, spectral or fused_cpu, or by the one that is chosen, as global_conv; package.module:Class. "
+            "Default: all but global_conv, where they can run."
+        ),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="circular or causal. token_mlp cannot be causal.")] = "circular",
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Forward and backward together, instead of forward alone.")
+    ] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Also one new token at each length of what is cached.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Sequences at a time.")] = 1,
+    heads: Annotated[
+        int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of the CPU.")] = 1,
+    rounds: Annotated[int, typer.Option(help="Times that each point is measured.")] = 7,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time for everything: 90s, 5m, 1h. Curves end where they would exceed their share."
+        ),
+    ] = "90s",
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What a call may need: 512MB, 4GB. Default: half of the device's memory."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Directory of cost.json, cost.csv and the pictures; overwritten.")
+    ] = Path("globalconv-cost"),
+) -> None:
+    """Measure what each mixer costs against the length, beside what the formulas say, and where curves cross."""
+    from globalconv.cost.command.request import CostRequest
+    from globalconv.cost.command.run import run_cost
+
+    request = CostRequest(
+        lengths=parse_lengths(lengths),
+        widths=parse_numbers("--widths", widths),
+        mixers=None if mixers is None else parse_names("--mixers", mixers),
+        mode=mode,
+        batch=batch,
+        heads=heads,
+        device=device,
+        threads=threads,
+        backward=backward,
+        decode=decode,
+        rounds=rounds,
+        budget_seconds=parse_duration(budget),
+        memory=None if memory is None else parse_bytes(memory),
+    )
+    if run_cost(request, out, console=Console()).ended == "interrupted":
+        raise typer.Exit(130)

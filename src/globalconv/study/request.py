@@ -1,0 +1,94 @@
+"""What a study can be asked for, as a command line or a caller says it, made into a request and a directory."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from globalconv.errors import InputError, printable, unknown_name
+from globalconv.options import parse_duration
+from globalconv.study.spec import StudyRequest
+
+KINDS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list of names",
+}
+"""What an option takes, by the name of pydantic's error."""
+
+
+def study_asked_for(options: Mapping[str, Any]) -> tuple[StudyRequest, Path]:
+    """The request, and the directory of its study: ``out``, or one of its own for every request.
+
+    ``options``: the fields of a StudyRequest by name, with ``budget`` for its seconds, and ``out``. Raises InputError
+    for a value that an option cannot have.
+    """
+    request = request_of({name: value for name, value in options.items() if name != "out"})
+    return request, Path(options["out"]) if "out" in options else default_directory(request)
+
+
+def request_of(options: Mapping[str, Any]) -> StudyRequest:
+    """The request that ``options`` make: names in a list, or with commas between them; ``budget`` as "10m" or seconds.
+
+    Raises InputError for a value that an option cannot have.
+    """
+    asked = {name: _plain(value) for name, value in options.items()}
+    if isinstance(asked.get("tasks"), str):
+        asked["tasks"] = (asked["tasks"],)
+    if isinstance(asked.get("arms"), str):
+        asked["arms"] = _names(asked["arms"])
+    if "budget" in asked:
+        asked["budget_seconds"] = parse_duration(str(asked.pop("budget")))
+    try:
+        return StudyRequest.model_validate(asked, strict=True)
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def default_directory(request: StudyRequest) -> Path:
+    """A directory for every study asked for, the same one when it is asked for again."""
+    asked = request.model_dump(mode="json", exclude={"workers"})
+    canonical = json.dumps(asked, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    names = "-".join(Path(task).stem or "data" for task in request.tasks) or "default"
+    names = "".join(letter if letter == printable(letter) else "_" for letter in names[:60])
+    return Path("globalconv-studies") / f"{names}-{digest}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _names(arms: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in arms.split(","))
+    if not all(names):
+        raise InputError(f"--arms '{arms}': name the arms with commas between them: attention,global_conv.")
+    return names
+
+
+def _refusal(error: ValidationError) -> InputError:
+    """What is wrong with the first value, in a line."""
+    first = error.errors()[0]
+    field = str(first["loc"][0])
+    option, given, kind = f"--{field.replace('_', '-')}", first["input"], first["type"]
+    if kind == "literal_error" and isinstance(given, str):
+        choices = get_args(StudyRequest.model_fields[field].annotation)
+        if type(None) in choices:  # an option that may be left out
+            choices = get_args(choices[0])
+        return unknown_name(option, given, choices)
+    if kind in ("less_than_equal", "greater_than_equal"):
+        (bound,) = first.get("ctx", {}).values()
+        side = "most" if kind == "less_than_equal" else "least"
+        return InputError(f"{option} {given}: at {side} {bound:,}.")
+    needed = KINDS.get(kind)
+    return InputError(
+        f"{option} {given!r}: give {needed}." if needed else f"{option} {given}: {first['msg']}."
+    )
