@@ -36,7 +36,7 @@ from globalconv.decoding.attention import AttentionState
 from globalconv.display.axes import dress
 from globalconv.display.numbers import format_bytes, round_duration
 from globalconv.display.palette import Look, look
-from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.mixers import Mixer, build_mixer
 from globalconv.models import Stack

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from common import options, write_record
-from globalconv.study.build import build_model
-from globalconv.study.presets import QUICK
-from globalconv.study.spec import ModelSpec
+from globalconv.study.design.build import build_model
+from globalconv.study.design.presets import QUICK
+from globalconv.study.design.spec import ModelSpec
 from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
 from globalconv.tasks.base import EvaluationSplit
 from globalconv.training import TrainingSettings, fit

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from common import options, write_record
-from globalconv.study.build import build_model
-from globalconv.study.presets import QUICK
-from globalconv.study.spec import ModelSpec
+from globalconv.study.design.build import build_model
+from globalconv.study.design.presets import QUICK
+from globalconv.study.design.spec import ModelSpec
 from globalconv.tasks import Task, build_task
 from globalconv.training import TrainingSettings
 from globalconv.training.parameter_groups import build_optimizer

@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from globalconv.cost.command.record import Crossing, Record, record_from_json
 from globalconv.display.axes import dress
 from globalconv.display.palette import look
-from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.mixers import Attention, GlobalConv, Mixer
 from globalconv.probes import (
@@ -39,7 +39,7 @@ from globalconv.probes import (
 from globalconv.probing.bare import BareStack
 from globalconv.probing.pictures import plot_contents, plot_map, plot_orders
 from globalconv.probing.target import DEPTH, LENGTH, WIDTH, ProbeRequest, drawn_inputs, mixers_for
-from globalconv.study.answer import StudyAnswer, TaskAnswer
+from globalconv.study.schema import StudyAnswer, TaskAnswer
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"

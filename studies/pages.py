@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from globalconv.display.numbers import decimals_for, format_duration, plain, rate, signed
-from globalconv.study.answer import ArmAnswer, StudyAnswer, TaskAnswer
 from globalconv.study.report.wording import depth, interval
+from globalconv.study.schema import ArmAnswer, StudyAnswer, TaskAnswer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

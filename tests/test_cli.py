@@ -219,7 +219,7 @@ def test_the_help_of_compare_fits_two_screens_with_a_line_for_every_option(
 
 @pytest.mark.skipif(not COMPARE_PAGE.exists(), reason="docs/ is not part of a wheel")
 def test_the_page_explains_every_option_and_no_other() -> None:
-    from globalconv.study.arms import DEFAULT_TWINS
+    from globalconv.study.design.arms import DEFAULT_TWINS
 
     page = COMPARE_PAGE.read_text()
     first_cells = "\n".join(re.findall(r"^\| (`--[^|]*)\|", page, flags=re.M))

@@ -12,7 +12,7 @@ import torch
 
 import globalconv as package
 from globalconv.errors import InputError
-from globalconv.study.trained import load_model, read_spec
+from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.tasks import Classification, build_task
 from tests.study.small_studies import globalconv
 from tests.tasks.examples import write_csv, write_ragged_npz

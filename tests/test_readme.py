@@ -37,7 +37,7 @@ def test_every_file_that_the_readme_links_to_is_there():
 
 
 def test_the_recorded_rates_are_those_that_ship():
-    from globalconv.study.presets import QUICK
+    from globalconv.study.design.presets import QUICK
 
     recorded = json.loads((ROOT / "studies" / "rates" / "rates.json").read_text())
     for kind, sweep in recorded.items():

@@ -21,7 +21,7 @@ from globalconv.errors import InputError
 from globalconv.host.devices import device_line, device_memory, resolve_device
 from globalconv.models import LanguageModel
 from globalconv.options import SEEDS, check_range
-from globalconv.study.trained import load_model, read_spec
+from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.tasks.text import Text, byte_signature
 
 MOST_TOKENS = 10**9

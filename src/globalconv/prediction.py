@@ -16,10 +16,10 @@ from globalconv.errors import InputError
 from globalconv.host.atomic_files import write_text
 from globalconv.host.devices import device_line, resolve_device
 from globalconv.options import check_range
-from globalconv.study.execute import rebuild_task
-from globalconv.study.reading import BrokenFile, read_json
-from globalconv.study.run_directory import RunResult
-from globalconv.study.trained import load_model, read_spec
+from globalconv.study.runs.execute import rebuild_task
+from globalconv.study.runs.reading import BrokenFile, read_json
+from globalconv.study.runs.run_directory import RunResult
+from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.tasks import TASKS, Classification, Text
 from globalconv.tasks.files import user_path
 from globalconv.tasks.labelled import Labelled, first_few

@@ -5,8 +5,8 @@
 
 Sweeps the built-in tasks that `globalconv compare` starts without a sweep, or those that are named, and writes
 rates.json beside this file: task -> arm -> learning rate -> best validation metric (the mean, where a rate was run on
-two seeds), with the machine. The presets (globalconv.study.presets.QUICK) ship what the sweep chose, or a smaller rate
-within half a margin of the best: smaller rates vary less between seeds. A test compares the two.
+two seeds), with the machine. The presets (globalconv.study.design.presets.QUICK) ship what the sweep chose, or a
+smaller rate within half a margin of the best: smaller rates vary less between seeds. A test compares the two.
 """
 
 import json
@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 
 from globalconv.display.progress import Progress
-from globalconv.study.answer import StudyAnswer
 from globalconv.study.compare import compare
-from globalconv.study.presets import QUICK
-from globalconv.study.spec import StudyRequest
+from globalconv.study.design.presets import QUICK
+from globalconv.study.design.spec import StudyRequest
+from globalconv.study.schema import StudyAnswer
 
 HERE = Path(__file__).parent
 TASKS = ("recall", "digits", "text")

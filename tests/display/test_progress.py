@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from globalconv.display import progress as module
 from globalconv.display.progress import Phase, Progress
 from globalconv.options import parse_duration
-from globalconv.study import progress as module
-from globalconv.study.run_directory import RunDirectory
-from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
+from globalconv.study.design.spec import ModelSpec, RunSpec, TaskChoice
+from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.training import TrainingSettings
 
 
@@ -89,7 +89,7 @@ def test_a_terminal_is_looked_at_by_itself(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_run_leaves_word_of_its_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("globalconv.study.run_directory.SECONDS_BETWEEN_NOTES", 0.0)
+    monkeypatch.setattr("globalconv.study.runs.run_directory.SECONDS_BETWEEN_NOTES", 0.0)
     spec = RunSpec(
         task=TaskChoice(name="digits", kind="digits", options={}, digest=""),
         arm="attention",

@@ -25,6 +25,6 @@ def test_a_process_bound_to_one_core_has_one() -> None:
 def test_a_job_of_slurm_has_what_it_was_allotted(
     allotted: str, left: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.cores.cpu_count", lambda: 8)
+    monkeypatch.setattr("globalconv.host.cores.cpu_count", lambda: 8)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", allotted)
     assert usable_cores() == left

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from globalconv.study.answer import (
+from globalconv.study.report import write_report
+from globalconv.study.schema import (
     SCHEMA_VERSION,
     ArmAnswer,
     ArmVerdict,
@@ -30,7 +31,6 @@ from globalconv.study.answer import (
     TaskVerdict,
     WrittenAnswer,
 )
-from globalconv.study.report import write_report
 
 # Student's t, 95 %, by the number of seeds.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import numpy as np
 
 from globalconv import cli
-from globalconv.study.answer import StudyAnswer
 from globalconv.study.report import write_report
+from globalconv.study.schema import StudyAnswer
 from globalconv.tasks.find import _build as cached_task
 from tests.tasks.examples import write_prose
 

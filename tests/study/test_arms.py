@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, find_mixer
-from globalconv.study.arms import (
+from globalconv.study.design.arms import (
     DEFAULT_ARMS,
     DEFAULT_TWINS,
     HYBRIDS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globalconv.study.budget import (
+from globalconv.study.design.budget import (
     COST_SECONDS,
     FEWER_SEEDS_BELOW,
     FEWEST_SEEDS,
@@ -17,7 +17,7 @@ from globalconv.study.budget import (
     Terms,
     fit_budget,
 )
-from globalconv.study.spec import WarmUp
+from globalconv.study.design.spec import WarmUp
 
 loads = st.lists(
     st.builds(

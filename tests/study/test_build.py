@@ -11,8 +11,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
-from globalconv.study.arms import DEFAULT_ARMS, mixers_of
-from globalconv.study.build import (
+from globalconv.study.design.arms import DEFAULT_ARMS, mixers_of
+from globalconv.study.design.build import (
     NARROWEST_MLP_RATIO,
     TOLERANCE,
     build_model,
@@ -21,8 +21,8 @@ from globalconv.study.build import (
     match_models,
     sizes,
 )
-from globalconv.study.presets import QUICK, SERIOUS
-from globalconv.study.spec import ModelSpec
+from globalconv.study.design.presets import QUICK, SERIOUS
+from globalconv.study.design.spec import ModelSpec
 from globalconv.tasks.base import Signature
 
 AXES = {"parameters": 0, "flops": 1, "seconds": 0}

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from scipy import stats
 
 from globalconv.cost import measure_cost
-from globalconv.study.answer import SCHEMA_VERSION, StudyAnswer, TaskVerdict
-from globalconv.study.build import build_model
-from globalconv.study.execute import rebuild_task
-from globalconv.study.spec import RunSpec
+from globalconv.study.design.build import build_model
+from globalconv.study.design.spec import RunSpec
+from globalconv.study.runs.execute import rebuild_task
+from globalconv.study.schema import SCHEMA_VERSION, StudyAnswer, TaskVerdict
 from globalconv.tasks import Fashion
 from globalconv.training import load_best
 from globalconv.training.evaluate import evaluate
@@ -365,7 +365,7 @@ def test_a_diverged_run_is_told_and_the_study_goes_on(mixer: str, data: Path, tm
 def test_an_arm_that_diverges_at_every_rate_leaves_the_others_their_answer(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globalconv.study.draft.ANY_ARM_RATE", 1e30)
+    monkeypatch.setattr("globalconv.study.design.draft.ANY_ARM_RATE", 1e30)
     study = run_study("waves.npz --arms global_conv,gated_conv+global_conv --sweep", data, tmp_path / "out")
     assert study.ended.code == 0, study.ended.err
     (task,) = study.report["tasks"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from globalconv.study import execute
+from globalconv.study.runs import execute
 from tests.study.small_studies import FEW, Ended, globalconv, prose, report_of, runs_of
 
 pytestmark = pytest.mark.timeout(900)

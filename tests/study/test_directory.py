@@ -13,7 +13,7 @@ from filelock import FileLock
 from globalconv.errors import InputError
 from globalconv.host.atomic_files import write_json
 from globalconv.host.devices import resolve_device
-from globalconv.study.directory import StudyDirectory
+from globalconv.study.runs.directory import StudyDirectory
 from globalconv.training.checkpoint import BrokenCheckpoint, Checkpoint, load_checkpoint, save_checkpoint
 from tests.study.small_studies import FEW, globalconv, prose, report_of, runs_of
 from tests.tasks.examples import is_root

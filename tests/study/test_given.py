@@ -8,11 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globalconv.options import parse_duration
-from globalconv.study.budget import Load, Terms, fit_budget
-from globalconv.study.directory import StudyState
-from globalconv.study.given import Given
-from globalconv.study.presets import SERIOUS_BUDGET_SECONDS
-from globalconv.study.spec import ArmPlan, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.answer.advice import Given
+from globalconv.study.design.budget import Load, Terms, fit_budget
+from globalconv.study.design.presets import SERIOUS_BUDGET_SECONDS
+from globalconv.study.design.spec import ArmPlan, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.runs.directory import StudyState
 
 STEPS = 500
 EVALUATIONS = 12

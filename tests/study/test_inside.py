@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from globalconv.study.inside import TOKENS
+from globalconv.study.runs.probe_model import TOKENS
 from tests.study.small_studies import FEW, globalconv, prose, report_of
 
 pytestmark = pytest.mark.timeout(600)
@@ -125,7 +125,7 @@ def test_what_was_found_is_kept_and_what_is_lost_is_found_again(study: Path) -> 
 def test_of_one_example_alone_nothing_is_said_about_content(study: Path, monkeypatch: Any) -> None:
     before = report_of(study)["tasks"]
     lost = probed(study)[0]
-    monkeypatch.setattr("globalconv.study.inside.EXAMPLES", 1)
+    monkeypatch.setattr("globalconv.study.runs.probe_model.EXAMPLES", 1)
     lost.unlink()
     insides = [arm["inside"] for task in again(study)["tasks"] for arm in task["arms"]]
     (alone,) = (inside for inside in insides if inside["examples"] == 1)

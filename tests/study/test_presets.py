@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from globalconv.study.arms import DEFAULT_ARMS, DEFAULT_TWINS, mixers_of, twin_of
-from globalconv.study.presets import ANY_ARM_RATE, QUICK, SERIOUS, SERIOUS_BUDGET_SECONDS, preset_for
-from globalconv.study.sweep import Sweep
+from globalconv.study.design.arms import DEFAULT_ARMS, DEFAULT_TWINS, mixers_of, twin_of
+from globalconv.study.design.presets import ANY_ARM_RATE, QUICK, SERIOUS, SERIOUS_BUDGET_SECONDS, preset_for
+from globalconv.study.design.sweep import Sweep
 from globalconv.tasks import TASKS, SequenceToSequence
 from globalconv.tasks.base import Metric
 from globalconv.tasks.classification import METRICS, Classification

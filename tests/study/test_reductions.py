@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from globalconv.errors import InputError
 from globalconv.options import parse_duration
-from globalconv.study import plan
-from globalconv.study.estimate import estimate_warm_up
-from globalconv.study.execute import rebuild_task
-from globalconv.study.plan import make_plan
-from globalconv.study.reductions import Reduction, reductions
-from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.design import plan
+from globalconv.study.design.estimate import estimate_warm_up
+from globalconv.study.design.plan import make_plan
+from globalconv.study.design.reductions import Reduction, reductions
+from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.runs.execute import rebuild_task
 from tests.study.small_studies import prose
 
 NUM = 300

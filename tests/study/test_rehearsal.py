@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.study.spec import StudyRequest, TaskChoice
+from globalconv.study.design.spec import StudyRequest, TaskChoice
 from tests.study.small_studies import FEW, globalconv, prose, report_of, runs_of
 
 
@@ -30,7 +30,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_trained(tmp_
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_trained(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(2**20, 2**20 - 9, 9)
-    monkeypatch.setattr("globalconv.study.rehearsal.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("globalconv.study.runs.disk_space.shutil.disk_usage", lambda path: usage)
     ended = globalconv(*small(prose(tmp_path), tmp_path / "out"))
     assert ended.code == 2
     assert "has 9 B left" in ended.err

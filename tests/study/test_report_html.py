@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from globalconv.study.report.files import slugs
+from globalconv.study.report.arms_table import slugs
 from tests.study import fake_answers
 from tests.study.fake_answers import written
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.display import numbers
-from globalconv.study.answer import AxisRanking, BlockInside, Estimate, ModelInside, PartsAnswer
 from globalconv.study.report import wording
+from globalconv.study.schema import AxisRanking, BlockInside, Estimate, ModelInside, PartsAnswer
 from tests.study import fake_answers
 from tests.study.fake_answers import arm, estimate, task
 

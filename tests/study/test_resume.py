@@ -20,9 +20,9 @@ import torch
 from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
 from globalconv.options import parse_duration
-from globalconv.study.directory import StudyDirectory
-from globalconv.study.spec import ArmPlan, StudyPlan, TaskPlan
-from globalconv.study.workers import over_the_cores
+from globalconv.study.design.spec import ArmPlan, StudyPlan, TaskPlan
+from globalconv.study.runs.directory import StudyDirectory
+from globalconv.study.runs.workers import over_the_cores
 from globalconv.training import fit
 from tests.study.small_studies import (
     FEW,
@@ -247,13 +247,13 @@ def test_a_run_goes_on_from_its_checkpoint_and_does_not_begin_again(
     out = tmp_path / "out"
     monkeypatch.setattr(LOOP, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("globalconv.study.execute.fit", fit_until_the_third_evaluation)
+        patch.setattr("globalconv.study.runs.execute.fit", fit_until_the_third_evaluation)
         assert globalconv(*command, "--workers", "1", "--out", out).code == 130
     (checkpoint,) = out.glob("runs/*/last.safetensors")
     assert (checkpoint.parent / "best.safetensors").exists()
     steps: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("globalconv.study.execute.fit", counting(steps))
+        patch.setattr("globalconv.study.runs.execute.fit", counting(steps))
         assert globalconv(*command, "--workers", "1", "--out", out).code == 0
     in_full = runs_of(unstopped)[0].curve
     assert len(steps) == 6 * len(in_full) - 2, "the evaluation at which it was stopped has no checkpoint yet"
@@ -447,7 +447,7 @@ def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pyte
     def one_is_due(directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> object:
         return None, [plan.run(task, arm, rate=9.0, seed=1, purpose="sweep")]
 
-    monkeypatch.setattr("globalconv.study.arm_runs.sweep_of", one_is_due)
+    monkeypatch.setattr("globalconv.study.runs.arm_runs.sweep_of", one_is_due)
     verdict, because = judged()
     assert verdict == "undecided"
     assert "swept in part only" in because

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globalconv.options import parse_duration
-from globalconv.study.answer import ArmAnswer, FloorAnswer, TaskVerdict
-from globalconv.study.arms import attends, mixers_of
-from globalconv.study.given import Given
-from globalconv.study.presets import preset_for
-from globalconv.study.sentence import answer_in_words
-from globalconv.study.spec import TaskPlan
-from globalconv.study.statistics import estimate
-from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
+from globalconv.study.answer.advice import Given
+from globalconv.study.answer.sentence import answer_in_words
+from globalconv.study.answer.statistics import estimate
+from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
+from globalconv.study.design.arms import attends, mixers_of
+from globalconv.study.design.presets import preset_for
+from globalconv.study.design.spec import TaskPlan
+from globalconv.study.schema import ArmAnswer, FloorAnswer, TaskVerdict
 
 OPENINGS: dict[TaskVerdict, str] = {
     "yes": "Yes: ",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from globalconv.study.statistics import CONFIDENCE, MOST_SEEDS, estimate, further_seeds, half_width
+from globalconv.study.answer.statistics import CONFIDENCE, MOST_SEEDS, estimate, further_seeds, half_width
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12)
 

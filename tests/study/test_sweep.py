@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globalconv.study.sweep import (
+from globalconv.study.design.sweep import (
     FACTOR,
     MOST_RATES,
     START_SIZE,

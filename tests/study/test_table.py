@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from globalconv.display.numbers import plain, signed
-from globalconv.study.table import print_answer
+from globalconv.study.report.terminal import print_answer
 from tests.study import fake_answers
 
 REPORT = Path(

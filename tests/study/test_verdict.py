@@ -10,9 +10,16 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from globalconv.study.answer import ArmVerdict
-from globalconv.study.statistics import further_seeds
-from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, has_learned, judge_arm, judge_task
+from globalconv.study.answer.statistics import further_seeds
+from globalconv.study.answer.verdict import (
+    ArmJudgement,
+    Contender,
+    Yardstick,
+    has_learned,
+    judge_arm,
+    judge_task,
+)
+from globalconv.study.schema import ArmVerdict
 from tests.study import verdict_laws as laws
 from tests.study.verdict_laws import LAWS, RANK, Duel, Judge, duels, interval, specified
 

@@ -12,9 +12,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from scipy import stats
 
-from globalconv.study.answer import ArmVerdict
-from globalconv.study.statistics import MOST_SEEDS
-from globalconv.study.verdict import ArmJudgement, Contender, Yardstick
+from globalconv.study.answer.statistics import MOST_SEEDS
+from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick
+from globalconv.study.schema import ArmVerdict
 
 Judge = Callable[[Contender, Contender, Yardstick], ArmJudgement]
 RANK = {"worse": 0, "undecided": 1, "not worse": 2, "better": 3}
@@ -90,7 +90,7 @@ def unbeatable(duel: Duel) -> bool:
 
 
 def specified(duel: Duel, low: float, high: float) -> ArmVerdict:
-    """The docstring of globalconv.study.verdict, word by word."""
+    """The docstring of globalconv.study.answer.verdict, word by word."""
     margin = duel.yardstick.margin
     arm_showed_it, rival_showed_it = (c.plateaued and c.tuned for c in (duel.arm, duel.rival))
     if high < -margin and arm_showed_it:

@@ -12,7 +12,7 @@ from globalconv.bench.table import grouped, threads_words, ways_in
 from globalconv.display.axes import SMALL, dress, legible
 from globalconv.display.drawing import Axes, Figure, FixedLocator, FuncFormatter, NullLocator
 from globalconv.display.palette import Look, light, look
-from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png, to_svg
 
 FRAME = Frame(4.1, 2.7, left=0.66)

@@ -7,7 +7,7 @@ from functools import partial
 from globalconv.display.axes import SMALL, dress
 from globalconv.display.drawing import Axes, Figure, MaxNLocator
 from globalconv.display.palette import Look, light, look
-from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
 from globalconv.probing.ask import Findings

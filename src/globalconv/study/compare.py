@@ -10,19 +10,26 @@ from globalconv.cost.crossover import crossover
 from globalconv.display.numbers import format_duration
 from globalconv.display.progress import Phase, Progress
 from globalconv.errors import InputError
-from globalconv.study import answer
-from globalconv.study.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
-from globalconv.study.budget import OVERRUN, Load
-from globalconv.study.directory import StudyDirectory, StudyState
-from globalconv.study.execute import check_sources, execute_run, execute_warm_up, one_thread, rebuild_task
-from globalconv.study.gather import gather
-from globalconv.study.inside import look_inside
-from globalconv.study.plan import make_plan
-from globalconv.study.reading import BrokenFile
-from globalconv.study.rehearsal import check_space, rehearse
-from globalconv.study.run_directory import BrokenRun, RunDirectory
-from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
-from globalconv.study.workers import over_the_cores
+from globalconv.study import schema
+from globalconv.study.answer.gather import gather
+from globalconv.study.design.budget import OVERRUN, Load
+from globalconv.study.design.plan import make_plan
+from globalconv.study.design.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.report.rehearsal import rehearse
+from globalconv.study.runs.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
+from globalconv.study.runs.directory import StudyDirectory, StudyState
+from globalconv.study.runs.disk_space import check_space
+from globalconv.study.runs.execute import (
+    check_sources,
+    execute_run,
+    execute_warm_up,
+    one_thread,
+    rebuild_task,
+)
+from globalconv.study.runs.probe_model import look_inside
+from globalconv.study.runs.reading import BrokenFile
+from globalconv.study.runs.run_directory import BrokenRun, RunDirectory
+from globalconv.study.runs.workers import over_the_cores
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
@@ -38,8 +45,8 @@ def compare(
     command: str,
     workers: int,
     progress: Progress,
-    write: Callable[[answer.StudyAnswer, Path], object],
-) -> answer.StudyAnswer:
+    write: Callable[[schema.StudyAnswer, Path], object],
+) -> schema.StudyAnswer:
     """Carry out the study of ``request`` in ``out``, or go on with it, and return its answer.
 
     ``write`` is what will make a report of it, and is tried before anything is trained.
@@ -361,16 +368,16 @@ def _planned_seconds(plan: StudyPlan) -> Callable[[RunSpec], float]:
     return cost
 
 
-def _cost_answer(curves: list[CostCurve], plan: StudyPlan, *, width: int) -> answer.CostAnswer:
-    return answer.CostAnswer(
+def _cost_answer(curves: list[CostCurve], plan: StudyPlan, *, width: int) -> schema.CostAnswer:
+    return schema.CostAnswer(
         width=width,
         num_threads=1,
         device=plan.request.device,
         curves=[
-            answer.CostCurve(
+            schema.CostCurve(
                 mixer=curve.mixer,
                 points=[
-                    answer.CostPoint(length=t.length, seconds=t.median, low=t.low, high=t.high)
+                    schema.CostPoint(length=t.length, seconds=t.median, low=t.low, high=t.high)
                     for t in curve.timings
                 ],
                 stopped=curve.stopped,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from globalconv.errors import InputError, printable, unknown_name
 from globalconv.options import parse_duration
-from globalconv.study.spec import StudyRequest
+from globalconv.study.design.spec import StudyRequest
 
 KINDS = {
     "int_type": "a whole number",

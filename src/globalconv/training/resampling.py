@@ -18,7 +18,7 @@ def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
     ``examples``: the tallies of the split's examples, in its order. The draws depend on the data alone, so the k-th
     score of every model is of the same examples, and differences between models are paired (Koehn, "Statistical
     Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron's percentile interval of them is
-    ``globalconv.study.statistics``'s).
+    ``globalconv.study.answer.statistics``'s).
     """
     metric = task.metric.name
     # A mean over the examples needs none of the other counts, of which there may be two for every class.

@@ -13,7 +13,7 @@ from globalconv.display.axes import SMALL, dress, legible
 from globalconv.display.drawing import Axes, Figure, FixedLocator, FuncFormatter, LogLocator, NullLocator
 from globalconv.display.numbers import round_duration
 from globalconv.display.palette import Look, look
-from globalconv.display.sheet import Frame, Panel, sheet
+from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png, to_svg
 
 FRAME = Frame(4.1, 3.0, left=0.84)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from globalconv.host.atomic_files import make_directory, write_bytes, write_text
-from globalconv.study.answer import StudyAnswer
-from globalconv.study.report.files import arms_table, slugs
+from globalconv.study.report.arms_table import arms_table, slugs
+from globalconv.study.schema import StudyAnswer
 
 __all__ = ["write_report"]
 

@@ -10,9 +10,9 @@ from globalconv.display.axes import SMALL, dress, finite, legible
 from globalconv.display.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from globalconv.display.numbers import rate, round_duration, shortened, tick
 from globalconv.display.palette import light
-from globalconv.study.answer import CostAnswer, CurvePoint, TaskAnswer
 from globalconv.study.report.looks import Looks, interval_ends, metric_label
 from globalconv.study.report.wording import direction
+from globalconv.study.schema import CostAnswer, CurvePoint, TaskAnswer
 
 Axis = Literal["steps", "seconds", "flops"]
 

@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from globalconv.display.drawing import Figure
 from globalconv.display.numbers import decimals_for, plain, shortened, signed
-from globalconv.display.sheet import MARGIN, Frame, Panel, sheet
+from globalconv.display.panels import MARGIN, Frame, Panel, sheet
 from globalconv.display.svg import house_style, inline, to_png, to_svg
-from globalconv.study.answer import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
-from globalconv.study.report.inside import (
+from globalconv.study.report.intervals import plot_differences, plot_split
+from globalconv.study.report.looks import VERDICT_TONES, Looks, looks_of
+from globalconv.study.report.probe_pictures import (
     looked_inside,
     plot_alignment,
     plot_content,
@@ -24,9 +25,8 @@ from globalconv.study.report.inside import (
     plot_joint_effects,
     plot_written,
 )
-from globalconv.study.report.intervals import plot_differences, plot_split
-from globalconv.study.report.looks import VERDICT_TONES, Looks, looks_of
 from globalconv.study.report.wording import SPLITS, VERDICT_SIGNS, chances, has_split, interval, was_swept
+from globalconv.study.schema import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 
 
 @dataclass(frozen=True)

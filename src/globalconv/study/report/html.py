@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from globalconv.display import numbers
 from globalconv.display.palette import THEME
-from globalconv.study.answer import Estimate, StudyAnswer
 from globalconv.study.report import wording
 from globalconv.study.report.figures import cost_groups, for_page, groups_of
 from globalconv.study.report.looks import VERDICT_TONES, looks_of
+from globalconv.study.schema import Estimate, StudyAnswer
 
 
 def page(answer: StudyAnswer, slugs: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ from globalconv.display.axes import SMALL, dress, finite
 from globalconv.display.drawing import Axes, FuncFormatter, MaxNLocator
 from globalconv.display.numbers import decimals_for, plain, shortened, signed, tick
 from globalconv.display.palette import Look, light
-from globalconv.study.answer import ArmAnswer, TaskAnswer
 from globalconv.study.report.looks import NAME_LIMIT, VERDICT_TONES, Looks, interval_ends, metric_label
 from globalconv.study.report.wording import VERDICT_SIGNS
+from globalconv.study.schema import ArmAnswer, TaskAnswer
 
 
 def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: int | None = None) -> None:

@@ -5,8 +5,8 @@ from itertools import chain, count
 
 from globalconv.display.numbers import shortened
 from globalconv.display.palette import Look, look
-from globalconv.study.answer import ArmVerdict, Estimate, StudyAnswer, TaskVerdict
 from globalconv.study.report.wording import metric_in_words
+from globalconv.study.schema import ArmVerdict, Estimate, StudyAnswer, TaskVerdict
 
 Looks = dict[str, Look]
 NAME_LIMIT = 14

@@ -5,7 +5,7 @@ from itertools import groupby
 
 from globalconv.display.numbers import decimals_for as decimals_for
 from globalconv.display.numbers import flops, listed, plain, signed, span
-from globalconv.study.answer import (
+from globalconv.study.schema import (
     ArmAnswer,
     ArmVerdict,
     AxisRanking,

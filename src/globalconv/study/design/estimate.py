@@ -6,8 +6,8 @@ same for everyone. Training steps of the built-in mixers, widths 32 to 96, lengt
 speeds that are measured.
 """
 
-from globalconv.study.build import sizes
-from globalconv.study.spec import ModelSpec, WarmUp
+from globalconv.study.design.build import sizes
+from globalconv.study.design.spec import ModelSpec, WarmUp
 from globalconv.tasks.base import Signature
 
 TRAINING_FLOPS = 3.0

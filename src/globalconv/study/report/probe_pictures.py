@@ -5,8 +5,8 @@ from itertools import groupby
 from globalconv.display.axes import SMALL, dress
 from globalconv.display.drawing import Axes, FuncFormatter, MaxNLocator
 from globalconv.display.palette import Look, light
-from globalconv.study.answer import ArmAnswer, ModelInside, TaskAnswer
 from globalconv.study.report.looks import Looks
+from globalconv.study.schema import ArmAnswer, ModelInside, TaskAnswer
 
 FAINTEST = 1e-6
 """Joint effects below it are left out: they are of no use to a model, and stretch the axis."""

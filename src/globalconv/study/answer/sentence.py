@@ -3,10 +3,10 @@
 import math
 
 from globalconv.display.numbers import score_text
-from globalconv.study.answer import ArmAnswer, TaskVerdict
-from globalconv.study.arms import attends
-from globalconv.study.given import Given
-from globalconv.study.spec import TaskPlan
+from globalconv.study.answer.advice import Given
+from globalconv.study.design.arms import attends
+from globalconv.study.design.spec import TaskPlan
+from globalconv.study.schema import ArmAnswer, TaskVerdict
 
 QUESTION = "Can a global depthwise convolution replace self-attention here, and at what cost?"
 

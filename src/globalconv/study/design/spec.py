@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from globalconv.errors import printable
 from globalconv.models.original import Design
 from globalconv.ranges import Amount, Count, Number, Rate, Score, Seconds, Some
-from globalconv.study.answer import FloorAnswer
+from globalconv.study.schema import FloorAnswer
 from globalconv.tasks.base import Option
 from globalconv.tasks.classification import MetricName
 from globalconv.tasks.labelled import Layout

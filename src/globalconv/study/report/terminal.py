@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from globalconv.display.numbers import MINUS, NOTHING, count, decimals_for, duration, plain, shortened, signed
-from globalconv.study.answer import ArmAnswer, ArmVerdict, StudyAnswer, TaskAnswer, TaskVerdict
 from globalconv.study.report.wording import VERDICT_SIGNS, direction, interval, metric_in_words
+from globalconv.study.schema import ArmAnswer, ArmVerdict, StudyAnswer, TaskAnswer, TaskVerdict
 
 _STYLES: dict[TaskVerdict | ArmVerdict, str] = {
     "yes": "green",

@@ -18,8 +18,8 @@ from globalconv.mixers.outside import code_of
 from globalconv.mixers.promises import check_promises
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.models.cross import CrossMixer
-from globalconv.study.build import build_model
-from globalconv.study.spec import ModelSpec
+from globalconv.study.design.build import build_model
+from globalconv.study.design.spec import ModelSpec
 from globalconv.tasks.base import Signature
 
 LONGEST = 30.0

@@ -9,8 +9,7 @@ from datetime import datetime
 from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
 from globalconv.options import duration_option
-from globalconv.study.answer import FloorAnswer
-from globalconv.study.budget import (
+from globalconv.study.design.budget import (
     LARGER_DEFAULTS,
     SLACK,
     Fitted,
@@ -19,15 +18,16 @@ from globalconv.study.budget import (
     crosses_to_serious,
     fit_budget,
 )
-from globalconv.study.build import TOLERANCE, sizes
-from globalconv.study.check_arms import check_arms
-from globalconv.study.draft import Draft, OpenedTask, draft, open_task
-from globalconv.study.estimate import estimate_warm_up, warm_up_seconds
-from globalconv.study.memory import TooLarge
-from globalconv.study.presets import is_serious
-from globalconv.study.reductions import FEWEST_TELLING_SEEDS, Reduction, reductions
-from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
-from globalconv.study.sweep import COARSE_SHARE, coarse_steps, first_grid
+from globalconv.study.design.build import TOLERANCE, sizes
+from globalconv.study.design.check_arms import check_arms
+from globalconv.study.design.draft import Draft, OpenedTask, draft, open_task
+from globalconv.study.design.estimate import estimate_warm_up, warm_up_seconds
+from globalconv.study.design.memory import TooLarge
+from globalconv.study.design.presets import is_serious
+from globalconv.study.design.reductions import FEWEST_TELLING_SEEDS, Reduction, reductions
+from globalconv.study.design.spec import ArmPlan, RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
+from globalconv.study.design.sweep import COARSE_SHARE, coarse_steps, first_grid
+from globalconv.study.schema import FloorAnswer
 from globalconv.tasks import Floor, Task
 from globalconv.training.settings import TrainingSettings
 from globalconv.version import __version__

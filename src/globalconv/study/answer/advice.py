@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from globalconv.study.budget import SLACK, Load, Terms, larger_budget
-from globalconv.study.directory import StudyState
-from globalconv.study.spec import StudyPlan
+from globalconv.study.design.budget import SLACK, Load, Terms, larger_budget
+from globalconv.study.design.spec import StudyPlan
+from globalconv.study.runs.directory import StudyState
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from globalconv.errors import InputError
 from globalconv.mixers.catalogue import outside_source
 from globalconv.models.original import Design
-from globalconv.study.arms import (
+from globalconv.study.design.arms import (
     DEFAULT_ARMS,
     DEFAULT_TWINS,
     LEAST_TELLING_ARMS,
@@ -17,18 +17,18 @@ from globalconv.study.arms import (
     mixers_of,
     twin_of,
 )
-from globalconv.study.build import match_models
-from globalconv.study.check_arms import check_outside_mixers
-from globalconv.study.memory import check_memory
-from globalconv.study.presets import ANY_ARM_RATE, Preset, preset_for
-from globalconv.study.reductions import (
+from globalconv.study.design.build import match_models
+from globalconv.study.design.check_arms import check_outside_mixers
+from globalconv.study.design.memory import check_memory
+from globalconv.study.design.presets import ANY_ARM_RATE, Preset, preset_for
+from globalconv.study.design.reductions import (
     NARROWEST_WIDTH,
     SHALLOWEST,
     SMALLEST_BATCH,
     SMALLEST_BATCH_TOKENS,
     Reduction,
 )
-from globalconv.study.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice
+from globalconv.study.design.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice
 from globalconv.tasks import OFFERED, Task, build_task, resolve_task
 from globalconv.tasks.base import Signature
 from globalconv.tasks.patches import patched

@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterable
 
-from globalconv.study.answer import Estimate, StudyAnswer
+from globalconv.study.schema import Estimate, StudyAnswer
 
 ANCHORS = ("cost-against-length", "gaps", "methods", "again")
 """The sections that every page has, whatever its tasks are called."""

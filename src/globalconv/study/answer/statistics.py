@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from globalconv.study.answer import Estimate
+from globalconv.study.schema import Estimate
 
 CONFIDENCE = 0.95
 MOST_SEEDS = 200

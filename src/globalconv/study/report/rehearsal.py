@@ -1,21 +1,11 @@
 """The report written once before anything is trained: what would stop it then stops it now."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from globalconv.display.numbers import format_bytes
-from globalconv.errors import InputError
-from globalconv.study.answer import ArmAnswer, CurvePoint, Estimate, RatePoint, StudyAnswer, TaskAnswer
-from globalconv.study.spec import StudyPlan
-
-WEIGHT_BYTES = 4
-STATE_WEIGHTS = 4
-"""An unfinished run keeps its weights, two moments of each, and the best so far."""
-REPORT_BYTES = 30e6
-PREFIX = ".rehearsal-"
-"""Of the folder's name."""
+from globalconv.study.runs.directory import REHEARSAL
+from globalconv.study.schema import ArmAnswer, CurvePoint, Estimate, RatePoint, StudyAnswer, TaskAnswer
 
 
 def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path], object]) -> None:
@@ -24,23 +14,8 @@ def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path]
     ``answer`` is what the study can say before any run: its names, sizes and words. Raises what ``write`` raises.
     """
     made_up = answer.model_copy(update={"tasks": [_scored(task) for task in answer.tasks]})
-    with TemporaryDirectory(dir=out, prefix=PREFIX) as folder:
+    with TemporaryDirectory(dir=out, prefix=REHEARSAL) as folder:
         write(made_up, Path(folder))
-
-
-def check_space(plan: StudyPlan, out: Path) -> None:
-    """Raise InputError where the disk does not hold what the study keeps."""
-    arms = [
-        (arm.parameters, len(plan.seeds) + len(arm.rates) + 1) for task in plan.tasks for arm in task.arms
-    ]
-    kept = sum(parameters * runs for parameters, runs in arms)
-    unfinished = plan.workers * STATE_WEIGHTS * max(parameters for parameters, _ in arms)
-    needed, free = WEIGHT_BYTES * (kept + unfinished) + REPORT_BYTES, shutil.disk_usage(out).free
-    if needed > free:
-        raise InputError(
-            f"the study keeps about {format_bytes(needed)}, and the disk of {out} has {format_bytes(free)} left. Free "
-            "some space, or name an --out on another disk."
-        )
 
 
 def _scored(task: TaskAnswer) -> TaskAnswer:

@@ -15,11 +15,11 @@ from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
 from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
-from globalconv.study.answer import Confusion
-from globalconv.study.build import build_model, count_parameters
-from globalconv.study.environment import describe_environment
-from globalconv.study.run_directory import RunDirectory, RunResult
-from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
+from globalconv.study.design.build import build_model, count_parameters
+from globalconv.study.design.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
+from globalconv.study.runs.environment import describe_environment
+from globalconv.study.runs.run_directory import RunDirectory, RunResult
+from globalconv.study.schema import Confusion
 from globalconv.tasks import Classification, Tallies, Task, build_task
 from globalconv.training import FitResult, fit, load_best
 from globalconv.training.evaluate import added_up, evaluate, tally_each

@@ -23,8 +23,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.study.answer import ArmVerdict, Estimate, TaskVerdict
-from globalconv.study.statistics import MOST_SEEDS, estimate, further_seeds, joined, percentile_interval
+from globalconv.study.answer.statistics import (
+    MOST_SEEDS,
+    estimate,
+    further_seeds,
+    joined,
+    percentile_interval,
+)
+from globalconv.study.schema import ArmVerdict, Estimate, TaskVerdict
 
 
 @dataclass(frozen=True)

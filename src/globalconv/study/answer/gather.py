@@ -8,7 +8,19 @@ from statistics import mean, median
 import numpy as np
 
 from globalconv.display.numbers import format_duration, score_text
-from globalconv.study.answer import (
+from globalconv.study.answer.advice import Given
+from globalconv.study.answer.methods import describe_methods
+from globalconv.study.answer.sentence import QUESTION, answer_in_words
+from globalconv.study.answer.statistics import estimate
+from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
+from globalconv.study.design.arms import attends
+from globalconv.study.design.budget import OVERRUN
+from globalconv.study.design.spec import ModelSpec, StudyPlan, TaskPlan
+from globalconv.study.runs.arm_runs import ArmRuns, runs_of_arm
+from globalconv.study.runs.directory import StudyDirectory
+from globalconv.study.runs.reading import BrokenFile
+from globalconv.study.runs.run_directory import RunResult
+from globalconv.study.schema import (
     SCHEMA_VERSION,
     ArmAnswer,
     AxisRanking,
@@ -20,18 +32,6 @@ from globalconv.study.answer import (
     StudyAnswer,
     TaskAnswer,
 )
-from globalconv.study.arm_runs import ArmRuns, runs_of_arm
-from globalconv.study.arms import attends
-from globalconv.study.budget import OVERRUN
-from globalconv.study.directory import StudyDirectory
-from globalconv.study.given import Given
-from globalconv.study.methods import describe_methods
-from globalconv.study.reading import BrokenFile
-from globalconv.study.run_directory import RunResult
-from globalconv.study.sentence import QUESTION, answer_in_words
-from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
-from globalconv.study.statistics import estimate
-from globalconv.study.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.tasks.classification import METRICS
 from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_short, steps_to_plateau
 

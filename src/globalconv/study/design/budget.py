@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from globalconv.options import duration_option, parse_duration
-from globalconv.study.presets import SERIOUS_BUDGET_SECONDS
-from globalconv.study.spec import WarmUp
-from globalconv.study.sweep import COARSE_SHARE, START_SIZE, SWEEP_SEEDS
+from globalconv.study.design.presets import SERIOUS_BUDGET_SECONDS
+from globalconv.study.design.spec import WarmUp
+from globalconv.study.design.sweep import COARSE_SHARE, START_SIZE, SWEEP_SEEDS
 
 FEWEST_SEEDS = 3
 COST_SECONDS = 25.0

@@ -1,0 +1,1 @@
+"""From runs to an answer: statistics, verdict, sentences, advice."""

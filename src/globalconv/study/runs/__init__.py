@@ -1,0 +1,1 @@
+"""Runs on disk: how they are carried out, read and validated."""
