@@ -258,7 +258,7 @@ def test_what_is_broken_again_as_soon_as_it_was_written_ends_the_study(
         (runs / spec.name / "best.safetensors").write_bytes(b"")
         return status
 
-    monkeypatch.setattr("globalconv.study.compare.execute_run", lose)
+    monkeypatch.setattr("globalconv.study.session.execute_run", lose)
     swept = [part for part in command if part != "--no-sweep"]
     ended = globalconv(*swept, "--sweep", "--out", tmp_path / "out")
     assert ended.code == 2
