@@ -1,0 +1,69 @@
+"""What a reader should mind of an arm's runs, in plain words."""
+
+from statistics import mean
+
+from globalconv.display.numbers import score_text
+from globalconv.study.answer.verdict import Contender
+from globalconv.study.design.spec import TaskPlan
+from globalconv.study.runs.arm_runs import ArmRuns
+from globalconv.training.plateau import is_too_short
+
+UNSTEADY_SCORES = 5.0
+"""Margins between the runs of one arm at one rate, from which on the reader is told."""
+UNSTEADY_SPEED = 3.0
+"""How many times as long a step took in one run as in another, from which on the reader is told."""
+
+
+def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
+    flags = []
+    if found.curves and not contender.plateaued:
+        steps = [evaluation.step for evaluation in next(iter(found.curves.values()))]
+        too_short = "too few steps or evaluations to show a plateau"
+        flags.append(too_short if is_too_short(steps) else "still improving when its steps ran out")
+    if not task.tuned:
+        flags.append("learning rate not tuned on this data")
+    elif found.sweeping:
+        flags.append("the sweep of its learning rate is unfinished")
+    elif not contender.tuned:
+        flags.append("best learning rate on the edge of the sweep")
+    if found.sweep and not found.sweeping and found.rate is None:
+        flags.append("diverged at every learning rate")
+    if flag := _unsteady_scores(task, found):
+        flags.append(flag)
+    if flag := _unsteady_speed(found):
+        flags.append(flag)
+    if found.missing:
+        flags.append(f"{len(found.missing)} seed(s) missing")
+    if found.diverged:
+        flags.append(f"{len(found.diverged)} run(s) diverged")
+    if contender.scores:
+        sign = 1.0 if task.higher_is_better else -1.0
+        score = mean(contender.scores.values())
+        missed = [floor for floor in task.floors if sign * score < sign * floor.value]
+        flags += [
+            f"does not reach the floor '{floor.name}' ({score_text(floor.value, task.margin)})"
+            for floor in missed[:1]
+        ]
+    return flags
+
+
+def _unsteady_scores(task: TaskPlan, found: ArmRuns) -> str | None:
+    """A rate that trains with one seed and not with another, in words; the sweep's own runs are told, too."""
+    scores = [result.validation[task.metric] for result in found.finished.values()]
+    if found.sweep and found.rate is not None:
+        scores += [score for score in found.sweep.scores[found.rate] if score is not None]
+    if not scores or not task.margin or max(scores) - min(scores) <= UNSTEADY_SCORES * task.margin:
+        return None
+    low, high = (score_text(end, task.margin) for end in (min(scores), max(scores)))
+    swept = ", those of its sweep among them" if found.sweep else ""
+    return f"unsteady: its runs at this learning rate reached from {low} to {high} on validation{swept}"
+
+
+def _unsteady_speed(found: ArmRuns) -> str | None:
+    seconds = [result.seconds_per_step for result in found.finished.values()]
+    if not seconds or max(seconds) <= UNSTEADY_SPEED * min(seconds):
+        return None
+    return (
+        f"its steps took {max(seconds) / min(seconds):.1f} times as long in one run as in another: something else kept "
+        "the machine busy, so mind its times"
+    )
