@@ -235,8 +235,10 @@ def _models(
     left_out: dict[str, str] = {}
     models: dict[str, ModelSpec] = {}
     for arm in arms:
-        build = _twin_spec if opened.pairs else _model_spec
-        model = build(arm, depth, width, heads, preset, request)
+        if opened.pairs:
+            model = _twin_spec(arm, depth, width, heads, preset, request.design or preset.design)
+        else:
+            model = _model_spec(arm, depth, width, heads, preset)
         hidden = model.mixers if model.decoder is None else model.decoder.mixers
         if signature.causal and "token_mlp" in hidden:
             left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
@@ -263,11 +265,8 @@ def _heads(width: int, preset: Preset) -> int:
     return next((heads for heads in range(most, 0, -1) if width % (2 * heads) == 0), 1)
 
 
-def _model_spec(
-    arm: str, depth: int, width: int, heads: int, preset: Preset, request: StudyRequest
-) -> ModelSpec:
+def _model_spec(arm: str, depth: int, width: int, heads: int, preset: Preset) -> ModelSpec:
     """An arm's model before its channel MLP is matched."""
-    del request
     names = mixers_of(arm, depth)
     own_options = {"attention": {"num_heads": heads}}
     return ModelSpec(
@@ -280,11 +279,10 @@ def _model_spec(
 
 
 def _twin_spec(
-    arm: str, depth: int, width: int, heads: int, preset: Preset, request: StudyRequest
+    arm: str, depth: int, width: int, heads: int, preset: Preset, design: Design | None
 ) -> ModelSpec:
     """Likewise, of an encoder-decoder."""
     twin = twin_of(arm, depth)
-    design = request.design or preset.design
     assert design is not None
     return ModelSpec(
         mixers=twin.encoder,
@@ -328,7 +326,7 @@ def _shared_filters(models: dict[str, ModelSpec]) -> list[str]:
                 shared[filters] += [arm] if arm not in shared[filters] else []
     return [
         f"{' and '.join(arms)}: every {next(iter(models.values())).width // filters} channels share one filter "
-        f"({filters} filters), so that the parameters match the rival's. With a larger --width, or a shorter sequence, "
+        f"({filters} filter{'s' * (filters > 1)}), so that the parameters match the rival's. With a larger --width, or a shorter sequence, "
         "each channel has its own."
         for filters, arms in shared.items()
     ]
