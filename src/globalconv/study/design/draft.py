@@ -324,9 +324,10 @@ def _shared_filters(models: dict[str, ModelSpec]) -> list[str]:
             if (filters := options.get("num_filters")) is not None:
                 shared.setdefault(filters, [])
                 shared[filters] += [arm] if arm not in shared[filters] else []
+    width = next(iter(models.values())).width
     return [
-        f"{' and '.join(arms)}: every {next(iter(models.values())).width // filters} channels share one filter "
-        f"({filters} filter{'s' * (filters > 1)}), so that the parameters match the rival's. With a larger --width, or a shorter sequence, "
-        "each channel has its own."
+        f"{' and '.join(arms)}: every {width // filters} channels share one filter ({filters} "
+        f"filter{'s' * (filters > 1)}), so that the parameters match the rival's. With a larger --width, or a shorter "
+        "sequence, each channel has its own."
         for filters, arms in shared.items()
     ]
