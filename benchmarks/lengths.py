@@ -18,7 +18,7 @@ from torch import Tensor
 
 from common import options, write_record
 from globalconv.ops import Documents, Mode, global_conv, offsets_of, pack
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH = 64

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from common import options, write_record
 from globalconv.ops import Mode, global_conv
-from globalconv.ops.fused_cpu import team
+from globalconv.ops.fused_cpu import threads as team
 from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH, ELEMENTS = 256, 2**23

@@ -36,7 +36,7 @@ from globalconv.probes import (
     interaction_order,
     token_jacobian,
 )
-from globalconv.probing.bare import BareStack
+from globalconv.probing.bare_stack import BareStack
 from globalconv.probing.pictures import plot_contents, plot_map, plot_orders
 from globalconv.probing.target import DEPTH, LENGTH, WIDTH, ProbeRequest, drawn_inputs, mixers_for
 from globalconv.study.schema import StudyAnswer, TaskAnswer

@@ -9,7 +9,7 @@ from globalconv.bench.case import Case, problem_of
 from globalconv.bench.ours import FEW_TAPS, ours
 from globalconv.bench.peers import HEAD, peers
 from globalconv.ops import global_conv
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 WAYS = {way.name: way for way in peers()}
 SAME = [name for name in WAYS if name != "attention"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from globalconv.errors import InputError
 from globalconv.filters import FreeTaps
 from globalconv.ops import global_conv
-from globalconv.ops.contract import MODES
 from globalconv.ops.conventions import taps_for
+from globalconv.ops.interface import MODES
 from tests.mixers.ambient import default_dtype
 
 

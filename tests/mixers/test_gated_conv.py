@@ -7,7 +7,7 @@ from torch import Tensor
 
 from globalconv.mixers import GatedConv
 from globalconv.ops import global_conv
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 from tests.mixers.jacobians import token_jacobian
 
 lengths = st.integers(1, 17)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
 from globalconv.ops import available_backends, real_tokens
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 LENGTH = 20
 BACKENDS = [status.name for status in available_backends() if status.obstacle is None]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from globalconv.errors import InputError
 from globalconv.ops import Choice, available_backends, backends, choose_backend, global_conv, reference
-from globalconv.ops.contract import DTYPES, MODES, Backend, Facts
+from globalconv.ops.interface import DTYPES, MODES, Backend, Facts
 
 FACTS: dict[str, Any] = {
     "device": "cpu",

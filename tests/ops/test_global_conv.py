@@ -7,7 +7,7 @@ import torch
 
 from globalconv.errors import InputError
 from globalconv.ops import available_backends, global_conv
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 X, TAPS = torch.ones(2, 8, 6), torch.ones(6, 5)
 BACKENDS = [status.name for status in available_backends() if status.obstacle is None]

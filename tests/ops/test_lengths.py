@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from globalconv.errors import InputError
 from globalconv.ops import Mode, available_backends, global_conv, lengths_from_mask, variable_length
-from globalconv.ops.contract import Extras
+from globalconv.ops.interface import Extras
 from globalconv.ops.lengths import clear_padding, real_tokens
 from tests.ops.laws import MODES, dense
 

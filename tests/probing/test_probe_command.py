@@ -16,9 +16,9 @@ from globalconv.mixers import GlobalConv
 from globalconv.probes import interaction_order
 from globalconv.probes.memory import GRADIENT, SECOND, VALUES
 from globalconv.probes.subject import subject_of
-from globalconv.probing.ask import Question
-from globalconv.probing.bare import BareStack
+from globalconv.probing.bare_stack import BareStack
 from globalconv.probing.pace import Pace, pace_of
+from globalconv.probing.questions import Question
 from globalconv.probing.target import ProbeRequest, find_target
 from globalconv.study.design.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
 from globalconv.study.runs.execute import execute_run

@@ -16,7 +16,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.host.cores import usable_cores
 from globalconv.host.devices import device_memory
 from globalconv.ops import Mode
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range
 
 TENSORS_AT_ONCE = 32

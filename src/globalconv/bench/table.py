@@ -10,7 +10,7 @@ from rich.text import Text
 
 from globalconv.bench.case import Case
 from globalconv.bench.record import Record, Row
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 NAME_WIDTH = 17
 CELL_WIDTHS = (13, 7)

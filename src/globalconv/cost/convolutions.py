@@ -8,12 +8,12 @@ become views. Gradients are those of everything: the signal, the taps, and what 
 from dataclasses import dataclass
 
 from globalconv.cost.ledger import Ledger
-from globalconv.ops.contract import Mode
 from globalconv.ops.flops import (
     global_conv_backward_flops,
     global_conv_flops,
     real_transform_flops,
 )
+from globalconv.ops.interface import Mode
 from globalconv.ops.spectral import next_fast_length
 
 

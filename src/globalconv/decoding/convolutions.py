@@ -8,7 +8,7 @@ from globalconv.decoding.online import OnlineConvolution, ShortConvolution
 from globalconv.decoding.state import MixerState
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
-from globalconv.ops.contract import compute_dtype
+from globalconv.ops.interface import compute_dtype
 
 
 def _taps_of_channels(mixer: GlobalConv | GatedConv) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from globalconv.decoding.state import MixerState, undifferentiated
 from globalconv.decoding.tiles import tile_of
 from globalconv.ops import global_conv
-from globalconv.ops.contract import compute_dtype
+from globalconv.ops.interface import compute_dtype
 
 BLOCK = 64
 """Tokens, a power of two: the smallest tile."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.ops import Integers, Mode
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 
 class Mixer(nn.Module, ABC):

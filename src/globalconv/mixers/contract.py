@@ -9,6 +9,13 @@ import torch
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
+from globalconv.mixers.environment_checks import (
+    an_empty_batch_is_taken,
+    built_anywhere_it_is_the_same,
+    half_precision_only_rounds,
+    its_repr_tells_what_it_is,
+    takes_lengths_of_any_kind,
+)
 from globalconv.mixers.mode_checks import (
     bidirectional_looks_both_ways,
     mode_and_causal_agree,
@@ -18,13 +25,6 @@ from globalconv.mixers.padding_checks import (
     padded_rows_are_as_if_alone,
     padding_does_nothing,
     refuses_wrong_lengths,
-)
-from globalconv.mixers.surroundings_checks import (
-    an_empty_batch_is_taken,
-    built_anywhere_it_is_the_same,
-    half_precision_only_rounds,
-    its_repr_tells_what_it_is,
-    takes_lengths_of_any_kind,
 )
 from globalconv.mixers.trial import LENGTHS, ROUNDING, Trial, relative
 from globalconv.ops import Mode

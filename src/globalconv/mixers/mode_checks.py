@@ -6,7 +6,7 @@ import torch
 
 from globalconv.errors import InputError
 from globalconv.mixers.trial import ROUNDING, Trial, relative
-from globalconv.ops.contract import MODES
+from globalconv.ops.interface import MODES
 
 
 def mode_and_causal_agree(trial: Trial) -> None:

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from globalconv.ops.contract import compute_dtype
+from globalconv.ops.interface import compute_dtype
 
 WITH_FLOAT64 = ("cpu", "cuda", "meta")
 """Kinds of devices that are known to have float64; for others the tables are made on the CPU."""

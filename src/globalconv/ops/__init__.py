@@ -1,7 +1,6 @@
 """Tensors in, tensors out: the operator, its backends, and other conventions for its taps."""
 
 from globalconv.ops.backends import Availability, Choice, available_backends, choose_backend
-from globalconv.ops.contract import Mode
 from globalconv.ops.conventions import (
     bidirectional_from_causal,
     conv1d_from_taps,
@@ -10,6 +9,7 @@ from globalconv.ops.conventions import (
     taps_from_correlation,
 )
 from globalconv.ops.global_conv import global_conv
+from globalconv.ops.interface import Mode
 from globalconv.ops.lengths import Integers, check_lengths, clear_padding, lengths_from_mask, real_tokens
 from globalconv.ops.packing import Documents, lengths_of, offsets_of, pack, unpack
 

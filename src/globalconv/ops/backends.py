@@ -8,8 +8,8 @@ import torch
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.ops import reference, spectral
-from globalconv.ops.contract import Backend, Facts, Mode, facts_of
 from globalconv.ops.fused_cpu import backend as fused_cpu
+from globalconv.ops.interface import Backend, Facts, Mode, facts_of
 
 # In order of preference: the first that is able, and that no later one outruns, is chosen.
 # A new backend is one file and one line here.

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.ops.contract import Mode
 from globalconv.ops.graphs import known
+from globalconv.ops.interface import Mode
 
 FEW_TAPS = 8
 """So few that a graph with an open length had better stay with them, and serve lengths from there on."""

@@ -2,7 +2,7 @@
 
 import math
 
-from globalconv.ops.contract import Mode
+from globalconv.ops.interface import Mode
 
 
 def direct_flops(length: int, num_taps: int, width: int) -> float:

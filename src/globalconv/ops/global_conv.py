@@ -5,7 +5,8 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.ops.backends import backend_for
-from globalconv.ops.contract import (
+from globalconv.ops.graphs import known
+from globalconv.ops.interface import (
     DTYPES,
     Extras,
     Facts,
@@ -15,7 +16,6 @@ from globalconv.ops.contract import (
     useful_taps,
     with_extras,
 )
-from globalconv.ops.graphs import known
 from globalconv.ops.lengths import Integers, check_lengths, clear_padding
 from globalconv.ops.variable_length import Convolve, circular
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from globalconv.ops.contract import Backend, Facts, Mode
 from globalconv.ops.graphs import surely
+from globalconv.ops.interface import Backend, Facts, Mode
 
 # The most taps at which the direct sum is not slower than either transform on a CPU: the medians over lengths,
 # widths and batches, forward and backward together, of benchmarks/results/choose_backend.json (by

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from globalconv.ops.contract import Backend, Mode
 from globalconv.ops.graphs import known, part
+from globalconv.ops.interface import Backend, Mode
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from globalconv.ops.contract import Extras, Mode, with_extras
 from globalconv.ops.graphs import surely
+from globalconv.ops.interface import Extras, Mode, with_extras
 from globalconv.ops.lengths import known_values
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]

@@ -18,14 +18,14 @@ Progress = Callable[[int, int], None]
 """Called with (done, all) rows."""
 
 
-class TooLarge(Exception):
+class RowTooLarge(Exception):
     """A single row needs more than the budget."""
 
 
 def bytes_of_a_row(run: Callable[[], Tensor], *, weights: Iterable[Tensor], limit: float) -> int:
     """Bytes that ``run``, with one row, keeps for its derivative, beside the ``weights``, which all rows share.
 
-    Raises TooLarge as soon as the second derivative's need, in proportion to it, exceeds ``limit``.
+    Raises RowTooLarge as soon as the second derivative's need, in proportion to it, exceeds ``limit``.
     """
     shared = {weight.untyped_storage().data_ptr() for weight in weights}
     seen: dict[int, int] = {}
@@ -35,14 +35,14 @@ def bytes_of_a_row(run: Callable[[], Tensor], *, weights: Iterable[Tensor], limi
         if storage.data_ptr() not in shared:
             seen[storage.data_ptr()] = storage.nbytes()
         if SECOND * sum(seen.values()) > limit:
-            raise TooLarge
+            raise RowTooLarge
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         output = run()
     total = sum(seen.values()) + 2 * output.numel() * output.element_size()
     if SECOND * total > limit:
-        raise TooLarge
+        raise RowTooLarge
     return total
 
 

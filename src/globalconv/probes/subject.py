@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
 from globalconv.probes.graph import coarsest
-from globalconv.probes.memory import MEMORY, TooLarge, bytes_of_a_row
-from globalconv.probes.stretch import Stretch, embedding_of, first_line
+from globalconv.probes.memory import MEMORY, RowTooLarge, bytes_of_a_row
+from globalconv.probes.segment import Segment, embedding_of, first_line
 
 SAME = 1e-9
 """Two evaluations of one input may differ by so much of the largest output: a GPU adds in any order."""
@@ -74,7 +74,7 @@ def subject_of(
             raise unknown_name("submodule", name, (known for known, _ in model.named_modules() if known))
     try:
         return _build(model, inputs, at, until or at, int(memory))
-    except TooLarge:
+    except RowTooLarge:
         fits = _length_that_fits(model, inputs, at, until or at, int(memory))
         instead = f"length {fits} would fit" if fits else "no shorter one was found to fit"
         raise InputError(
@@ -94,7 +94,7 @@ def _build(model: nn.Module, inputs: Tensor, at: str | None, until: str | None, 
         )
     if entrance is None and not inputs.is_floating_point():
         entrance = embedding_of(double, inputs[:1])
-    stretch = Stretch(double, entrance, None if until is None else double.get_submodule(until))
+    stretch = Segment(double, entrance, None if until is None else double.get_submodule(until))
 
     # First of all whether it fits: one row, watched while it grows.
     weights = (*double.parameters(), *double.buffers())
@@ -154,7 +154,7 @@ def _device(model: nn.Module, inputs: Tensor) -> torch.device:
     return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), inputs.device)
 
 
-def _record(stretch: Stretch, inputs: Tensor) -> tuple[Tensor, Tensor, bool]:
+def _record(stretch: Segment, inputs: Tensor) -> tuple[Tensor, Tensor, bool]:
     """The vectors that enter, the output, and whether the input was written to, when the model runs as it is."""
     entering: list[Tensor] = []
     outputs: list[Tensor] = []
@@ -224,7 +224,7 @@ def _length_that_fits(
     while length:
         try:
             _build(model, inputs[:, :length], at, until, memory)
-        except (TooLarge, InputError):
+        except (RowTooLarge, InputError):
             length //= 2
         else:
             return length

@@ -10,7 +10,7 @@ from globalconv.display.palette import Look, light, look
 from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.probes import ContentDependence, Interaction, InteractionOrder
-from globalconv.probing.ask import Findings
+from globalconv.probing.questions import Findings
 from globalconv.probing.target import Target
 
 WIDE = Frame(4.4, 2.8, left=0.8)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from globalconv.probing.ask import Findings
+from globalconv.probing.questions import Findings
 from globalconv.probing.target import ProbeRequest, Target
 from globalconv.version import __version__
 

@@ -12,7 +12,7 @@ from globalconv.display.progress import Progress
 from globalconv.errors import InputError
 from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_json
 from globalconv.host.devices import device_line, resolve_device
-from globalconv.probing.ask import Findings, Question, questions
+from globalconv.probing.questions import Findings, Question, questions
 from globalconv.probing.record import record
 from globalconv.probing.target import ProbeRequest, Target, find_target, is_mixer
 

@@ -19,7 +19,7 @@ from globalconv.models.joined import crossings
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range
 from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
-from globalconv.probing.bare import BareStack
+from globalconv.probing.bare_stack import BareStack
 from globalconv.study.design.spec import ModelSpec, RunSpec
 from globalconv.study.runs.examples import unpadded_examples
 from globalconv.study.runs.execute import rebuild_task

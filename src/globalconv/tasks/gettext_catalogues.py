@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.tasks.extras import translation_library
 from globalconv.tasks.files import check_fits, check_regular, parsing
+from globalconv.tasks.optional_imports import translation_library
 from globalconv.tasks.text_files import files_below
 
 SUFFIXES = (".po", ".mo")

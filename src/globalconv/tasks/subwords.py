@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.tasks.extras import translation_library
+from globalconv.tasks.optional_imports import translation_library
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens, until_end
 
 NUM_BYTES = 256

@@ -10,7 +10,7 @@ from globalconv.errors import InputError, printable
 from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
-from globalconv.tasks.extras import translation_library
+from globalconv.tasks.optional_imports import translation_library
 from globalconv.tasks.parallel_text import Pairs, counted, locate, read_parallel_text
 from globalconv.tasks.sequence_to_sequence import SequenceToSequence, Tokens, pair_batch, tally_exact
 from globalconv.tasks.subwords import FEWEST_TIMES, Subwords

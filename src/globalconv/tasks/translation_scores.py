@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from globalconv.tasks.base import Tallies
-from globalconv.tasks.extras import translation_library
+from globalconv.tasks.optional_imports import translation_library
 
 WORD_ORDERS = 4
 CHARACTER_ORDERS = 6

@@ -31,10 +31,10 @@ from globalconv.training.checkpoint import (
     training_state,
 )
 from globalconv.training.evaluate import evaluate
+from globalconv.training.isolation import own_accelerator, patches_taken_back, undisturbed
 from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.schedule import rate_factor
 from globalconv.training.settings import TrainingSettings
-from globalconv.training.surroundings import own_accelerator, patches_taken_back, undisturbed
 
 EVALUATION_BATCH = 128
 SECONDS_BETWEEN_CHECKPOINTS = 10.0

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import library
 
 from globalconv.ops import Mode, global_conv
-from globalconv.ops.contract import MODES
 from globalconv.ops.fused_cpu import operations
+from globalconv.ops.interface import MODES
 from tests.ops.laws import dense
 
 

@@ -140,12 +140,12 @@ class Last:
 
 last = Last()
 last.itself = last  # collected, not counted down
-from globalconv.ops.fused_cpu import team
-team._openmp = lambda: None  # with Python's threads, of which there are no new ones by then
+from globalconv.ops.fused_cpu import threads
+threads._openmp = lambda: None  # with Python's threads, of which there are no new ones by then
 torch.set_num_threads(2)
 large = torch.randn(4, 512, 256), torch.randn(256, 512)
 expected = global_conv(*large, mode="causal", backend="fused_cpu")
-team._pool.cache_clear()
+threads._pool.cache_clear()
 done = []
 
 @atexit.register

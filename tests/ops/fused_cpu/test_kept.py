@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.ops import global_conv
-from globalconv.ops.contract import Extras
 from globalconv.ops.fused_cpu import launch, spectra
 from globalconv.ops.fused_cpu.kept import Kept
+from globalconv.ops.interface import Extras
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60), st.booleans()), max_size=40))

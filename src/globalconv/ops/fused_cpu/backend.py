@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 import torch
 
-from globalconv.ops.contract import Backend, Facts
 from globalconv.ops.fused_cpu import compiled
 from globalconv.ops.fused_cpu.operator import convolve, fused
 from globalconv.ops.graphs import surely, to_onnx
+from globalconv.ops.interface import Backend, Facts
 
 
 @lru_cache(maxsize=1)

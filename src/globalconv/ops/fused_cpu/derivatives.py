@@ -21,8 +21,8 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from globalconv.ops.contract import Mode
 from globalconv.ops.fused_cpu.operations import convolve, differentiate
+from globalconv.ops.interface import Mode
 
 X, TAPS, SKIP, GATE_IN, GATE_OUT = range(5)
 """The operands' places."""

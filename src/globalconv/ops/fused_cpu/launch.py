@@ -12,16 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.ops.contract import Extras, Mode
 from globalconv.ops.fused_cpu import kernels, leaves
 from globalconv.ops.fused_cpu.compiled import NoKernel, kernel_address
 from globalconv.ops.fused_cpu.kept import Kept
 from globalconv.ops.fused_cpu.problem import Problem, problem
 from globalconv.ops.fused_cpu.rows import buffer_bytes
 from globalconv.ops.fused_cpu.spectra import Spectra
-from globalconv.ops.fused_cpu.team import together
+from globalconv.ops.fused_cpu.threads import together
 from globalconv.ops.fused_cpu.transform import Plan, circular_plan, right_angle_plan
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES
+from globalconv.ops.interface import Extras, Mode
 
 STREAM_FROM_BYTES = 4 << 20
 """Results smaller than this stay in the caches, where the next layer finds them."""

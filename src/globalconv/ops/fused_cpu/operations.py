@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, library
 from torch.utils.flop_counter import register_flop_formula
 
-from globalconv.ops.contract import Extras, Mode, useful_taps
 from globalconv.ops.flops import global_conv_backward_flops, global_conv_flops
+from globalconv.ops.interface import Extras, Mode, useful_taps
 
 # Defined in two steps, because library.custom_op wraps them in checks that cost as much as a short call.
 library.define(

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from globalconv.ops.contract import Extras, Mode
 from globalconv.ops.fused_cpu import batching, derivatives, operations  # noqa: F401 (two register rules)
+from globalconv.ops.interface import Extras, Mode
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:

@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.ops.contract import Mode
 from globalconv.ops.fused_cpu.transform import size_for, smooth
+from globalconv.ops.interface import Mode
 
 REAL, IMAGINARY = 0, 1
 

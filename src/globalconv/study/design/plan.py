@@ -18,13 +18,13 @@ from globalconv.study.design.budget import (
     fit_budget,
 )
 from globalconv.study.design.check_arms import check_arms
-from globalconv.study.design.choice import Choice, Costs, choose, loads_of, pace_of, terms_of
 from globalconv.study.design.draft import Draft, OpenedTask, open_task
 from globalconv.study.design.memory import TooLarge
-from globalconv.study.design.planned import plan_task
 from globalconv.study.design.reductions import Reduction, reductions
+from globalconv.study.design.sizing import Costs, Sizing, choose_sizes, loads_of, pace_of, terms_of
 from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.design.sweep import COARSE_SHARE
+from globalconv.study.design.task_plan import plan_task
 from globalconv.training.settings import TrainingSettings
 from globalconv.version import __version__
 
@@ -64,23 +64,23 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     terms = terms_of(request, opened, workers=workers)
     spent = time.monotonic() - started
     tried = list(reductions())
-    choice = choose(opened, request, tried, terms, pace=1.0, spent=spent)
-    if choice.seconds > HOPELESS * (terms.budget - spent):
-        raise _hopeless(choice, request, spent)
+    sizing = choose_sizes(opened, request, tried, terms, pace=1.0, spent=spent)
+    if sizing.seconds > HOPELESS * (terms.budget - spent):
+        raise _hopeless(sizing, request, spent)
 
     for redrafts_left in range(MOST_REDRAFTS, -1, -1):
-        for drafted in choice.drafts:
+        for drafted in sizing.drafts:
             check_arms(drafted.models, drafted.signature, device=request.device)
-        costs = _measure(choice, request, warm_ups, until=started + MEASURING_SHARE * terms.budget)
+        costs = _measure(sizing, request, warm_ups, until=started + MEASURING_SHARE * terms.budget)
         spent = time.monotonic() - started
-        fitted = fit_budget(loads_of(choice.drafts, costs, request), choice.terms, spent=spent)
-        tried = tried[tried.index(choice.reduction) + 1 :]
-        enough = choice.terms.fixed_steps or fitted.scale >= TOO_FEW * choice.reduction.least_scale
+        fitted = fit_budget(loads_of(sizing.drafts, costs, request), sizing.terms, spent=spent)
+        tried = tried[tried.index(sizing.reduction) + 1 :]
+        enough = sizing.terms.fixed_steps or fitted.scale >= TOO_FEW * sizing.reduction.least_scale
         no_time = spent > MEASURING_SHARE * terms.budget
         if (enough and fitted.fits) or no_time or not redrafts_left or not tried:
             break
-        choice = choose(opened, request, tried, terms, pace=pace_of(choice, costs), spent=spent)
-    tasks = [d.task() for d in choice.drafts]
+        sizing = choose_sizes(opened, request, tried, terms, pace=pace_of(sizing, costs), spent=spent)
+    tasks = [d.task() for d in sizing.drafts]
     floors = [task.floors() for task in tasks]
     planning_seconds = time.monotonic() - started
     return StudyPlan(
@@ -89,23 +89,23 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,
         tasks=tuple(
-            plan_task(d, costs[d.name], found, request, choice.terms, scale=fitted.scale)
-            for d, found in zip(choice.drafts, floors, strict=True)
+            plan_task(d, costs[d.name], found, request, sizing.terms, scale=fitted.scale)
+            for d, found in zip(sizing.drafts, floors, strict=True)
         ),
-        sweep=choice.terms.sweep,
-        coarse_sweep=choice.terms.sweep and choice.terms.coarse,
+        sweep=sizing.terms.sweep,
+        coarse_sweep=sizing.terms.sweep and sizing.terms.coarse,
         seeds=tuple(range(fitted.seeds)),
         workers=workers,
         budget_seconds=None if math.isinf(terms.budget) else terms.budget,
         planning_seconds=planning_seconds,
         estimated_seconds=fitted.seconds,
-        cuts=_cuts(choice, fitted, opened, request, terms, pace=pace_of(choice, costs), spent=spent),
+        cuts=_cuts(sizing, fitted, opened, request, terms, pace=pace_of(sizing, costs), spent=spent),
     )
 
 
-def _hopeless(choice: Choice, request: StudyRequest, spent: float) -> InputError:
+def _hopeless(sizing: Sizing, request: StudyRequest, spent: float) -> InputError:
     """A budget that is exceeded by far, whatever is cut: the command that would work."""
-    enough = SLACK * (spent + choice.seconds)
+    enough = SLACK * (spent + sizing.seconds)
     own = [
         option
         for option, value in (
@@ -122,16 +122,16 @@ def _hopeless(choice: Choice, request: StudyRequest, spent: float) -> InputError
     ]
     less = f" Or give less to {' or '.join(own)}, which are not cut because you chose them." if own else ""
     return InputError(
-        f"--budget {duration_option(choice.terms.budget)} is too small: the least that this study needs, with "
-        f"everything cut that you left open, is about {format_duration(spent + choice.seconds)}. Give it --budget "
+        f"--budget {duration_option(sizing.terms.budget)} is too small: the least that this study needs, with "
+        f"everything cut that you left open, is about {format_duration(spent + sizing.seconds)}. Give it --budget "
         f"{duration_option(enough)}.{less}"
     )
 
 
-def _measure(choice: Choice, request: StudyRequest, warm_ups: WarmUps, *, until: float) -> Costs:
+def _measure(sizing: Sizing, request: StudyRequest, warm_ups: WarmUps, *, until: float) -> Costs:
     """The warm-up of every arm of every task."""
-    costs: Costs = {d.name: {} for d in choice.drafts}
-    arms = [(d, arm) for d in choice.drafts for arm in d.models]
+    costs: Costs = {d.name: {} for d in sizing.drafts}
+    arms = [(d, arm) for d in sizing.drafts for arm in d.models]
     for index, cost in warm_ups([_warm_up_spec(d, arm, request) for d, arm in arms], until):
         d, arm = arms[index]
         costs[d.name][arm] = cost
@@ -157,7 +157,7 @@ def _warm_up_spec(draft: Draft, arm: str, request: StudyRequest) -> RunSpec:
 
 
 def _cuts(
-    choice: Choice,
+    sizing: Sizing,
     fitted: Fitted,
     opened: Sequence[OpenedTask],
     request: StudyRequest,
@@ -167,9 +167,9 @@ def _cuts(
     spent: float,
 ) -> tuple[str, ...]:
     """What is cut to fit the budget, a line each, and last the budget that needs no cuts."""
-    cuts = [cut for d in choice.drafts for cut in d.cuts]
-    cuts += [f"{d.name}: {arm} is {why}." for d in choice.drafts for arm, why in d.spared.items()]
-    if choice.terms.coarse and choice.terms.sweep:
+    cuts = [cut for d in sizing.drafts for cut in d.cuts]
+    cuts += [f"{d.name}: {arm} is {why}." for d in sizing.drafts for arm, why in d.spared.items()]
+    if sizing.terms.coarse and sizing.terms.sweep:
         cuts.append(
             f"Learning rates are tuned on runs of 1/{round(1 / COARSE_SHARE)} of the steps, each rate with one seed."
         )
@@ -184,7 +184,7 @@ def _cuts(
     if not cuts:
         return ()
     try:
-        whole = choose(
+        whole = choose_sizes(
             opened, request, [Reduction()], replace(terms, budget=math.inf), pace=pace, spent=spent
         )
     except TooLarge:  # then no budget is enough

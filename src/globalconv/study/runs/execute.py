@@ -24,9 +24,9 @@ from globalconv.tasks import Classification, Tallies, Task, build_task
 from globalconv.training import FitResult, fit, load_best
 from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
+from globalconv.training.isolation import own_accelerator, undisturbed
 from globalconv.training.parameter_groups import build_optimizer
 from globalconv.training.resampling import resampled_scores
-from globalconv.training.surroundings import own_accelerator, undisturbed
 
 UNTIMED_STEPS = 5
 """The first of a process are slower: libraries plan, the allocator grows."""

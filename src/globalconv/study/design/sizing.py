@@ -22,7 +22,7 @@ Costs = dict[str, dict[str, WarmUp]]
 
 
 @dataclass(frozen=True)
-class Choice:
+class Sizing:
     """Drafts at the sizes of a reduction, what they cost by the estimate, and how the budget is then spent."""
 
     reduction: Reduction
@@ -52,7 +52,7 @@ def terms_of(request: StudyRequest, opened: Sequence[OpenedTask], *, workers: in
     )
 
 
-def choose(
+def choose_sizes(
     opened: Sequence[OpenedTask],
     request: StudyRequest,
     tried: Sequence[Reduction],
@@ -60,9 +60,9 @@ def choose(
     *,
     pace: float,
     spent: float,
-) -> Choice:
-    """The first reduction with which the study fits, else the last. ``pace``: see ``Choice``."""
-    choice, too_large = None, None
+) -> Sizing:
+    """The first reduction with which the study fits, else the last. ``pace``: see ``Sizing``."""
+    sizing, too_large = None, None
     for reduction in tried:
         try:
             drafts = [draft(o, request, reduction, workers=terms.workers) for o in opened]
@@ -81,13 +81,13 @@ def choose(
         scale = 1.0 if cut.fixed_steps else reduction.least_scale
         least = cut.seconds(loads_of(drafts, costs, request), scale, cut.fewest_seeds)
         seconds = measuring / cut.workers + least
-        choice = Choice(reduction, drafts, cut, costs, pace, seconds)
+        sizing = Sizing(reduction, drafts, cut, costs, pace, seconds)
         if spent + seconds <= terms.budget:
             break
-    if choice is None:
+    if sizing is None:
         assert too_large is not None
         raise too_large
-    return choice
+    return sizing
 
 
 def _estimated(draft: Draft, arm: str, request: StudyRequest) -> WarmUp:
@@ -110,15 +110,15 @@ def _scaled(cost: WarmUp, pace: float) -> WarmUp:
     )
 
 
-def pace_of(choice: Choice, costs: Costs) -> float:
+def pace_of(sizing: Sizing, costs: Costs) -> float:
     """How many times as long a step takes as arithmetic alone says, over all arms."""
     pairs = [
         (costs[task][arm].seconds_per_step, estimate.seconds_per_step)
-        for task, arms in choice.estimate.items()
+        for task, arms in sizing.estimate.items()
         for arm, estimate in arms.items()
     ]
     slowness = sum(measured for measured, _ in pairs) / sum(estimated for _, estimated in pairs)
-    return choice.pace * slowness
+    return sizing.pace * slowness
 
 
 def loads_of(drafts: Sequence[Draft], costs: Costs, request: StudyRequest) -> list[Load]:

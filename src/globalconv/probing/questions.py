@@ -29,7 +29,7 @@ from globalconv.probes import (
 from globalconv.probes.graph import kinks
 from globalconv.probes.memory import Progress
 from globalconv.probes.subject import Subject
-from globalconv.probing.bare import BareStack
+from globalconv.probing.bare_stack import BareStack
 from globalconv.probing.pace import pace_of
 from globalconv.probing.target import DEPTH, ProbeRequest, Target, drawn_inputs, is_mixer, mixers_for
 

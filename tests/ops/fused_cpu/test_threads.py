@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from globalconv.ops import global_conv
-from globalconv.ops.fused_cpu import team
+from globalconv.ops.fused_cpu import threads
 
 
 @pytest.fixture(params=["PyTorch's threads", "Python's threads"])
 def two_threads(request, monkeypatch):
     if request.param == "Python's threads":
-        monkeypatch.setattr(team, "_openmp", lambda: None)
-    elif team._openmp() is None:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    elif threads._openmp() is None:
         pytest.skip("this PyTorch is not linked with OpenMP")
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -26,7 +26,7 @@ def two_threads(request, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' wheels may be linked otherwise")
 def test_pytorchs_threads_are_found():
-    assert team._openmp() is not None
+    assert threads._openmp() is not None
 
 
 @pytest.mark.parametrize("shares", [1, 2])
@@ -39,11 +39,11 @@ def test_shares_are_worked_off_at_once(two_threads, shares):
         together.wait(30)
         seen.append((argument, threading.get_ident()))
 
-    team.together(ctypes.cast(work, ctypes.c_void_p).value, 42, shares)
+    threads.together(ctypes.cast(work, ctypes.c_void_p).value, 42, shares)
     assert [argument for argument, _ in seen] == [42] * shares
-    threads = {thread for _, thread in seen}
-    assert len(threads) == shares
-    assert threading.get_ident() in threads
+    idents = {ident for _, ident in seen}
+    assert len(idents) == shares
+    assert threading.get_ident() in idents
 
 
 @pytest.mark.parametrize("mode", ["circular", "causal", "bidirectional"])

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from globalconv.errors import InputError
-from globalconv.probes.memory import TooLarge
+from globalconv.probes.memory import RowTooLarge
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """A stretch of a model: from the vectors that enter at ``entrance`` to what leaves ``end``.
 
     ``entrance`` None: the model's own input; an embedding: its output; another module: its first argument that is
@@ -108,7 +108,7 @@ def _call(model: nn.Module, given: Tensor) -> Any:
     try:
         with sdpa_kernel(SDPBackend.MATH):
             return model(given)
-    except (InputError, TooLarge, _Reached):
+    except (InputError, RowTooLarge, _Reached):
         raise
     except Exception as error:
         raise InputError(
