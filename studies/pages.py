@@ -77,8 +77,8 @@ def _rows(task: TaskAnswer) -> Iterator[str]:
         yield f"| `{arm.arm}` | {_score(arm, digits)} | {_difference(arm, digits)} | {_word(arm)} | " + (
             f"{arm.parameters:,} | {rate(arm.learning_rate)} |"
         )
-    for floor in task.floors:
-        yield f"| {floor.name} | {plain(floor.value, digits)} | | floor | | |"
+    for baseline in task.baselines:
+        yield f"| {baseline.name} | {plain(baseline.value, digits)} | | baseline | | |"
 
 
 def _score(arm: ArmAnswer, digits: int) -> str:

@@ -102,6 +102,7 @@ ELSEWHERE = {
     "mypy": ".ci/run",
     "lint-imports": ".ci/run",
     "python studies/claims.py": "tests/test_claims.py",
+    "python docs/floors.py": "tests/test_architecture.py",
     "python benchmarks/operator_cpu.py": "tests/bench, from its records",
 }
 OTHERS = [said for said in COMMANDS if said not in OURS]

@@ -223,20 +223,20 @@ def law_a_decoder_reads_its_target_one_step_late(task: Task, seed: int) -> None:
             assert row.endswith(END.to_bytes(8, "little"))
 
 
-def law_floors_are_scores_best_last(task: Task, seed: int) -> None:
-    floors = task.floors()
-    values = [floor.value for floor in floors]
+def law_baselines_are_scores_best_last(task: Task, seed: int) -> None:
+    baselines = task.baselines()
+    values = [baseline.value for baseline in baselines]
     assert values
     assert all(math.isfinite(value) for value in values)
     assert values == sorted(values, reverse=not task.metric.higher_is_better)
-    assert len({floor.name for floor in floors}) == len(floors)
-    assert any(floor.guess for floor in floors)
-    for floor in floors:
-        assert task.metric.name not in floor.extra_metrics
-        assert all(0 <= value <= 1 for value in floor.extra_metrics.values())
+    assert len({baseline.name for baseline in baselines}) == len(baselines)
+    assert any(baseline.guess for baseline in baselines)
+    for baseline in baselines:
+        assert task.metric.name not in baseline.extra_metrics
+        assert all(0 <= value <= 1 for value in baseline.extra_metrics.values())
     if task.metric.ceiling is not None:
         assert max(values) <= task.metric.ceiling
-    assert floors == task.floors() == build_task(task.kind, task.options).floors()
+    assert baselines == task.baselines() == build_task(task.kind, task.options).baselines()
 
 
 def law_kind_and_options_rebuild_the_task(task: Task, seed: int) -> None:

@@ -15,13 +15,13 @@ from globalconv.study.schema import (
     ArmAnswer,
     ArmVerdict,
     AxisRanking,
+    BaselineAnswer,
     BlockInside,
     CostAnswer,
     CostCurve,
     CostPoint,
     CurvePoint,
     Estimate,
-    FloorAnswer,
     ModelInside,
     Part,
     PartsAnswer,
@@ -230,7 +230,7 @@ def task(
     length: int = 64,
     causal: bool = False,
     description: str = "A task made up for tests.",
-    floors: Sequence[tuple[str, float]] = (),
+    baselines: Sequence[tuple[str, float]] = (),
     notices: Sequence[str] = (),
     left_out: dict[str, str] | None = None,
 ) -> TaskAnswer:
@@ -251,7 +251,7 @@ def task(
         depth=2,
         verdict=verdict,
         sentence=sentence,
-        floors=[FloorAnswer(name=floor, value=value) for floor, value in floors],
+        baselines=[BaselineAnswer(name=baseline, value=value) for baseline, value in baselines],
         rival=arms[0].arm,
         arms=arms,
         rankings=rankings,
@@ -281,7 +281,11 @@ def digits(random: Random, *, rates: bool = False) -> TaskAnswer:
         "yes",
         "Yes: on digits a convolution as long as the sequence replaces attention (accuracy 0.967 against 0.707).",
         description="1797 handwritten digits of 8 × 8 pixels (scikit-learn), read as 64 pixel tokens.",
-        floors=[("most frequent class", 0.101), ("logistic regression", 0.953), ("nearest neighbour", 0.981)],
+        baselines=[
+            ("most frequent class", 0.101),
+            ("logistic regression", 0.953),
+            ("nearest neighbour", 0.981),
+        ],
         notices=[
             "No network but gated_conv passes the nearest neighbour: read this task as a check, not as a proof."
         ],
@@ -323,7 +327,7 @@ def text(random: Random) -> TaskAnswer:
         length=256,
         causal=True,
         description="The Python standard library as bytes: 4.1 MB to train on, 0.5 MB each to validate and test.",
-        floors=[("order 1 n-gram", 3.66), ("order 2 n-gram", 2.79), ("order 4 n-gram", 2.21)],
+        baselines=[("order 1 n-gram", 3.66), ("order 2 n-gram", 2.79), ("order 4 n-gram", 2.21)],
         left_out={"token_mlp": "it mixes over all positions, and this task may only look back"},
     )
 
@@ -347,7 +351,7 @@ def recall(random: Random) -> TaskAnswer:
         length=32,
         causal=True,
         description="Key-value pairs and a question: which value followed this key? Made fresh for each batch.",
-        floors=[("chance", 1 / 32), ("guess among the values seen", 0.25)],
+        baselines=[("chance", 1 / 32), ("guess among the values seen", 0.25)],
         left_out={"token_mlp": "it mixes over all positions, and this task may only look back"},
     )
 
@@ -465,7 +469,7 @@ def undecided(seed: int = 0) -> StudyAnswer:
 
 
 def diverged(seed: int = 0) -> StudyAnswer:
-    """One arm has no result at all, and nothing passes the floor."""
+    """One arm has no result at all, and nothing passes the baseline."""
     random = Random(seed)
     arms = [
         arm("attention", estimate(0.11, 0.01), None, "rival", random=random),
@@ -474,7 +478,11 @@ def diverged(seed: int = 0) -> StudyAnswer:
         arm("gated_conv", estimate(0.10, 0.02), estimate(-0.01, 0.02), "undecided", random=random),
     ]  # fmt: skip
     one = task(
-        "noise", arms, "nothing learned", "No arm passes the floor.", floors=[("most frequent class", 0.12)]
+        "noise",
+        arms,
+        "nothing learned",
+        "No arm passes the baseline.",
+        baselines=[("most frequent class", 0.12)],
     )
     return study([one])
 
@@ -537,7 +545,7 @@ def hostile(seed: int = 0) -> StudyAnswer:
     ]
     tasks = [
         task(evil, arms, "yes", f"Yes, says {evil}", description=evil, notices=[evil], left_out={evil: evil}),
-        task("../../etc/passwd", arms, "no", "No.", floors=[(evil, 0.85)]),
+        task("../../etc/passwd", arms, "no", "No.", baselines=[(evil, 0.85)]),
         task("../../etc/passwd", arms, "no", "No [red]again[/red]."),
         *(task(name, arms[:2], "no", f"No, on {name}.") for name in ODD_NAMES),
         writing(task(long, arms, "undecided", long, metric=f"{evil}_metric"), [evil, long]),

@@ -29,13 +29,13 @@ SCHEMA_PAGE = Path(__file__).parents[2] / "docs" / "report-schema.md"
 def test_json_reads_back_as_the_same_answer(kind):
     text = (written(kind) / "report.json").read_text(encoding="utf-8")
     assert StudyAnswer.model_validate_json(text) == fake_answers.ALL[kind]()
-    assert json.loads(text)["schema_version"] == 1
+    assert json.loads(text)["schema_version"] == 2
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_a_score_that_is_not_finite_is_no_answer(value):
     with pytest.raises(ValidationError):
-        fake_answers.FloorAnswer(name="endless", value=value)
+        fake_answers.BaselineAnswer(name="endless", value=value)
 
 
 def test_json_is_read_by_any_parser(tmp_path):

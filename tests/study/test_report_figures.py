@@ -111,7 +111,7 @@ def test_learning_curves_are_drawn_where_they_are(one, axis):
     assert ("FLOP" in drawn.get_xlabel()) == (scale > 0)
     dashed = {line.get_ydata()[0] for line in drawn.lines if line.get_marker() == "None"}
     low, high = drawn.get_ylim()
-    assert dashed == {floor.value for floor in one.floors if low <= floor.value <= high}
+    assert dashed == {baseline.value for baseline in one.baselines if low <= baseline.value <= high}
 
 
 def test_bands_are_the_intervals():
@@ -127,14 +127,14 @@ def test_bands_are_the_intervals():
             } <= corners
 
 
-def test_floors_that_decide_are_in_the_picture_and_far_ones_do_not_press_the_curves():
+def test_baselines_that_decide_are_in_the_picture_and_far_ones_do_not_press_the_curves():
     one = fake_answers.default_study().tasks[2]
     far = one.model_copy(
-        update={"floors": [fake_answers.FloorAnswer(name="order 0", value=900.0), *one.floors]}
+        update={"baselines": [fake_answers.BaselineAnswer(name="order 0", value=900.0), *one.baselines]}
     )
     assert curve_limits(far) == curve_limits(one)
     low, high = curve_limits(one)
-    assert all(low < floor.value < high for floor in one.floors)
+    assert all(low < baseline.value < high for baseline in one.baselines)
     assert high < max(point.value.mean for arm in one.arms for point in arm.curve)
 
 

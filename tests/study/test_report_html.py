@@ -221,9 +221,9 @@ def test_the_table_of_arms_shows_every_number(kind):
             assert shows(step, arm.seconds_per_step)
             assert shows(memory, arm.peak_memory_bytes)
             assert float(rate) == pytest.approx(arm.learning_rate, rel=0.005)
-        for floor, row in zip(task.floors, rows[len(task.arms) :], strict=True):
-            assert row[:2] == [floor.name, "floor"]
-            assert shows(row[2], floor.value)
+        for baseline, row in zip(task.baselines, rows[len(task.arms) :], strict=True):
+            assert row[:2] == [baseline.name, "baseline"]
+            assert shows(row[2], baseline.value)
         (head,) = section.find("table", class_="arms")[0].find("thead")
         assert ("higher" if task.higher_is_better else "lower") + " is better" in head.text
         assert task.rival in head.text

@@ -17,7 +17,7 @@ from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, 
 from globalconv.study.design.arms import attends, mixers_of
 from globalconv.study.design.presets import preset_for
 from globalconv.study.design.spec import TaskPlan
-from globalconv.study.schema import ArmAnswer, FloorAnswer, TaskVerdict
+from globalconv.study.schema import ArmAnswer, BaselineAnswer, TaskVerdict
 
 OPENINGS: dict[TaskVerdict, str] = {
     "yes": "Yes: ",
@@ -58,7 +58,7 @@ def tell(
     margin: float = 0.02,
     tuned: bool = True,
     rival: str = RIVAL,
-    floors: Sequence[FloorAnswer] = (),
+    baselines: Sequence[BaselineAnswer] = (),
     given: Given | None = None,
 ) -> Told:
     """Judge ``arms`` as a study does, and put it into words."""
@@ -67,11 +67,11 @@ def tell(
         higher_is_better=higher,
         margin=margin,
         ceiling=1.0 if higher else None,
-        trivial_floor=0.1 if higher else 8.0,
+        trivial_baseline=0.1 if higher else 8.0,
         tuned=tuned,
-        floors=tuple(floors),
+        baselines=tuple(baselines),
     )
-    yardstick = Yardstick(higher, margin, task.ceiling, task.trivial_floor)
+    yardstick = Yardstick(higher, margin, task.ceiling, task.trivial_baseline)
     contenders = {
         name: Contender(
             name,
@@ -182,7 +182,7 @@ def test_it_names_the_arms_that_carry_the_verdict(told):
 @given(outcomes())
 def test_every_number_in_it_is_one_that_was_measured(told):
     measured = {f"{arm.metric.mean:.3f}" for arm in told.arms.values() if arm.metric}
-    measured |= {f"{told.task.trivial_floor:.3f}"}
+    measured |= {f"{told.task.trivial_baseline:.3f}"}
     assert set(re.findall(r"-?\b\d+\.\d{3}\b", told.sentence)) <= measured
 
 
@@ -407,16 +407,22 @@ def test_seeds_that_diverged_count_among_the_seeds_to_ask_for():
     assert int(more[1]) == int(fewer[1]) + 1
 
 
-def test_a_floor_above_the_rival_is_told_with_the_answer():
+def test_a_baseline_above_the_rival_is_told_with_the_answer():
     """On the digits a linear model on the raw pixels beats attention."""
     arms = {RIVAL: Runs([0.93, 0.94, 0.935]), "gated_conv": Runs([0.98, 0.985, 0.99])}
-    floors = [FloorAnswer(name="majority class", value=0.1), FloorAnswer(name="linear model", value=0.97)]
-    assert "'linear model' reaches 0.970" in tell(arms, floors=floors).sentence
-    assert "floor" not in tell(arms, floors=floors[:1]).sentence
+    baselines = [
+        BaselineAnswer(name="majority class", value=0.1),
+        BaselineAnswer(name="linear model", value=0.97),
+    ]
+    assert "'linear model' reaches 0.970" in tell(arms, baselines=baselines).sentence
+    assert "baseline" not in tell(arms, baselines=baselines[:1]).sentence
     lower = {RIVAL: Runs([2.0, 2.01, 2.02]), "gated_conv": Runs([1.9, 1.91, 1.9])}
-    floors = [FloorAnswer(name="byte frequencies", value=4.6), FloorAnswer(name="n-gram", value=1.95)]
-    assert "'n-gram' reaches 1.950" in tell(lower, higher=False, floors=floors).sentence
-    assert "floor" not in tell(lower, higher=False, floors=floors[:1]).sentence
+    baselines = [
+        BaselineAnswer(name="byte frequencies", value=4.6),
+        BaselineAnswer(name="n-gram", value=1.95),
+    ]
+    assert "'n-gram' reaches 1.950" in tell(lower, higher=False, baselines=baselines).sentence
+    assert "baseline" not in tell(lower, higher=False, baselines=baselines[:1]).sentence
 
 
 @pytest.mark.parametrize(
@@ -429,9 +435,12 @@ def test_a_floor_above_the_rival_is_told_with_the_answer():
         ("nothing learned", {RIVAL: Runs([8.0, 8.1, 8.2]), "gated_conv": Runs([7.9, 7.8, 7.7])}),
     ],
 )
-def test_a_floor_above_every_arm_is_told_whatever_the_verdict(verdict: TaskVerdict, arms: dict[str, Runs]):
-    floors = [FloorAnswer(name="byte frequencies", value=8.0), FloorAnswer(name="5-gram", value=1.18)]
-    told = tell(arms, higher=False, floors=floors)
+def test_a_baseline_above_every_arm_is_told_whatever_the_verdict(verdict: TaskVerdict, arms: dict[str, Runs]):
+    baselines = [
+        BaselineAnswer(name="byte frequencies", value=8.0),
+        BaselineAnswer(name="5-gram", value=1.18),
+    ]
+    told = tell(arms, higher=False, baselines=baselines)
     assert told.verdict == verdict
     assert told.sentence.endswith("'5-gram' reaches 1.180 without any of this, and no arm does.")
-    assert "floor" not in tell(arms, higher=False, floors=floors[:1]).sentence
+    assert "baseline" not in tell(arms, higher=False, baselines=baselines[:1]).sentence

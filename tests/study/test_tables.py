@@ -118,7 +118,7 @@ def test_the_metric_asked_for_judges(tmp_path: Path) -> None:
         recalls = counts.diagonal() / counts.sum(axis=1)
         assert arm["metric"]["mean"] == pytest.approx(recalls.mean())
         assert arm["extra_metrics"]["accuracy"]["mean"] == pytest.approx(counts.trace() / counts.sum())
-    assert {floor["name"]: floor["value"] for floor in task["floors"]}["majority class"] == 0.5
+    assert {baseline["name"]: baseline["value"] for baseline in task["baselines"]}["majority class"] == 0.5
     unknown = globalconv("compare", table, "--label", "kind", "--metric", "auc", *FEW)
     assert unknown.code == 2
     assert "Known: accuracy, balanced_accuracy, macro_f1" in unknown.err

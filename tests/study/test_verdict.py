@@ -199,7 +199,7 @@ def rates(
     judge: Judge, rng: np.random.Generator, *, truth: float, num_seeds: int, studies: int = 2500
 ) -> dict[str, float]:
     """How often each verdict falls where the true difference is ``truth`` margins, and seeds have luck."""
-    yardstick = Yardstick(higher_is_better=False, margin=0.02, ceiling=None, floor=8.0)
+    yardstick = Yardstick(higher_is_better=False, margin=0.02, ceiling=None, baseline=8.0)
     luck = rng.normal(2.0, 0.3, size=(studies, num_seeds))
     differences = 0.02 * truth + rng.normal(0, 0.01, size=(studies, num_seeds))
     counts = dict.fromkeys(RANK, 0)
@@ -236,7 +236,7 @@ def test_wrong_intervals_miss_the_promised_rate(wrong, seed):
 verdicts = st.sampled_from(["worse", "undecided", "not worse", "better"])
 judgements = st.lists(st.tuples(verdicts, st.booleans()), max_size=5)
 LEARNED = Contender("rival", {0: 0.9, 1: 0.91}, True, True, attends=True)
-UNIT = Yardstick(higher_is_better=True, margin=0.02, ceiling=1.0, floor=0.1)
+UNIT = Yardstick(higher_is_better=True, margin=0.02, ceiling=1.0, baseline=0.1)
 
 
 def task_verdict(found: list[tuple[ArmVerdict, bool]], rival: Contender = LEARNED) -> str:
@@ -274,16 +274,16 @@ def test_a_better_arm_never_spoils_the_answer(found, data):
 
 @given(
     scores=st.lists(st.floats(0, 1), min_size=1, max_size=5),
-    floor=st.floats(0, 1),
+    baseline=st.floats(0, 1),
     higher=st.booleans(),
     found=judgements,
 )
-def test_nothing_is_learned_where_the_rival_reaches_the_floor(scores, floor, higher, found):
-    yardstick = Yardstick(higher, 0.02, None, floor)
+def test_nothing_is_learned_where_the_rival_reaches_the_baseline(scores, baseline, higher, found):
+    yardstick = Yardstick(higher, 0.02, None, baseline)
     rival = replace(LEARNED, scores=dict(enumerate(scores)))
     low, high = interval(scores) if len(scores) > 1 else (scores[0], scores[0])
-    assume(min(abs(low - floor), abs(high - floor)) > 1e-9)
-    learned = low > floor if higher else high < floor
+    assume(min(abs(low - baseline), abs(high - baseline)) > 1e-9)
+    learned = low > baseline if higher else high < baseline
     assert has_learned(rival, yardstick) == learned
     judged = [
         (Contender("arm", {}, True, True, attends=attends), ArmJudgement(v, "", None)) for v, attends in found
@@ -300,14 +300,14 @@ def test_who_cannot_be_beaten_needs_no_steady_rival():
     """A rival with one bad seed in three makes the paired interval wide; .998 of 1 is still not worse."""
     rival = Contender("attention", {0: 0.999, 1: 0.96, 2: 0.997}, True, True, attends=True)
     steady = {0: 0.998, 1: 0.999, 2: 0.997}
-    accuracy = Yardstick(higher_is_better=True, margin=0.02, ceiling=1.0, floor=0.25)
+    accuracy = Yardstick(higher_is_better=True, margin=0.02, ceiling=1.0, baseline=0.25)
     judged = judge_arm(Contender("hybrid", steady, False, False, attends=True), rival, accuracy)
     assert judged.verdict == "not worse"
     assert "own interval" in judged.because
     assert judged.difference is not None
     assert judged.difference.low is not None
     assert judged.difference.low < -0.02
-    no_ceiling = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=0.25)
+    no_ceiling = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, baseline=0.25)
     judged = judge_arm(Contender("hybrid", steady, True, True, attends=True), rival, no_ceiling)
     assert judged.verdict == "undecided"
 
@@ -339,7 +339,7 @@ def forgets_the_examples(arm: Contender, rival: Contender, yardstick: Yardstick)
 def rate_of_false_losers(judge: Judge, seed: int, studies: int = 400) -> float:
     """At the edge of the margin "worse" is false: how often it is said all the same."""
     rng = np.random.default_rng(seed)
-    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=-8.0)
+    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, baseline=-8.0)
     verdicts_ = [judge(*crossed(rng, truth=-0.02, examples=400), yardstick).verdict for _ in range(studies)]
     return verdicts_.count("worse") / studies
 
@@ -375,7 +375,7 @@ def test_too_few_examples_are_named_and_no_seeds_asked_for():
     arm = Contender("arm", scores, True, True, attends=False, resampled={s: [0.4, 0.5, 0.6] for s in scores})
     rival = Contender("rival", dict.fromkeys(scores, 0.5), True, True, attends=True)
     rival = replace(rival, resampled=dict.fromkeys(scores, [0.5] * 3))
-    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, floor=0.1)
+    yardstick = Yardstick(higher_is_better=True, margin=0.02, ceiling=None, baseline=0.1)
     judged = judge_arm(arm, rival, yardstick)
     assert (judged.verdict, judged.further_seeds) == ("undecided", None)
     assert "test examples are too few" in judged.because

@@ -74,7 +74,7 @@ def duels(draw: st.DrawFn) -> Duel:
     return Duel(
         Contender("conv", arm, arm_plateaued, arm_tuned, attends=False, num_diverged=draw(st.integers(0, 2))),
         Contender("rival", rival, rival_plateaued, rival_tuned, attends=True),
-        Yardstick(higher, margin, ceiling, floor=0.1),
+        Yardstick(higher, margin, ceiling, baseline=0.1),
     )
 
 
@@ -173,7 +173,7 @@ def law_direction_is_a_sign(judge: Judge, duel: Duel) -> None:
             not yardstick.higher_is_better,
             yardstick.margin,
             None if yardstick.ceiling is None else -yardstick.ceiling,
-            -yardstick.floor,
+            -yardstick.baseline,
         ),
     )
     assert mirrored.judged(judge) == duel.judged(judge)

@@ -75,10 +75,12 @@ def test_the_metric_that_judges_is_the_one_resampled(tmp_path: Path, metric: str
     assert np.std(resampled) == pytest.approx(np.std(expected), rel=0.25)
 
 
-def test_floors_tell_every_score_and_are_in_the_task_s_own_metric(tmp_path: Path):
+def test_baselines_tell_every_score_and_are_in_the_task_s_own_metric(tmp_path: Path):
     for metric in ("accuracy", "balanced_accuracy", "macro_f1"):
         task = table(tmp_path, [160, 20, 20], metric)
-        scores = {floor.name: {**floor.extra_metrics, metric: floor.value} for floor in task.floors()}
+        scores = {
+            baseline.name: {**baseline.extra_metrics, metric: baseline.value} for baseline in task.baselines()
+        }
         majority = scores["majority class"]
         assert majority["accuracy"] == pytest.approx(0.8)
         assert majority["balanced_accuracy"] == pytest.approx(1 / 3)

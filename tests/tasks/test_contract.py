@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from globalconv.tasks import (
     TASKS,
+    Baseline,
     Batch,
     Copy,
     Digits,
-    Floor,
     NumberWords,
     Recall,
     Reverse,
@@ -156,14 +156,14 @@ class TalliesErrors(Digits):
         return {**tallies, "accuracy": (count - right, count)}
 
 
-class FloorsVary(Digits):
-    def floors(self) -> list[Floor]:
-        return [Floor("guess", torch.rand(()).item(), guess=True)]
+class BaselinesVary(Digits):
+    def baselines(self) -> list[Baseline]:
+        return [Baseline("guess", torch.rand(()).item(), guess=True)]
 
 
-class FloorsWorstLast(Text):
-    def floors(self) -> list[Floor]:
-        return super().floors()[::-1]
+class BaselinesWorstLast(Text):
+    def baselines(self) -> list[Baseline]:
+        return super().baselines()[::-1]
 
 
 class ForgetsItsOptions(Recall):
@@ -217,8 +217,8 @@ MUTANTS: dict[type[Task], str] = {
     ScoresInHalfPrecision: "law_half_precision_logits_are_scored_in_float32",
     TalliesMeans: "law_tallies_add_up",
     TalliesErrors: "law_right_answers_score_best",
-    FloorsVary: "law_floors_are_scores_best_last",
-    FloorsWorstLast: "law_floors_are_scores_best_last",
+    BaselinesVary: "law_baselines_are_scores_best_last",
+    BaselinesWorstLast: "law_baselines_are_scores_best_last",
     ShowsTheAnswer: "law_a_decoder_reads_its_target_one_step_late",
     ForgetsTheEnd: "law_a_decoder_reads_its_target_one_step_late",
     ScoresWithoutTheEnd: "law_right_answers_score_best",

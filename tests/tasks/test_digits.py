@@ -35,8 +35,8 @@ def test_classes_are_stratified():
         assert counts.max() <= 37
 
 
-def test_floors():
-    majority, linear = Digits().floors()
+def test_baselines():
+    majority, linear = Digits().baselines()
     assert (majority.name, linear.name) == ("majority class", "linear model on the raw pixels")
     assert 0.09 < majority.value < 0.11
     assert 0.93 < linear.value < 0.99

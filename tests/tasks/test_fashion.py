@@ -60,13 +60,15 @@ def test_validation_is_a_stratified_part_of_train(tmp_path: Path, rng: np.random
     assert "180 train, 20 validation, 35 test" in task.description
 
 
-def test_the_majority_floor_is_of_the_test_split(tmp_path: Path, rng: np.random.Generator):
+def test_the_majority_baseline_is_of_the_test_split(tmp_path: Path, rng: np.random.Generator):
     write_fashion(tmp_path, rng)
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([3] * 110 + list(range(9)) * 10, np.uint8))
     write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.array([3] * 6 + [4] * 54, np.uint8))
-    floors = {floor.name: floor.value for floor in Fashion(str(tmp_path), num_validation=20).floors()}
-    assert floors["majority class"] == pytest.approx(0.1)
-    assert "linear model on the raw pixels" in floors
+    baselines = {
+        baseline.name: baseline.value for baseline in Fashion(str(tmp_path), num_validation=20).baselines()
+    }
+    assert baselines["majority class"] == pytest.approx(0.1)
+    assert "linear model on the raw pixels" in baselines
 
 
 def test_missing_files(tmp_path: Path, rng: np.random.Generator):

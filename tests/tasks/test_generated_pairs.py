@@ -84,10 +84,10 @@ def test_number_words_become_their_digits(seed: int):
     assert digits == set(range(1, 10))
 
 
-def test_floors_are_far_from_the_top():
-    assert max(floor.value for floor in Copy().floors()) == 0.0
-    assert max(floor.value for floor in Sort().floors()) < 0.01
-    (guess, word_by_word) = NumberWords().floors()
+def test_baselines_are_far_from_the_top():
+    assert max(baseline.value for baseline in Copy().baselines()) == 0.0
+    assert max(baseline.value for baseline in Sort().baselines()) < 0.01
+    (guess, word_by_word) = NumberWords().baselines()
     assert guess.guess
     assert not word_by_word.guess
     assert guess.value < 0.02 < word_by_word.value < 0.5

@@ -1,4 +1,4 @@
-"""The share of large data that the linear floor is fitted on."""
+"""The share of large data that the linear baseline is fitted on."""
 
 import numpy as np
 from hypothesis import example, given

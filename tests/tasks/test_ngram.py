@@ -1,4 +1,4 @@
-"""The n-gram floor against a dictionary, and as a probability."""
+"""The n-gram baseline against a dictionary, and as a probability."""
 
 from collections import Counter, defaultdict
 

@@ -39,7 +39,7 @@ def same(one: Table, other: Table) -> None:
         assert mine.lengths is not None
         assert its.lengths is not None
         assert torch.equal(mine.lengths, its.lengths)
-    assert one.floors() == other.floors()
+    assert one.baselines() == other.baselines()
 
 
 def batches(task: Table) -> list[Batch]:
@@ -110,12 +110,12 @@ def test_lengths_that_are_all_the_same_are_none(tmp_path: Path, seed: int):
     assert next(cut.evaluation_batches("test", batch_size=5)).lengths is None
 
 
-def test_the_linear_floor_reads_the_lengths(tmp_path: Path, seed: int):
+def test_the_linear_baseline_reads_the_lengths(tmp_path: Path, seed: int):
     """A class that the length alone tells needs no network, and no value behind an end may tell it."""
     rng = np.random.default_rng(seed)
     lengths = np.where(np.arange(300) % 2, 4, 9)
     task = save(tmp_path / "t.npz", X=rng.normal(size=(300, 9, 1)), y=np.arange(300) % 2, lengths=lengths)
-    assert {floor.name: floor.value for floor in task.floors()}[
+    assert {baseline.name: baseline.value for baseline in task.baselines()}[
         "linear model on the raw values and lengths"
     ] == 1
 

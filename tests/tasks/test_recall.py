@@ -75,7 +75,7 @@ def test_looking_up_solves_it(filler: str):
             assert right == count == 4 * len(batch.inputs)
 
 
-def test_floors_are_of_the_test_split():
+def test_baselines_are_of_the_test_split():
     task = Recall(num_test=50, num_validation=7)
     rows = [
         (batch.inputs[row].tolist(), batch.targets[row][batch.mask[row]].tolist())
@@ -83,7 +83,7 @@ def test_floors_are_of_the_test_split():
         for row in range(len(batch.inputs))
     ]
     guess = np.mean([tokens[1:8:2].count(answer) / 4 for tokens, answers in rows for answer in answers])
-    constant, in_context = task.floors()
+    constant, in_context = task.baselines()
     assert in_context.value == guess == 0.25
     shares = {np.mean([answers.count(v) / 4 for _, answers in rows]) for v in range(32, 64)}
     assert any(constant.value == pytest.approx(share) for share in shares)

@@ -141,31 +141,33 @@ def _raw(task: Table, inputs: torch.Tensor) -> np.ndarray:
     return (inputs * task._scale + task._mean)[:, :, 0].numpy()
 
 
-def test_the_majority_floor_is_of_the_test_split(tmp_path: Path, seed: int):
+def test_the_majority_baseline_is_of_the_test_split(tmp_path: Path, seed: int):
     # Of 7 and 3 examples, 1 and 1 are for the test, 2 and 1 for validation, 4 and 1 for training.
     values = np.random.default_rng(seed).normal(size=(10, 4))
     task = Table(str(save(tmp_path / "t.npz", X=values, y=np.array([0] * 7 + [1] * 3))))
     assert "5 train, 3 validation, 2 test" in task.description
-    floors = {floor.name: floor.value for floor in task.floors()}
-    assert floors["majority class"] == 0.5
-    assert set(floors) == {"majority class", "linear model on the raw values"}
+    baselines = {baseline.name: baseline.value for baseline in task.baselines()}
+    assert baselines["majority class"] == 0.5
+    assert set(baselines) == {"majority class", "linear model on the raw values"}
 
 
-def test_the_linear_floor_sees_what_is_linear(tmp_path: Path, seed: int):
+def test_the_linear_baseline_sees_what_is_linear(tmp_path: Path, seed: int):
     values = np.random.default_rng(seed).normal(size=(300, 5, 2))
     linear = Table(str(save(tmp_path / "linear.npz", X=values, y=values[:, 3, 1] > 0)))
-    assert linear.floors()[-1].value > 0.9
+    assert linear.baselines()[-1].value > 0.9
     product = Table(str(save(tmp_path / "product.npz", X=values, y=values[:, 0, 0] * values[:, 4, 1] > 0)))
-    assert product.floors()[-1].value < 0.75
+    assert product.baselines()[-1].value < 0.75
 
 
-def test_of_large_data_the_linear_floor_takes_a_share(
+def test_of_large_data_the_linear_baseline_takes_a_share(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("globalconv.tasks.linear.MAX_PRODUCTS", 40 * 5 * 2)
     values = np.random.default_rng(seed).normal(size=(300, 5))
     classes = np.r_[np.zeros(297, np.int64), np.ones(3, np.int64)]
-    names = [floor.name for floor in Table(str(save(tmp_path / "t.npz", X=values, y=classes))).floors()]
+    names = [
+        baseline.name for baseline in Table(str(save(tmp_path / "t.npz", X=values, y=classes))).baselines()
+    ]
     assert any(re.search(r"[(]4[01] of 179 training examples[)]", name) for name in names)
 
 

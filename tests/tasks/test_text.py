@@ -113,7 +113,7 @@ def test_a_model_that_looks_up_does_better_on_recall_bytes(tmp_path: Path, seed:
     assert sums[2] / sums[3] == pytest.approx(8)
 
 
-def test_the_byte_frequency_floor_is_of_training_counts_on_the_test_windows(tmp_path: Path, seed: int):
+def test_the_byte_frequency_baseline_is_of_training_counts_on_the_test_windows(tmp_path: Path, seed: int):
     rng = np.random.default_rng(seed)
     path = tmp_path / "drift.txt"
     # The share of "a" grows along the file, so that each split has another entropy.
@@ -123,21 +123,23 @@ def test_the_byte_frequency_floor_is_of_training_counts_on_the_test_windows(tmp_
     share = {byte: (train.count(byte) + 2 / 256) / (len(train) + 2) for byte in (97, 98)}
     targets = torch.cat([b.targets for b in task.evaluation_batches("test", batch_size=9)])
     expected = -sum(math.log2(share[byte]) for byte in targets.flatten().tolist()) / targets.numel()
-    floors = {floor.name.removesuffix(" (best on validation)"): floor.value for floor in task.floors()}
-    assert floors["byte frequencies"] == pytest.approx(expected, rel=1e-9)
-    assert len(floors) in (3, 4)
-    assert sum(floor.name.endswith("(best on validation)") for floor in task.floors()) == 1
+    baselines = {
+        baseline.name.removesuffix(" (best on validation)"): baseline.value for baseline in task.baselines()
+    }
+    assert baselines["byte frequencies"] == pytest.approx(expected, rel=1e-9)
+    assert len(baselines) in (3, 4)
+    assert sum(baseline.name.endswith("(best on validation)") for baseline in task.baselines()) == 1
 
 
 def test_the_best_order_is_chosen_on_validation(tmp_path: Path):
     """Validation goes on as training did, where context helps; in the test, context misleads."""
     path = tmp_path / "aab.txt"
     path.write_bytes(b"aab" * 6333 + b"a" * 1001)
-    floors = Text(str(path), 40).floors()
-    (best,) = (floor for floor in floors if floor.name.endswith("(best on validation)"))
+    baselines = Text(str(path), 40).baselines()
+    (best,) = (baseline for baseline in baselines if baseline.name.endswith("(best on validation)"))
     assert best.name.startswith("n-gram")
-    (frequencies,) = (floor for floor in floors if floor.name == "byte frequencies")
-    assert frequencies == floors[-1]
+    (frequencies,) = (baseline for baseline in baselines if baseline.name == "byte frequencies")
+    assert frequencies == baselines[-1]
     assert frequencies.value < best.value
 
 

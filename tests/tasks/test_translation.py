@@ -126,9 +126,9 @@ def test_scores_added_up_are_those_of_sacrebleu(pairs: list[tuple[str, str]], cu
 
 def test_a_perfect_translation_scores_100_and_the_source_does_not(pairs: Path):
     task = Translation(str(pairs), 24, 300)
-    guess, copied = (floor.value for floor in task.floors())
+    guess, copied = (baseline.value for baseline in task.baselines())
     assert 0 <= guess <= copied < 5
-    (guessing,) = (floor.name for floor in task.floors() if floor.guess)
+    (guessing,) = (baseline.name for baseline in task.baselines() if baseline.guess)
     assert guessing == "the commonest target", "a model below the copied source may have learned much"
     for batch in task.evaluation_batches("test", batch_size=64):
         assert task.metrics(task.tally_written(batch.targets, batch))["bleu"] == pytest.approx(100)

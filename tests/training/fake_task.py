@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from globalconv.mixers import Attention, GatedConv, GlobalConv
 from globalconv.models import Classifier
-from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Signature, Tallies, Task
+from globalconv.tasks.base import Baseline, Batch, EvaluationSplit, Metric, Signature, Tallies, Task
 from globalconv.training import TrainingSettings
 
 LENGTH, CHANNELS, HELD_OUT = 6, 2, 200
@@ -81,8 +81,8 @@ class Halves(Task):
             tallies[self.metric.name] = (self.scores[self.evaluations - 1] * count, float(count))
         return tallies
 
-    def floors(self) -> list[Floor]:
-        return [Floor("either half", 0.5, guess=True)]
+    def baselines(self) -> list[Baseline]:
+        return [Baseline("either half", 0.5, guess=True)]
 
 
 def _draw(count: int, *, seed: int) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,20 @@ docs/report-schema.md says what each field means. All of it is computed from the
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from globalconv.errors import printable
 from globalconv.ranges import Amount, Count, Number, Score, Some
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ArmVerdict = Literal["rival", "better", "not worse", "worse", "undecided"]
 TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
@@ -221,7 +229,7 @@ class AxisRanking(_Frozen):
     """Arm -> validation metric there, best first."""
 
 
-class FloorAnswer(_Frozen):
+class BaselineAnswer(_Frozen):
     name: str
     value: Score
     extra_metrics: dict[str, Score] = {}
@@ -243,7 +251,8 @@ class TaskAnswer(_Frozen):
     verdict: TaskVerdict
     sentence: str
     """The answer in one sentence."""
-    floors: list[FloorAnswer]
+    baselines: Annotated[list[BaselineAnswer], Field(validation_alias=AliasChoices("baselines", "floors"))]
+    """Scores that need no network. Version 1 of the schema called them floors."""
     rival: str
     arms: list[ArmAnswer]
     rankings: list[AxisRanking]

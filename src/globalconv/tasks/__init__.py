@@ -1,9 +1,9 @@
-"""Tasks: data, loss, metric and floor. No model is known here."""
+"""Tasks: data, loss, metric and baseline. No model is known here."""
 
 from globalconv.tasks.base import (
+    Baseline,
     Batch,
     EvaluationSplit,
-    Floor,
     Metric,
     Option,
     Signature,
@@ -25,13 +25,13 @@ from globalconv.tasks.translation import Translation
 __all__ = [
     "OFFERED",
     "TASKS",
+    "Baseline",
     "Batch",
     "Classification",
     "Copy",
     "Digits",
     "EvaluationSplit",
     "Fashion",
-    "Floor",
     "Metric",
     "NumberWords",
     "Option",

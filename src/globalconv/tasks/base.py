@@ -1,4 +1,4 @@
-"""What a task is: data in three splits, a loss, a metric and a floor. No model is known here."""
+"""What a task is: data in three splits, a loss, a metric and a baseline. No model is known here."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Floor:
+class Baseline:
     """A score that needs no neural network, in the task's own metric, on the test split."""
 
     name: str
@@ -103,7 +103,7 @@ Tallies = dict[str, tuple[float, float]]
 
 
 class Task(ABC):
-    """Data, loss, metric and floor. Constructor arguments are plain values, so that a run's
+    """Data, loss, metric and baseline. Constructor arguments are plain values, so that a run's
     specification can hold them as JSON and any process can rebuild the very same task.
 
     A task holds fixed train, validation and test splits, which do not depend on a run's seed.
@@ -159,5 +159,5 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         """Scores of the models without a network, best last; fitted on train, scored on test."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from globalconv.tasks.base import (
+    Baseline,
     Batch,
     EvaluationSplit,
-    Floor,
     Metric,
     Option,
     Signature,
@@ -77,7 +77,7 @@ class Classification(Task, ABC):
     """
 
     raw_values: str = "raw values"
-    """What the linear floor reads, in its name."""
+    """What the linear baseline reads, in its name."""
     positions: Signature
     """What an example is before ``patch`` positions are joined: its length, its channels, whether it may be shorter."""
 
@@ -147,7 +147,7 @@ class Classification(Task, ABC):
         """[t][a]: how many of ``examples``, tallied one by one, are of class t and were answered a."""
         return confusion(examples, len(self.classes))
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         classes = self._classes["train"].numpy()
         test = self._batch("test", torch.arange(len(self._classes["test"])))
         most_common = np.full(len(test.targets), np.bincount(classes).argmax())
@@ -159,15 +159,15 @@ class Classification(Task, ABC):
         linear = linear_answers(
             self._batch("train", torch.from_numpy(chosen)), test, balanced=self.metric.name != "accuracy"
         )
-        floors = [
-            self._floor("majority class", most_common, test, guess=True),
-            self._floor(name, linear, test, guess=False),
+        baselines = [
+            self._baseline("majority class", most_common, test, guess=True),
+            self._baseline(name, linear, test, guess=False),
         ]
-        return sorted(floors, key=lambda floor: floor.value)
+        return sorted(baselines, key=lambda baseline: baseline.value)
 
-    def _floor(self, name: str, answered: NDArray[np.int64], test: Batch, *, guess: bool) -> Floor:
+    def _baseline(self, name: str, answered: NDArray[np.int64], test: Batch, *, guess: bool) -> Baseline:
         scores = scores_of(answered, test.targets.numpy())
-        return Floor(name, scores.pop(self.metric.name), guess, scores)
+        return Baseline(name, scores.pop(self.metric.name), guess, scores)
 
     def _batch(self, split: str, indices: Tensor) -> Batch:
         lengths = self._lengths[split][indices] if split in self._lengths else None

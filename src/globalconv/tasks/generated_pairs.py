@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Tallies
+from globalconv.tasks.base import Baseline, Batch, EvaluationSplit, Metric, Tallies
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.sequence_to_sequence import SequenceToSequence, Tokens, pair_batch, tally_exact
 
@@ -73,11 +73,11 @@ class GeneratedPairs(SequenceToSequence):
         """The symbols, with spaces between."""
         return " ".join(self.symbol(token) for token in inputs.tolist())
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         train = self._draw("train", 1024, (0, 0, 0))
         answers = [self.answer(source).tobytes() for source in train]
         commonest = np.frombuffer(max(sorted(set(answers)), key=answers.count), np.int64)
-        return [Floor("the commonest answer", self._share_right(lambda _: commonest), guess=True)]
+        return [Baseline("the commonest answer", self._share_right(lambda _: commonest), guess=True)]
 
     def _share_right(self, guess: Callable[[Tokens], Tokens]) -> float:
         """How often ``guess``, a function of the source, gives the answer on the test split."""

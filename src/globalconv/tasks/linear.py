@@ -1,4 +1,4 @@
-"""The floor of every classification: what a linear model reads off the raw values."""
+"""The baseline of every classification: what a linear model reads off the raw values."""
 
 import warnings
 
@@ -23,7 +23,7 @@ def linear_answers(train: Batch, test: Batch, *, balanced: bool = False) -> NDAr
 
     model = LogisticRegression(max_iter=MAX_ITERATIONS, class_weight="balanced" if balanced else None)
     with warnings.catch_warnings():
-        # A floor that stopped early is still a score that needs no network.
+        # A baseline that stopped early is still a score that needs no network.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(_features(train), train.targets.numpy())
     answers: NDArray[np.int64] = model.predict(_features(test))

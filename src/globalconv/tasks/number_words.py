@@ -3,7 +3,7 @@
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.tasks.base import Floor, Option, Signature
+from globalconv.tasks.base import Baseline, Option, Signature
 from globalconv.tasks.generated_pairs import GeneratedPairs
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens
 
@@ -73,13 +73,16 @@ class NumberWords(GeneratedPairs):
     def symbol(self, token: int) -> str:
         return ("_", "<", ">")[token] if token < FIRST_SYMBOL else SYMBOLS[token - FIRST_SYMBOL]
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         def word_by_word(source: Tokens) -> Tokens:
             figures = "".join(FIRST_FIGURES.get(token, "") for token in source.tolist())
             return np.array([TOKEN[figure] for figure in figures])
 
-        floors = [*super().floors(), Floor("each word's own figures", self._share_right(word_by_word))]
-        return sorted(floors, key=lambda floor: floor.value)
+        baselines = [
+            *super().baselines(),
+            Baseline("each word's own figures", self._share_right(word_by_word)),
+        ]
+        return sorted(baselines, key=lambda baseline: baseline.value)
 
 
 def words_of(number: int) -> list[str]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.base import (
     LONGEST_GENERATED,
+    Baseline,
     Batch,
     EvaluationSplit,
-    Floor,
     Metric,
     Option,
     Signature,
@@ -105,7 +105,7 @@ class Recall(Task):
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         return tally_answers(logits, batch)
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         train = self.train_batch(0, seed=0, batch_size=1024)
         test = self._held_out["test"]
         due = test.targets[test.mask].reshape(-1, self._num_pairs)
@@ -113,8 +113,8 @@ class Recall(Task):
         in_context = test.inputs[:, 1 : 2 * self._num_pairs : 2]
         hits = (due[:, :, None] == in_context[:, None, :]).double().mean()
         return [
-            Floor("commonest value", (due == commonest).double().mean().item(), guess=True),
-            Floor("guess among the values in the context", hits.item(), guess=True),
+            Baseline("commonest value", (due == commonest).double().mean().item(), guess=True),
+            Baseline("guess among the values in the context", hits.item(), guess=True),
         ]
 
     def _draw(self, batch_size: int, entropy: tuple[int, ...]) -> Batch:

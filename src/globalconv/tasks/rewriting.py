@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from globalconv.errors import InputError
-from globalconv.tasks.base import LONGEST_GENERATED, Floor, Option, Signature
+from globalconv.tasks.base import LONGEST_GENERATED, Baseline, Option, Signature
 from globalconv.tasks.generated_pairs import HELD_OUT, GeneratedPairs
 from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens
 
@@ -97,8 +97,11 @@ class Reverse(Rewriting):
     def answer(self, source: Tokens) -> Tokens:
         return source[::-1].copy()
 
-    def floors(self) -> list[Floor]:
-        return [*super().floors(), Floor("the source as it is", self._share_right(lambda source: source))]
+    def baselines(self) -> list[Baseline]:
+        return [
+            *super().baselines(),
+            Baseline("the source as it is", self._share_right(lambda source: source)),
+        ]
 
 
 class Sort(Rewriting):
@@ -110,5 +113,8 @@ class Sort(Rewriting):
     def answer(self, source: Tokens) -> Tokens:
         return np.sort(source)
 
-    def floors(self) -> list[Floor]:
-        return [*super().floors(), Floor("the source as it is", self._share_right(lambda source: source))]
+    def baselines(self) -> list[Baseline]:
+        return [
+            *super().baselines(),
+            Baseline("the source as it is", self._share_right(lambda source: source)),
+        ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, printable
-from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies, Task
+from globalconv.tasks.base import Baseline, Batch, EvaluationSplit, Metric, Option, Signature, Tallies, Task
 from globalconv.tasks.corpus import MAX_BYTES, read_corpus
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.files import user_path
@@ -140,7 +140,7 @@ class Text(Task):
         """The bytes as text."""
         return bytes(inputs.tolist()).decode(errors="replace")
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         """n-gram models in bits per byte, on the test windows; the best order is chosen on validation."""
         held_out = [self._windows["validation"], self._windows["test"]]
         bits = ngram_bits(self._train, np.concatenate(held_out), max_context=MAX_NGRAM_CONTEXT)
@@ -149,8 +149,8 @@ class Text(Task):
         names = {order: f"n-gram, {order} byte{'s' * (order > 1)} of context" for order in (2, 3, best)}
         names[0] = "byte frequencies"
         names[best] += " (best on validation)"
-        floors = [Floor(name, float(test[order]), guess=order == 0) for order, name in names.items()]
-        return sorted(floors, key=lambda floor: -floor.value)
+        baselines = [Baseline(name, float(test[order]), guess=order == 0) for order, name in names.items()]
+        return sorted(baselines, key=lambda baseline: -baseline.value)
 
 
 def windows_of(size: int, length: int, *, fewest: int) -> int:

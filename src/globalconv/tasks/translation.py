@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from globalconv.errors import InputError, printable
-from globalconv.tasks.base import Batch, EvaluationSplit, Floor, Metric, Option, Signature, Tallies
+from globalconv.tasks.base import Baseline, Batch, EvaluationSplit, Metric, Option, Signature, Tallies
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
 from globalconv.tasks.optional_imports import translation_library
@@ -152,19 +152,19 @@ class Translation(SequenceToSequence):
         """The text."""
         return self._subwords.decode([inputs.tolist()])[0]
 
-    def floors(self) -> list[Floor]:
+    def baselines(self) -> list[Baseline]:
         """BLEU of the commonest training target, and of the source as it is, on the test split."""
         commonest = Counter(target.tobytes() for _, target in self._train).most_common(1)[0][0]
         always = self._subwords.decode([np.frombuffer(commonest, np.int64).tolist()])[0]
         sources, targets = (
             self._subwords.decode([pair[side].tolist() for pair in self._held_out["test"]]) for side in (0, 1)
         )
-        floors = [
-            Floor("the commonest target", _bleu([always] * len(targets), targets), guess=True),
+        baselines = [
+            Baseline("the commonest target", _bleu([always] * len(targets), targets), guess=True),
             # No guess: it knows its own sentence, and a model that has learned much may be below.
-            Floor("the source as it is", _bleu(sources, targets)),
+            Baseline("the source as it is", _bleu(sources, targets)),
         ]
-        return sorted(floors, key=lambda floor: floor.value)
+        return sorted(baselines, key=lambda baseline: baseline.value)
 
     def _encode(self, pairs: Pairs) -> list[tuple[Tokens, Tokens]]:
         """The pairs whose sides fit, by length: held-out batches are then padded little."""

@@ -39,10 +39,10 @@ def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     if contender.scores:
         sign = 1.0 if task.higher_is_better else -1.0
         score = mean(contender.scores.values())
-        missed = [floor for floor in task.floors if sign * score < sign * floor.value]
+        missed = [baseline for baseline in task.baselines if sign * score < sign * baseline.value]
         flags += [
-            f"does not reach the floor '{floor.name}' ({score_text(floor.value, task.margin)})"
-            for floor in missed[:1]
+            f"does not reach the baseline '{baseline.name}' ({score_text(baseline.value, task.margin)})"
+            for baseline in missed[:1]
         ]
     return flags
 

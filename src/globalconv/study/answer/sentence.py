@@ -16,32 +16,32 @@ def answer_in_words(
 ) -> str:
     """One sentence: the verdict, the arms that carry it, their scores; what would decide an open question.
 
-    Behind it, where there is need, what to mind: runs that are missing, a floor that beats the rival.
+    Behind it, where there is need, what to mind: runs that are missing, a baseline that beats the rival.
     """
     against = next(arm for arm in arms if arm.arm == rival)
     others = _best_first([arm for arm in arms if arm.arm != rival], task)
     told = [_verdict_in_words(task, verdict, others, against, given)]
     if given.unfinished:
         told.append("The study is unfinished: its command goes on with it, and the answer may change.")
-    if caveat := _beaten_by_a_floor(task, verdict, against, others):
+    if caveat := _beaten_by_a_baseline(task, verdict, against, others):
         told.append(caveat)
     return " ".join(told)
 
 
-def _beaten_by_a_floor(
+def _beaten_by_a_baseline(
     task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer, others: list[ArmAnswer]
 ) -> str:
     """A score without a network that beats the rival, or every arm: what the reader must hear at once.
 
-    Where nothing was learned, guessing is told already, and the floors above it are what is left to say.
+    Where nothing was learned, guessing is told already, and the baselines above it are what is left to say.
     """
     sign = 1.0 if task.higher_is_better else -1.0
-    told = sign * task.trivial_floor if verdict == "nothing learned" else -math.inf
-    floors = [floor for floor in task.floors if sign * floor.value > told]
+    told = sign * task.trivial_baseline if verdict == "nothing learned" else -math.inf
+    baselines = [baseline for baseline in task.baselines if sign * baseline.value > told]
     scored = [arm for arm in (rival, *others) if arm.metric is not None]
-    if not floors or not scored:
+    if not baselines or not scored:
         return ""
-    best = max(floors, key=lambda floor: sign * floor.value)
+    best = max(baselines, key=lambda baseline: sign * baseline.value)
     below = [arm for arm in scored if arm.metric and sign * arm.metric.mean < sign * best.value]
     if len(below) == len(scored):
         who = "no arm does" if len(scored) > 1 else f"{scored[0].arm} does not"
@@ -50,7 +50,7 @@ def _beaten_by_a_floor(
     else:
         return ""
     reached = score_text(best.value, task.margin)
-    return f"Mind the floor: '{best.name}' reaches {reached} without any of this, and {who}."
+    return f"Mind the baseline: '{best.name}' reaches {reached} without any of this, and {who}."
 
 
 def _verdict_in_words(
@@ -75,7 +75,7 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, 
     )
     return (
         f"Nothing learned: {rival.arm} itself is not clear of guessing ({_metric(task)} {_score(task, rival)}, "
-        f"guessing gives {score_text(task.trivial_floor, task.margin)}{best}), so there is nothing to compare with"
+        f"guessing gives {score_text(task.trivial_baseline, task.margin)}{best}), so there is nothing to compare with"
         f"{_what_may_teach(task, rival, given)}."
     )
 
@@ -83,7 +83,7 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, 
 def _what_may_teach(task: TaskPlan, rival: ArmAnswer, given: Given) -> str:
     if given.unfinished or rival.metric is None:
         return ""
-    above = (1 if task.higher_is_better else -1) * (rival.metric.mean - task.trivial_floor)
+    above = (1 if task.higher_is_better else -1) * (rival.metric.mean - task.trivial_baseline)
     if above > task.margin:  # some of its runs have learned, or all of them a little
         return f"; its {rival.metric.num_seeds} seeds scatter: give it more of them (--seeds), or more steps"
     return f"; give it more steps ({given.more_steps}) or more data"

@@ -29,7 +29,7 @@ from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_shor
 
 def answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given: Given) -> TaskAnswer:
     rival = plan.request.rival
-    yardstick = Yardstick(task.higher_is_better, task.margin, task.ceiling, task.trivial_floor)
+    yardstick = Yardstick(task.higher_is_better, task.margin, task.ceiling, task.trivial_baseline)
     curves = {arm: mean_curve(found, task) for arm, found in runs.items()}
     contenders = {arm: _contender(plan, task, found, curves[arm]) for arm, found in runs.items()}
     judgements = {
@@ -62,7 +62,7 @@ def answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given
         depth=task.depth,
         verdict=verdict,
         sentence=answer_in_words(task, verdict, arms, rival, given),
-        floors=list(task.floors),
+        baselines=list(task.baselines),
         rival=rival,
         arms=arms,
         rankings=rankings(curves, task),

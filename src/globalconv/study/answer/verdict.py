@@ -85,7 +85,7 @@ class Yardstick:
     higher_is_better: bool
     margin: float
     ceiling: float | None
-    floor: float
+    baseline: float
     """The best score without learning."""
 
     @property
@@ -173,7 +173,7 @@ def _towards(boundary: float, interval: Estimate | None) -> float:
 
 def has_learned(rival: Contender, yardstick: Yardstick) -> bool:
     """Whether the rival is clear of the score that takes no learning, its interval included."""
-    above = estimate([yardstick.sign * (score - yardstick.floor) for score in rival.scores.values()])
+    above = estimate([yardstick.sign * (score - yardstick.baseline) for score in rival.scores.values()])
     return (above.mean if above.low is None else above.low) > 0
 
 
@@ -184,7 +184,7 @@ def judge_task(
 
     "yes" if an arm without attention is better or not worse; else "hybrid" if one with some attention
     is; else "no" if every arm is worse; else "undecided". "nothing learned" if the rival itself is at
-    the floor, which makes every comparison empty.
+    the baseline, which makes every comparison empty.
     """
     if not rival.scores:
         return "undecided"

@@ -81,7 +81,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
             break
         sizing = choose_sizes(opened, request, tried, terms, pace=pace_of(sizing, costs), spent=spent)
     tasks = [d.task() for d in sizing.drafts]
-    floors = [task.floors() for task in tasks]
+    baselines = [task.baselines() for task in tasks]
     planning_seconds = time.monotonic() - started
     return StudyPlan(
         globalconv_version=__version__,
@@ -90,7 +90,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         request=request,
         tasks=tuple(
             plan_task(d, costs[d.name], found, request, sizing.terms, scale=fitted.scale)
-            for d, found in zip(sizing.drafts, floors, strict=True)
+            for d, found in zip(sizing.drafts, baselines, strict=True)
         ),
         sweep=sizing.terms.sweep,
         coarse_sweep=sizing.terms.sweep and sizing.terms.coarse,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from globalconv.errors import printable
 from globalconv.models.original import Design
 from globalconv.ranges import Amount, Count, Number, Rate, Score, Seconds, Some
-from globalconv.study.schema import FloorAnswer
+from globalconv.study.schema import BaselineAnswer
 from globalconv.tasks.base import Option
 from globalconv.tasks.classification import MetricName
 from globalconv.tasks.labelled import Layout
@@ -179,8 +179,8 @@ class TaskPlan(_Frozen):
     """What else of the training settings differs from their defaults, by name."""
     tuned: bool
     """Whether the rates are swept here, or were measured on this very task."""
-    floors: tuple[FloorAnswer, ...]
-    trivial_floor: Score
+    baselines: tuple[BaselineAnswer, ...]
+    trivial_baseline: Score
     """What guessing scores: a rival that stays there has learned nothing."""
     arms: Annotated[tuple[ArmPlan, ...], Field(min_length=1)]
     left_out: dict[str, str]

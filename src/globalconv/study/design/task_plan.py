@@ -11,14 +11,14 @@ from globalconv.study.design.draft import Draft
 from globalconv.study.design.sizing import steps_of
 from globalconv.study.design.spec import ArmPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.design.sweep import COARSE_SHARE, coarse_steps, first_grid
-from globalconv.study.schema import FloorAnswer
-from globalconv.tasks import Floor, Task
+from globalconv.study.schema import BaselineAnswer
+from globalconv.tasks import Baseline, Task
 
 
 def plan_task(
     draft: Draft,
     costs: dict[str, WarmUp],
-    floors: list[Floor],
+    baselines: list[Baseline],
     request: StudyRequest,
     terms: Terms,
     *,
@@ -41,8 +41,10 @@ def plan_task(
         taps_rate_factor=draft.preset.taps_rate_factor,
         recipe=draft.recipe,
         tuned=terms.sweep or draft.opened.as_shipped,
-        floors=tuple(FloorAnswer(name=f.name, value=f.value, extra_metrics=f.extra_metrics) for f in floors),
-        trivial_floor=sign * max(sign * f.value for f in floors if f.guess),
+        baselines=tuple(
+            BaselineAnswer(name=f.name, value=f.value, extra_metrics=f.extra_metrics) for f in baselines
+        ),
+        trivial_baseline=sign * max(sign * f.value for f in baselines if f.guess),
         arms=tuple(_arm_plans(draft, task, costs, request, terms, scale=scale)),
         left_out=draft.left_out,
         notices=(*task.notices, *draft.notices),

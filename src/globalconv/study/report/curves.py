@@ -20,7 +20,7 @@ _FLOP_SCALES = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP")
 
 
 def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
-    """The validation metric as training goes on, with 95 % bands; floors as dashed lines."""
+    """The validation metric as training goes on, with 95 % bands; baselines as dashed lines."""
     dress(axes)
     scale, unit = _flop_scale(task) if axis == "flops" else (1.0, "")
     for arm in task.arms:
@@ -47,7 +47,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
         )
     axes.set_ylim(*curve_limits(task))
     axes.set_xlim(left=0)
-    _draw_floors(axes, task, axis, scale)
+    _draw_baselines(axes, task, axis, scale)
     words = {"steps": "steps", "seconds": "seconds of training", "flops": f"training compute, {unit}"}
     axes.set_xlabel(words[axis])
     axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
@@ -57,7 +57,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
 
 
 def curve_limits(task: TaskAnswer) -> tuple[float, float]:
-    """The ends of the metric axis: all means after the first tenth of training, and the floors near them.
+    """The ends of the metric axis: all means after the first tenth of training, and the baselines near them.
 
     The first validations, of networks that know nothing yet, would press all else into a line; and a
     95 % band from few seeds can leave the picture, where the mean may not.
@@ -66,35 +66,39 @@ def curve_limits(task: TaskAnswer) -> tuple[float, float]:
     for arm in task.arms:
         last = max((point.step for point in arm.curve), default=0)
         values += [p.value.mean for p in arm.curve if p.step >= 0.1 * last and finite(p.value.mean)]
-    floors = [floor.value for floor in task.floors if finite(floor.value)]
-    low, high = min(values or floors or [0.0]), max(values or floors or [1.0])
+    baselines = [baseline.value for baseline in task.baselines if finite(baseline.value)]
+    low, high = min(values or baselines or [0.0]), max(values or baselines or [1.0])
     reach = max((high - low) / 2, 2 * task.margin)
-    near = [value for value in floors if low - reach <= value <= high + reach]
+    near = [value for value in baselines if low - reach <= value <= high + reach]
     low, high = min([low, *near]), max([high, *near])
-    # Room for the name of a floor beyond the last line.
+    # Room for the name of a baseline beyond the last line.
     space = 0.11 * (high - low) or 0.5
     return low - space, high + space
 
 
-def _draw_floors(axes: Axes, task: TaskAnswer, axis: Axis, scale: float) -> None:
-    """Dashed lines, the best floor named first; a name that would touch another is left to the table."""
+def _draw_baselines(axes: Axes, task: TaskAnswer, axis: Axis, scale: float) -> None:
+    """Dashed lines, the best baseline named first; a name that would touch another is left to the table."""
     low, high = axes.get_ylim()
     corners: dict[float, tuple[int, int]] = {}
-    for floor in sorted(task.floors, key=lambda floor: floor.value, reverse=task.higher_is_better):
-        if not low <= floor.value <= high:
+    for baseline in sorted(
+        task.baselines, key=lambda baseline: baseline.value, reverse=task.higher_is_better
+    ):
+        if not low <= baseline.value <= high:
             continue
-        axes.axhline(floor.value, color=light("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
-        near = [other for other in corners if abs(floor.value - other) < 0.16 * (high - low)]
-        if any(abs(floor.value - other) < 0.08 * (high - low) for other in near):
+        axes.axhline(baseline.value, color=light("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
+        near = [other for other in corners if abs(baseline.value - other) < 0.16 * (high - low)]
+        if any(abs(baseline.value - other) < 0.08 * (high - low) for other in near):
             continue
-        name = shortened(floor.name, 30)
+        name = shortened(baseline.name, 30)
         # Two names between two neighbouring lines would touch: the later one takes the earlier one's level.
         levels = {corners[other][1] for other in near} or {1, -1}
-        side, level = _quietest_corner(axes, task, axis, scale, name=name, value=floor.value, levels=levels)
-        corners[floor.value] = side, level
+        side, level = _quietest_corner(
+            axes, task, axis, scale, name=name, value=baseline.value, levels=levels
+        )
+        corners[baseline.value] = side, level
         axes.annotate(
             name,
-            (side, floor.value),
+            (side, baseline.value),
             (3 - 6 * side, 2.5 if level > 0 else -3),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
@@ -110,7 +114,7 @@ def _draw_floors(axes: Axes, task: TaskAnswer, axis: Axis, scale: float) -> None
 def _quietest_corner(
     axes: Axes, task: TaskAnswer, axis: Axis, scale: float, *, name: str, value: float, levels: set[int]
 ) -> tuple[int, int]:
-    """Where a floor's name hides the least of the curves: left (0) or right (1), above (1) or below (-1)."""
+    """Where a baseline's name hides the least of the curves: left (0) or right (1), above (1) or below (-1)."""
     (low, high), (start, end) = axes.get_ylim(), axes.get_xlim()
     box = axes.get_window_extent()
     points = 72 / axes.figure.dpi
@@ -127,8 +131,8 @@ def _quietest_corner(
         for side, level in crowd:
             beside = across > 1 - wide if side else across < wide
             crowd[side, level] += int(np.sum(beside & (heights * level > -0.01) & (heights * level < tall)))
-    # Neither the frame nor another floor may run through the name.
-    edges = [low, high, *(floor.value for floor in task.floors if floor.value != value)]
+    # Neither the frame nor another baseline may run through the name.
+    edges = [low, high, *(baseline.value for baseline in task.baselines if baseline.value != value)]
     blocked = {
         level: any(0 <= (edge - value) * level < tall * (high - low) for edge in edges) for level in (1, -1)
     }
