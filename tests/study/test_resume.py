@@ -304,7 +304,7 @@ def assert_interrupted(process: "subprocess.Popen[str]") -> None:
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and all its workers
     said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
-    assert "same command again" in said[1]
+    assert "the same command" in said[1]
     assert "Traceback" not in "".join(said)
     assert "Warning" not in "".join(said)
     await_that(lambda: not any(map(is_alive, workers)), patience=SOON)

@@ -18,7 +18,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(num_bytes: float) -> str:
-    """Bytes in powers of ten, as disks and networks count them: 812 kB, 12.3 MB, 1.40 GB."""
+    """Bytes in powers of ten, as disks and networks count them: 640 B, 812 kB, 12.3 MB, 1.40 GB."""
+    if num_bytes < 999.5 and float(num_bytes).is_integer():
+        return f"{num_bytes:.0f} B"
     return _scaled(num_bytes, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
 
 
