@@ -14,7 +14,7 @@ SEEDS = -(2**63), 2**63 - 1
 """What PyTorch's generators take."""
 MOST_ROUNDS = 10**6
 LARGEST_LENGTH, LARGEST_WIDTH = 2**30, 2**24
-"""Above these no tensor fits anywhere, and products of sizes leave the integers that PyTorch counts with."""
+"""No larger tensor fits anywhere, and products of larger sizes overflow the integers that PyTorch counts with."""
 
 
 def parse_duration(text: str) -> float:

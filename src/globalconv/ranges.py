@@ -12,7 +12,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Some = Annotated[float, Field(gt=0, le=1e30)]
 """More than nothing."""
 Rate = Annotated[float, Field(ge=1e-100, le=1e100)]
-"""Of learning; a sweep that widens stays a number."""
+"""A learning rate. A sweep that widens stays finite."""
 Amount = Annotated[float, Field(ge=0, le=1e30)]
 Score = Annotated[float, Field(ge=-1e100, le=1e100)]
 """A loss or a metric: any float32 has room here, and differences and sums do not overflow."""

@@ -53,7 +53,7 @@ class Phase:
         self.done = 0
         self.worked = 0.0
         self.under_way: Callable[[], float] | None = None
-        """Of the phase's planned seconds, those that runs which are not done have behind them; None: nobody knows."""
+        """How many of the phase's planned seconds the unfinished runs have completed; None: unknown."""
         self.started = self.line_at = time.monotonic()
         self.end = self.started + seconds
         self.seen = 0.0

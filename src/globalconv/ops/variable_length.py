@@ -27,7 +27,7 @@ Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 """A convolution of rows of one length, as ``Backend.convolve``."""
 
 FEW_TAPS = 1 / 8
-"""Of the length: so few that copying as much of each row, and redoing shorter rows, costs little."""
+"""As a share of the length. With so few taps, copying as much of each row and redoing shorter rows costs little."""
 FEWEST_NUMBERS = 2**15
 """In x for each different length: as many keep a call busy, so that a call for each length beats a filter for each
 row. On a CPU, where a call costs little and the lengths can be read without waiting; elsewhere not measured."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SAFETY = 100.0
-"""So many times the rounding that was seen is the most that rounding is believed to do."""
+"""Differences up to this many times the measured rounding are taken for rounding."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-16
-"""Of squares, so 1e-8 of the Jacobian itself: less may be rounding."""
+"""A ratio of squares, so 1e-8 of the Jacobian itself. What is smaller may be rounding."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def pull_back_twice(
 
 
 NEAR, FAR = 3e-8, 1e-5
-"""Of the points' size: steps of which the shorter is near the resolution of float32."""
+"""Step sizes, as shares of the points' size, of which the shorter is near the resolution of float32."""
 
 
 def rounding(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Method = Literal["derivatives", "differences"]
 SAFETY = 100.0
-"""So many times the rounding that was seen is the most that rounding is believed to do."""
+"""Effects up to this many times the measured rounding are taken for rounding."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ class TokenJacobian:
     directions: int
     channels: int
     negligible: float = NEGLIGIBLE
-    """Of the largest strength: what is smaller may be rounding."""
+    """As a share of the largest strength. What is smaller may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor
 MEMORY = 4 * 10**9
 """Bytes that a probe may use by default."""
 ROWS = 512
-"""Beyond so many rows at a time nothing gets faster."""
+"""The most rows at a time: more are not faster."""
 # What a row needs, in units of what its graph keeps: values alone; with the gradients on the way back; with the
 # graph of these gradients, and its way back. Counted on our mixers and models it was at most 1.9, 2.7 and 8.9
 # (attention, whose scores are many times the size of what enters); the rest is for what the caller holds.

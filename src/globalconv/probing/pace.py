@@ -74,7 +74,7 @@ def pace_of(subject: Subject) -> Pace:
 
 
 def _seconds(call: Callable[[Tensor], Tensor], points: Tensor) -> float:
-    """Of a call: the least of a few, by the clock or by the processor's, whichever other programs disturbed less.
+    """The shortest of a few calls, by the wall clock or by processor time, whichever other programs disturbed less.
 
     Not of the first, which plans and allocates.
     """

@@ -108,7 +108,7 @@ class _Cost:
 
     @property
     def directions(self) -> int | None:
-        """Of the output's, that are followed for an influence; None: all."""
+        """How many of the output's tokens an influence is computed for; None: all."""
         return None if self.examples * self.outputs * self.channels <= EXACT_ROWS else 2
 
     def influence(self) -> float:

@@ -29,13 +29,14 @@ from globalconv.tasks import SequenceToSequence
 
 EXAMPLES = 4
 MLP_RATIO = 4
-"""Of a block's channel MLP to its width."""
+"""Ratio of a block's channel MLP to its width."""
 DOUBLE, GB = 8, 1e9
 HOLDS = ", which is as much as --memory holds of the inputs"
 FIRST_TOKENS = 64
-"""Of a causal run's examples: what follows cannot change them, and the probes' time grows with the length's square."""
+"""Tokens kept of a causal run's examples: later ones cannot change them, and the probes' time grows with the length's
+square."""
 DEPTH, LENGTH, WIDTH = 4, 16, 16
-"""Of a stack that is built for the probes: small, because the answers do not depend on the size."""
+"""Sizes of a stack that is built for the probes. They are small, because the answers do not depend on them."""
 DIRECT_SUM = 64
 """Up to this length convolutions are computed as sums: then the future's influence is exactly zero."""
 

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 2
 ArmVerdict = Literal["rival", "better", "not worse", "worse", "undecided"]
 TaskVerdict = Literal["yes", "hybrid", "no", "undecided", "nothing learned"]
 Part = Literal["encoder", "decoder", "cross"]
-"""Of an encoder-decoder: a token mixer of either side, or what reads the memory."""
+"""Where a mixer stands in an encoder-decoder: on either side, or reading the memory."""
 
 
 class _Frozen(BaseModel):
@@ -96,9 +96,9 @@ class BlockInside(_Frozen):
     uncertainty: Amount | None
     """Standard error over the examples. None: two of them give none."""
     part: Part | None = None
-    """Of an encoder-decoder: where the block's mixer stands. Of a cross mixer, the Jacobian is that by the memory."""
+    """Where the block's mixer stands in an encoder-decoder. The Jacobian of a cross mixer is that by the memory."""
     target_held: Amount | None = None
-    """Of a cross mixer: the content dependence where only the memory varies, and the target's vectors do not."""
+    """The content dependence of a cross mixer where only the memory varies, and the target's vectors do not."""
 
 
 class WrittenAnswer(_Frozen):
@@ -119,11 +119,11 @@ class ModelInside(_Frozen):
     the examples has. Of an encoder-decoder, those of the source and behind them those of the target, which are one
     sequence to the probes."""
     source_length: Count | None = None
-    """Of an encoder-decoder: how many of these are the source's."""
+    """How many of these tokens are the source's, in an encoder-decoder."""
     refused: str | None = None
     """Why the model could not be probed; nothing else is then known."""
     order: Number = 0
-    """So many tokens act jointly."""
+    """How many tokens act jointly."""
     order_is_least: bool = False
     """It may be more: the search ended there, or rounding hides the rest."""
     joint_effects: list[Amount] = []
@@ -134,12 +134,12 @@ class ModelInside(_Frozen):
     example: str | None = None
     """The first example as people read it, where they can; of an encoder-decoder its source."""
     answer: str | None = None
-    """Of an encoder-decoder: the target of that example."""
+    """The target of that example, in an encoder-decoder."""
     influence: list[list[Amount]] = []
     """[t][s]: how strongly output t depends on input s at that example, over the largest; a classifier has one t,
     an encoder-decoder one for each token of the target."""
     written: list[WrittenAnswer] = []
-    """Of sequence to sequence: examples from the shortest to the longest, and what the model made of them."""
+    """Examples of sequence to sequence from the shortest to the longest, and what the model wrote for them."""
 
 
 class Confusion(_Frozen):
@@ -172,13 +172,13 @@ class ArmAnswer(_Frozen):
     mixers: tuple[str, ...]
     """One mixer per block, from the input to the output; of an encoder-decoder the encoder's, then the decoder's."""
     parts: PartsAnswer | None = None
-    """Of an encoder-decoder: the same mixers apart, and the cross mixer. None: it is none, or the report is older."""
+    """An encoder-decoder's mixers by side, and its cross mixer. None: another model, or an older report."""
     metric: Estimate | None
     """On the test split, at the checkpoint that was best on validation. None: no run finished."""
     extra_metrics: dict[str, Estimate]
     """Further test metrics: the loss, the recall / other split of text, next-byte accuracy."""
     confusion: Confusion | None = None
-    """Of a classification. None: it is none, has too many classes, or the report is older."""
+    """The confusion matrix of a classification. None: another task, too many classes, or an older report."""
     difference: Estimate | None
     """Paired by seed, in the metric's unit, arm minus rival, signed so that positive is better. None for the rival.
     The verdict is given by its interval, which holds both of the next two."""
@@ -216,7 +216,7 @@ class ArmAnswer(_Frozen):
     diverged_seeds: list[int]
     curve: list[CurvePoint]
     inside: ModelInside | None = None
-    """Of the first final run that finished. None: not looked at, as in a study that is unfinished."""
+    """What probes found in the first final run that finished. None: not probed, as in an unfinished study."""
 
 
 class AxisRanking(_Frozen):
@@ -286,7 +286,7 @@ class CostAnswer(_Frozen):
     device: str
     curves: Annotated[list[CostCurve], Field(min_length=1)]
     crossover: str
-    """In words: from which length on the convolution is faster than attention."""
+    """A sentence: from which length on the convolution is faster than attention."""
 
 
 class StudyAnswer(_Frozen):

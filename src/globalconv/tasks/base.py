@@ -124,7 +124,7 @@ class Task(ABC):
     notices: tuple[str, ...] = ()
     """Plain words about what is odd in the data: one-example classes, constant columns."""
     classes: tuple[str, ...] = ()
-    """Of a classification: what the user calls each class, in the order of the outputs."""
+    """What the user calls each class of a classification, in the order of the outputs."""
 
     @abstractmethod
     def train_batch(self, step: int, *, seed: int, batch_size: int) -> Batch:

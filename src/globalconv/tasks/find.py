@@ -131,7 +131,7 @@ def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None
 
 
 def _what_it_takes(usable: list[str]) -> str:
-    """Of the options, those that ``load_task`` has."""
+    """The options that ``load_task`` takes."""
     offered = [name for name in OFFERED if name in usable]
     return f"It takes {' and '.join(filter(None, [', '.join(offered[:-1]), *offered[-1:]])) or 'none'}."
 

@@ -86,7 +86,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
 
 def _check_strings(content: bytes) -> None:
-    """Of a .mo, that every string ends where its tables say. Raises ValueError and struct.error.
+    """Check that every string of a .mo ends where its tables say. Raises ValueError and struct.error.
 
     polib takes what is there, however little. The format: "The Format of GNU MO Files" in gettext's manual; a null
     byte, not counted, follows each string.

@@ -14,7 +14,7 @@ HELD_OUT_SPLITS: tuple[HeldOut, ...] = ("validation", "test")
 SPLITS: tuple[Part, ...] = ("train", *HELD_OUT_SPLITS)
 FEWEST_GROUPS = 3
 HELD_OUT = 0.2
-"""Of the training examples, for a split that the user's own lack."""
+"""The share of the training examples that is held out for a split that the user did not give."""
 
 
 def joined(main: Mapping[Part, Labelled], held_out: Mapping[Part, Labelled]) -> dict[Part, Labelled]:

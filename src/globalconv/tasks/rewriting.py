@@ -21,7 +21,7 @@ class Rewriting(GeneratedPairs):
     """
 
     rule: ClassVar[str]
-    """In words."""
+    """What the task asks for, as a phrase."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ def tally_answers(logits: Tensor, batch: Batch) -> Tallies:
 
 
 def tally_classes(answered: Sequence[int], true: Sequence[int]) -> Tallies:
-    """Of each class: how many of its examples were answered right (recall), and how many of its answers were."""
+    """For each class, how many of its examples were answered right (recall), and how many of its answers were."""
     right = Counter(c for c, t in zip(answered, true, strict=True) if c == t)
     recall = {f"recall {c}": (float(right[c]), float(num)) for c, num in Counter(true).items()}
     return recall | {f"precision {c}": (float(right[c]), float(num)) for c, num in Counter(answered).items()}

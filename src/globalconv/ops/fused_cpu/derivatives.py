@@ -34,7 +34,7 @@ _unpack_dual = torch._VF._unpack_dual
 Found once, which else takes longer than the call."""
 
 Operands = list[Tensor | None]
-"""By place; of gradients and tangents, None for zero."""
+"""One entry per argument. In gradients and tangents, None stands for zero."""
 
 
 class _Convolve(_SingleLevelFunction):

@@ -39,7 +39,7 @@ MOST_SCRATCHES = 4
 """As many are kept as calls are likely to be under way at once, on threads of the caller's."""
 
 Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-"""Of x, the taps, skip, gate_in and gate_out; None where it is not wanted."""
+"""Gradients of x, the taps, skip, gate_in and gate_out; None where one is not wanted."""
 
 
 def convolve(x: Tensor, taps: Tensor, extras: Extras, mode: Mode, *, reuse: bool) -> Tensor:

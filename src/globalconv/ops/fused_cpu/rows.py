@@ -26,7 +26,7 @@ IMAG = REGISTER_BYTES
 
 
 def buffer_bytes(rows: int) -> int:
-    """Of a buffer of ``rows`` rows, with a distance to the next one that differs from a power of two."""
+    """The layout of a buffer of ``rows`` rows, with a distance to the next one that differs from a power of two."""
     return (rows + (rows >> 6) + 5) * ROW
 
 

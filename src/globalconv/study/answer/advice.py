@@ -14,7 +14,7 @@ class Given:
 
     budget_seconds: float
     needed_seconds: float = 0.0
-    """Of these the whole study needs so many, by what it took and by what was planned."""
+    """What the whole study needs, by what it took and by what was planned."""
     fixed_steps: int | None = None
     """The rival's steps, where they are the user's: then a larger budget alone holds no more of them."""
     larger_defaults: float = 1.0
@@ -73,6 +73,6 @@ def _larger_defaults(plan: StudyPlan) -> float:
 
 
 def _rounded_up(steps: int) -> int:
-    """To two digits."""
+    """``steps`` rounded up to two digits."""
     unit = 10 ** max(len(str(steps)) - 2, 0)
     return unit * math.ceil(steps / unit)

@@ -71,7 +71,7 @@ class ArmJudgement:
     because: str
     """A sentence, which begins with a word of ours and not with the name of an arm."""
     difference: Estimate | None
-    """By whose interval the verdict is given."""
+    """The difference by whose interval the verdict is given."""
     further_seeds: int | None = None
     over_seeds: Estimate | None = None
     over_examples: Estimate | None = None

@@ -20,7 +20,7 @@ DEFAULT_TWINS = ("attention", "conv_encoder", "conv_both", "hybrid", "conv_cross
 LEAST_TELLING_TWINS = ("conv_cross", "conv_encoder")
 DEFAULT_ARMS = ("attention", "global_conv", "gated_conv", "hybrid", "token_mlp")
 LEAST_TELLING_ARMS = ("token_mlp", "hybrid")
-"""Of the default arms, those that are left out first where a budget does not hold all."""
+"""The default arms that are left out first where a budget does not hold all."""
 
 
 def mixers_of(arm: str, depth: int) -> tuple[str, ...]:

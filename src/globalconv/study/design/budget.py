@@ -17,7 +17,7 @@ WIDENING = 1.3
 LATER_TRIALS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1) - START_SIZE
 """Runs of an arm's sweep after its grid, in the mean. Each waits for what the one before it found."""
 LATER_COARSE_TRIALS = (WIDENING - 1) * START_SIZE
-"""Likewise, where the best is not confirmed on a second seed."""
+"""The same for a coarse sweep, whose best rate is not confirmed on a second seed."""
 PARALLEL_EFFICIENCY = 0.97
 """The last runs of a round run alone. That neighbours slow each other down is in the warm-ups already."""
 LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
@@ -26,8 +26,8 @@ FEWER_SEEDS_BELOW = 0.35
 """Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
 
 OVERRUN = 0.1
-"""Of the budget: so late may a study end before a seed is dropped. A machine that is slow for a minute must not
-cost a third of what three seeds can tell."""
+"""The share of the budget by which a study may end late before a seed is dropped. A machine that is slow for a minute
+must not cost a third of what three seeds can tell."""
 
 SLACK = 1.1
 """The budget that is advised, over what it must hold by this warm-up: the next one may be slower."""
@@ -52,7 +52,7 @@ class Load:
         return cls(warm_up.seconds_per_step, evaluating, steps)
 
     def seconds(self, scale: float = 1.0) -> float:
-        """Of the whole run, with ``scale`` times the steps."""
+        """Seconds of the whole run, with ``scale`` times the steps."""
         return scale * self.steps * self.seconds_per_step + self.seconds_of_evaluations
 
 

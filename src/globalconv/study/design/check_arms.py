@@ -26,7 +26,8 @@ LONGEST = 30.0
 LONGEST_AT_LENGTH = 120.0
 """Seconds that a check of a mixer from outside may take, on a few tokens and at the study's length."""
 ROUNDING = 1e-4
-"""Of the largest output. Transforms in float32 leave some 1e-6 of it, and what a mixer looks up 0.01 and more."""
+"""As a share of the largest output. Transforms in float32 leave about 1e-6 of it; a mixer that looks ahead, 0.01 or
+more."""
 LOOKING_SECONDS = 0.25
 """After so long at one setting, no further place is looked at."""
 FEWEST_PLACES = 6

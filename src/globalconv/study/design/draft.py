@@ -36,7 +36,7 @@ from globalconv.tasks.table import Table
 from globalconv.training.recipe import ORIGINAL_RECIPE
 
 ORIGINAL_WARMUP = 0.2
-"""Of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
+"""As a share of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Draft:
 
     opened: OpenedTask
     signature: Signature
-    """Of the task once its positions are joined to ``patch``es."""
+    """The task's signature once its positions are joined to ``patch``es."""
     patch: int | None
     """Positions per token, of a table; None for other tasks."""
     width: int
@@ -281,7 +281,7 @@ def _model_spec(arm: str, depth: int, width: int, heads: int, preset: Preset) ->
 def _twin_spec(
     arm: str, depth: int, width: int, heads: int, preset: Preset, design: Design | None
 ) -> ModelSpec:
-    """Likewise, of an encoder-decoder."""
+    """An encoder-decoder's model before its channel MLP is matched."""
     twin = twin_of(arm, depth)
     assert design is not None
     return ModelSpec(

@@ -11,7 +11,7 @@ from globalconv.study.design.spec import ModelSpec, WarmUp
 from globalconv.tasks.base import Signature
 
 TRAINING_FLOPS = 3.0
-"""Of a step over those of its forward pass."""
+"""Flops of a training step over those of its forward pass."""
 CPU_SPEED = 30e9
 """Flops per second of one core, with a neighbour at work on another."""
 GPU_SPEED = 1e12

@@ -32,11 +32,11 @@ DEFAULT_TASKS = ("recall", "digits", "text")
 HOPELESS = 1.5
 """A study that takes as many times its budget, by the estimate, is refused before it begins."""
 MEASURING_SHARE = 0.25
-"""Of the budget: afterwards what is left to be measured is cut short."""
+"""The share of the budget that measuring may take; what is left then is cut short."""
 MOST_REDRAFTS = 2
 """So often the sizes are cut down further, because the machine proves slower than the estimate."""
 TOO_FEW = 0.4
-"""Of the steps for which sizes were chosen: with fewer they are."""
+"""If fewer than this share of the planned steps fit, sizes are chosen again."""
 WarmUps = Callable[[Sequence[RunSpec], float], Iterator[tuple[int, WarmUp]]]
 """(specs, until) -> (a spec's index, its warm-up), as they end; past ``until``, of time.monotonic, cut short."""
 

@@ -21,15 +21,15 @@ class Preset:
     rates: dict[str, float]
     """Arm -> learning rate: the shipped one, and the middle of a sweep."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the task itself: a length, a vocabulary."""
+    """Options of the task itself, such as a length or a vocabulary."""
     mlp_ratio: int = 2
     """The rival's channel MLP over its width. The Transformer's own is 4; 2 leaves a short budget more steps."""
     evaluations: int = 12
     taps_rate_factor: float = 1.0
     design: Design | None = None
-    """Of an encoder-decoder, unless the user says otherwise."""
+    """The design of an encoder-decoder, unless the user chooses one."""
     dropout: float = 0.0
-    """Likewise."""
+    """The dropout of an encoder-decoder."""
     source: str | None = None
     """Where the rates were measured; None: they are a guess for this task, and only a sweep tunes it."""
 
@@ -46,7 +46,7 @@ DIGITS_RATES = {
     "hybrid": 5e-3,
     "token_mlp": 1.6e-3,
 }
-"""Of the digits; other classifications have none of their own and begin their sweep at these."""
+"""Rates of the digits. Other classifications have none of their own and begin their sweep here."""
 
 PAIRS_RATES = {
     "attention": 1e-3,
@@ -66,7 +66,7 @@ PAIRS = Preset(
     mlp_ratio=4,
     design="original",
 )
-"""Of the generated pairs. At these sizes the original Transformer copies, and reverses, 32 symbols without a fault
+"""Sizes of the generated pairs. Here the original Transformer copies, and reverses, 32 symbols without a fault
 after 1,000 steps at a rate of 1e-3."""
 COPY = replace(
     PAIRS,

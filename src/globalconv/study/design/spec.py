@@ -23,7 +23,7 @@ Match = Literal["parameters", "flops", "seconds"]
 Purpose = Literal["sweep", "final"]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 _PLANNED = {"steps", "batch_size", "learning_rate", "taps_rate_factor", "evaluations", "precision"}
-"""Of the training settings, what a plan has fields of its own for."""
+"""The training settings for which a plan has fields of its own."""
 
 
 class _Read(BaseModel):
@@ -149,7 +149,7 @@ class ArmPlan(_Frozen):
     model: ModelSpec
     steps: Count
     sweep_steps: Count
-    """Of a run in the sweep: fewer where the sweep is coarse."""
+    """Steps of a run in the sweep: fewer where the sweep is coarse."""
     rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
     """The grid of the sweep, or the one rate that ships."""
     rate_source: str

@@ -14,7 +14,7 @@ SWEEP_SEEDS = (1_000_003, 1_000_033)
 
 
 COARSE_SHARE = 0.25
-"""Of the steps: so long is a run of a coarse sweep, which has one seed."""
+"""The length of a run in a coarse sweep, as a share of the steps. Such a sweep has one seed."""
 FEWEST_COARSE_STEPS = 50
 
 

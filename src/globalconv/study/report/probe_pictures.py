@@ -11,7 +11,7 @@ from globalconv.study.schema import ArmAnswer, ModelInside, TaskAnswer
 FAINTEST = 1e-6
 """Joint effects below it are left out: they are of no use to a model, and stretch the axis."""
 MOST_NAMES = 18
-"""Of blocks, below an axis."""
+"""The label of an axis of blocks."""
 
 
 def looked_inside(task: TaskAnswer) -> list[tuple[ArmAnswer, ModelInside]]:
@@ -70,7 +70,7 @@ def plot_content(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
 
 
 def _names_of_parts(inside: ModelInside) -> list[str]:
-    """Of an encoder-decoder's blocks: e1, e2, d1, d2, r1, r2; of others none."""
+    """Names of an encoder-decoder's blocks (e1, e2, d1, d2, r1, r2); none for other models."""
     letters = {"encoder": "e", "decoder": "d", "cross": "r"}
     return [
         f"{letters[part]}{number}"

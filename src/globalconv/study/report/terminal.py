@@ -89,7 +89,7 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
 
 
 def _by_class(task: TaskAnswer) -> str:
-    """Of a classification: what the arms score where every class counts the same; else nothing."""
+    """What the arms of a classification score where every class counts the same; empty for other tasks."""
     others = [name for name in ("accuracy", "balanced_accuracy", "macro_f1") if name != task.metric]
     scored = [arm for arm in task.arms if all(name in arm.extra_metrics for name in others)]
     digits = decimals_for(task.margin)

@@ -77,7 +77,7 @@ class ArmRuns:
     curves: dict[int, list[Evaluation]] = field(default_factory=dict)
     diverged: list[int] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """In words: runs that cannot be read, which the study's command would redo."""
+    """One message for each run that cannot be read. The study's command would redo it."""
     missing: list[int] = field(default_factory=list)
     inside: ModelInside | None = None
 

@@ -39,7 +39,7 @@ class StudyState(BaseModel):
     """Wall-clock seconds of all sessions, from the first warm-up on."""
     dropped_seeds: list[int] = []
     redone: list[str] = []
-    """In words: runs whose directory was broken and which were trained again."""
+    """One message for each run whose directory was broken and which was trained again."""
     complete: bool = False
 
 
@@ -188,7 +188,7 @@ class StudyDirectory:
 
 
 class _Versioned(BaseModel):
-    """Of a file of any version, which that is."""
+    """The version of a file, whichever it is."""
 
     version: int
 

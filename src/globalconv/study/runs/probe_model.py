@@ -28,7 +28,8 @@ from globalconv.training.evaluate import write_answers
 
 EXAMPLES = 8
 TOKENS = 64
-"""Of a causal model's input: what comes first cannot see the rest, and a map of more tokens is not legible."""
+"""The most tokens of a causal model's input: earlier ones cannot see later ones, and a map of more tokens is not
+legible."""
 ORDER_LIMIT = 6
 DIRECTIONS = 4
 """Random directions of an output, followed back, where there are more outputs than FEW_OUTPUTS."""

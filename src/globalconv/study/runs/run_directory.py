@@ -45,7 +45,7 @@ class RunResult(BaseModel):
     test_resampled: Annotated[list[Score], Field(max_length=RESAMPLES)] = []
     """The task's metric on test splits drawn again from the examples (``globalconv.training.resampling``)."""
     confusion: Confusion | None = None
-    """Of a classification's test split."""
+    """The confusion matrix of a classification on the test split."""
     parameters: Count
     flops_per_token: Amount
     seconds: Seconds
