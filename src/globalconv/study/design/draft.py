@@ -36,7 +36,7 @@ from globalconv.tasks.table import Table
 from globalconv.training.recipe import ORIGINAL_RECIPE
 
 ORIGINAL_WARMUP = 0.2
-"""As a share of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
+"""A share of the steps. The paper's is 4,000 of 100,000; norms after the sum need hundreds, however short the run."""
 
 
 @dataclass(frozen=True)
