@@ -1,1 +1,1 @@
-"""What all commands show: numbers in words, progress, and the style of pictures."""
+"""What all commands show: numbers as text, progress, and the style of pictures."""

@@ -31,7 +31,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: how it is drawn, and in words what it shows."""
+    """One picture: how it is drawn, and a text that says what it shows."""
 
     key: str
     plot: Callable[[Axes], None]

@@ -103,7 +103,7 @@ class Phase:
             self.progress.say(f"{self.name}: {self.told()}")
 
     def told(self) -> str:
-        """Runs done, the share of the phase that is behind, and the time left, in words."""
+        """A phrase with the runs done, the share of the phase completed, and the time left."""
         runs = f"{self.done}/{self.runs} {self.unit}"
         if self.done >= self.runs:
             return f"{runs}, done"

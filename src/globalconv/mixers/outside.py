@@ -1,4 +1,4 @@
-"""Calls of code from outside the package: what it raises is told in the user's own lines, and it cannot hang."""
+"""Calls of code from outside the package: its errors are shown with the user's own lines, and it cannot hang."""
 
 import linecache
 import signal

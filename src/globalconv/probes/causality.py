@@ -50,7 +50,7 @@ class Causality:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         if self.exact:
             return "Causal: the future has no influence at all, to the last digit."
         if self.causal:

@@ -44,7 +44,7 @@ class ContentDependence:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         if not self.depends:
             return f"Content-independent: the Jacobian is the same for all {self.examples} inputs, up to rounding."
         error = "" if math.isnan(self.uncertainty) else f" +- {self.uncertainty:.1g}"

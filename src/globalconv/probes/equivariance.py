@@ -46,7 +46,7 @@ class Equivariance:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         moves = {"shift": "circular shifts", "permutation": "permutations"}[self.move]
         law = "invariant under" if self.invariant else "equivariant to"
         if self.equivariant:

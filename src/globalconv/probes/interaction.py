@@ -59,7 +59,7 @@ class Interaction:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         how = {"derivatives": "second derivatives", "differences": "finite differences"}[self.method]
         because = f"; {self.reason}" if self.reason else ""
         if not self.interacts:

@@ -56,7 +56,7 @@ class TokenJacobian:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         share = float(self.support.double().mean())
         sure = (
             "exact"

@@ -1,4 +1,4 @@
-"""How many rows of a batch fit into memory, told before they are computed."""
+"""How many rows of a batch fit into memory, known before they are computed."""
 
 from collections.abc import Callable, Iterable, Iterator
 

@@ -52,7 +52,7 @@ class InteractionOrder:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         if self.order == 0:
             return (
                 "Rounding hides what the tokens do." if self.at_least else "The output depends on no token."

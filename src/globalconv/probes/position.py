@@ -49,7 +49,7 @@ class PositionAwareness:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         found = f"{self.accuracy:.2f} ({self.low:.2f} to {self.high:.2f}), guessing {self.chance:.2f}"
         if self.aware:
             return f"Knows positions: a linear read-out of the mean finds a marker's place, {found}."

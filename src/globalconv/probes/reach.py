@@ -46,7 +46,7 @@ class Reach:
 
     @property
     def line(self) -> str:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         span = self.layers[-1].so_far
         whole = next(
             (n for n, layer in enumerate(self.layers, 1) if max(_ends(layer.so_far)) >= self.length - 1), None

@@ -1,4 +1,4 @@
-"""How long probing takes, told before it begins: what a model's rows cost here, and how many a probe needs."""
+"""An estimate of how long probing takes, made before it begins: what a model's rows cost, and how many a probe needs."""
 
 import math
 import time

@@ -35,7 +35,7 @@ from globalconv.probing.target import DEPTH, ProbeRequest, Target, drawn_inputs,
 
 CONTESTANTS = ("global_conv", "gated_conv", "attention")
 EXACT_ROWS = 1 << 14
-"""Up to so many steps back through the model, the token Jacobian is computed exactly."""
+"""The most backward passes for which the token Jacobian is computed exactly."""
 MAPS_AFTER = (1, 2)
 
 
@@ -141,7 +141,7 @@ class _Cost:
 
 
 def _default(probe: Callable[..., Any], option: str) -> int:
-    """How many the probe takes when it is not told."""
+    """The probe's own default."""
     return int(inspect.signature(probe).parameters[option].default)
 
 

@@ -14,7 +14,7 @@ QUESTION = "What do a model's tokens do to each other?"
 
 
 def record(target: Target, request: ProbeRequest, findings: Findings) -> dict[str, Any]:
-    """Everything that was found: in words, in numbers, and of what."""
+    """Everything that was found: sentences, numbers, and what was probed."""
     return {
         "question": QUESTION,
         "globalconv": __version__,

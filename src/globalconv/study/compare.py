@@ -166,7 +166,7 @@ def _cost_answer(curves: list[CostCurve], plan: StudyPlan, *, width: int) -> sch
 
 
 def _crossover(curves: list[CostCurve]) -> str:
-    """From which measured length on each convolution beats attention, in words."""
+    """A sentence: from which measured length on each convolution beats attention."""
     seconds = {curve.mixer: {t.length: t.median for t in curve.timings} for curve in curves}
     if "attention" not in seconds:
         return "attention was not among the arms, so there is no crossover to tell."

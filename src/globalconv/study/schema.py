@@ -212,7 +212,7 @@ class ArmAnswer(_Frozen):
     steps_to_plateau: int | None = None
     """Where it has not: the least number of steps at which it may, judged by its late gain."""
     flags: list[str]
-    """Plain words: under-tuned, not plateaued, diverged runs, missing seeds."""
+    """Short remarks: under-tuned, not plateaued, diverged runs, missing seeds."""
     diverged_seeds: list[int]
     curve: list[CurvePoint]
     inside: ModelInside | None = None

@@ -122,7 +122,7 @@ class Task(ABC):
     description: str
     """One sentence for the report: what the data is, where it came from, how much of it."""
     notices: tuple[str, ...] = ()
-    """Plain words about what is odd in the data: one-example classes, constant columns."""
+    """Remarks about what is odd in the data: one-example classes, constant columns."""
     classes: tuple[str, ...] = ()
     """What the user calls each class of a classification, in the order of the outputs."""
 

@@ -20,7 +20,7 @@ MOST_FILES = 150_000
 
 @dataclass(frozen=True)
 class Texts:
-    """The contents of text files in a fixed order, and what was left out, in plain words."""
+    """The contents of text files in a fixed order, and remarks about what was left out."""
 
     contents: tuple[bytes, ...]
     notices: tuple[str, ...]

@@ -9,7 +9,7 @@ from globalconv.tasks.optional_imports import translation_library
 WORD_ORDERS = 4
 CHARACTER_ORDERS = 6
 RECALL_WEIGHT = 2.0
-"""beta of chrF: recall counts so many times as much as precision."""
+"""beta of chrF: the weight of recall relative to precision."""
 
 
 def tally_translations(written: Sequence[str], references: Sequence[str]) -> Tallies:

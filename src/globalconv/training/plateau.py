@@ -36,7 +36,7 @@ def has_plateaued(
 def steps_to_plateau(
     steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool, tolerance: float
 ) -> int | None:
-    """At least so many steps are needed for a plateau, if the late gain falls off as 1 / steps.
+    """The least number of steps that are needed for a plateau, if the late gain falls off as 1 / steps.
 
     A gain that falls more slowly, as a power law of a small exponent does, needs more. None where the
     curve has plateaued, or cannot tell: one that gained EARLY of all its gain late is not slowing down yet.

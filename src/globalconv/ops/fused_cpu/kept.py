@@ -1,4 +1,4 @@
-"""What was made for a call and may be wanted by the next one, up to so many bytes.
+"""A cache of what was made for one call and the next one may need, bounded in bytes.
 
 There is no lock. A call can be interrupted by another on its own thread, between any two lines (by a signal
 handler, or a finaliser), which would wait for ever, and a fork may leave the holder of a lock behind. So what is

@@ -1,4 +1,4 @@
-"""What a reader should mind of an arm's runs, in plain words."""
+"""Remarks that a reader should see about an arm's runs."""
 
 from statistics import mean
 
@@ -9,9 +9,9 @@ from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.training.plateau import is_too_short
 
 UNSTEADY_SCORES = 5.0
-"""Margins between the runs of one arm at one rate, from which on the reader is told."""
+"""Runs of one arm at one rate that differ by more margins than this are flagged."""
 UNSTEADY_SPEED = 3.0
-"""How many times as long a step took in one run as in another, from which on the reader is told."""
+"""Runs whose steps took more times as long as another's than this are flagged."""
 
 
 def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
@@ -48,7 +48,7 @@ def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
 
 
 def _unsteady_scores(task: TaskPlan, found: ArmRuns) -> str | None:
-    """A rate that trains with one seed and not with another, in words; the sweep's own runs are told, too."""
+    """A rate that trains with one seed and not with another, as a flag. The sweep's own runs count too."""
     scores = [result.validation[task.metric] for result in found.finished.values()]
     if found.sweep and found.rate is not None:
         scores += [score for score in found.sweep.scores[found.rate] if score is not None]

@@ -47,7 +47,7 @@ class Load:
 
     @classmethod
     def of(cls, warm_up: WarmUp, *, steps: int, evaluations: int) -> "Load":
-        """The load of a run with so many steps; at its end the best weights are evaluated on both splits."""
+        """The load of a run with ``steps`` steps. At its end the best weights are evaluated on both splits."""
         evaluating = (evaluations + 1) * warm_up.seconds_per_evaluation + warm_up.seconds_per_test
         return cls(warm_up.seconds_per_step, evaluating, steps)
 

@@ -113,7 +113,7 @@ def _parts(built: nn.Module, model: ModelSpec) -> Iterator[tuple[str, bool, nn.M
 
 
 def _leak(part: nn.Module, width: int, length: int, *, causal: bool, device: str) -> str | None:
-    """What an output of ``part`` depends on and may not, in words; None if nothing was found."""
+    """What an output of ``part`` depends on and may not, as a phrase; None if nothing was found."""
     ours = not _is_from_outside(part)
     short = min(SHORT, length - 1)
     for moved in (False, True):
@@ -162,7 +162,7 @@ class _Look:
         self.least = ROUNDING * float(self._change(self.other).max())
 
     def found(self, *, causal: bool) -> str | None:
-        """What was found, in words."""
+        """The finding, in one or two sentences."""
         if self.least == 0:
             return None
         told = self._other_rows() or (self._future() if causal else None)

@@ -232,7 +232,7 @@ class StudyPlan(_Frozen):
 
     @model_validator(mode="after")
     def _is_of_one_piece(self) -> "StudyPlan":
-        """That runs can be told apart, every task has who the others are compared with, and numbers are in range."""
+        """Check that runs are distinct, that every task has the rival, and that numbers are in range."""
         _check_distinct("tasks", [task.task.name for task in self.tasks])
         _check_distinct("seeds", self.seeds)
         for task in self.tasks:

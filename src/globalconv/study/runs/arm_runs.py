@@ -117,7 +117,7 @@ def runs_of_arm(
 def _sound_inside(
     directory: StudyDirectory, spec: RunSpec, task: TaskPlan, found: ArmRuns
 ) -> ModelInside | None:
-    """What probes found; None where nobody looked, or where the file is broken, which is kept in words."""
+    """What probes found; None where nobody looked, or where the file is broken, which ``found`` then says."""
     try:
         return directory.run(spec, task).inside()
     except BrokenFile as error:
@@ -128,7 +128,7 @@ def _sound_inside(
 def _sound_result(
     directory: StudyDirectory, spec: RunSpec, task: TaskPlan, found: ArmRuns
 ) -> RunResult | None:
-    """The result of a run; None where there is none yet, or where the run is broken, which is kept in words."""
+    """The result of a run; None where there is none yet, or where the run is broken, which ``found`` then says."""
     try:
         return directory.run(spec, task).result()
     except BrokenRun as error:

@@ -40,7 +40,7 @@ LONG_EVALUATION_SECONDS = 3.0
 """An evaluation that takes so long is not repeated. The first of a process fills caches, which added 0.9 s at most
 where it was looked at (translation, copy, text on a busy machine); two neighbouring ones differ by as much."""
 MOST_CLASSES = 100
-"""Up to so many a run keeps which class was taken for which: their number squared."""
+"""The most classes for which a run keeps its confusion matrix, whose size is their number squared."""
 
 
 FORWARD_PASSES_IN_A_STEP = 3.0
