@@ -1,4 +1,4 @@
-"""An estimate of how long probing takes, made before it begins: what a row of a model costs, and how many are needed."""
+"""An estimate of how long probing takes, made before it begins: what a row costs, and how many are needed."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""The one place where a study's JSON is read: as a whole, known fields, in range. Errors name the file and the field."""
+"""The one place where a study's JSON is read: whole, known fields, in range. Errors name the file and the field."""
 
 import json
 from contextlib import suppress
