@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from globalconv.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from globalconv.api import compare, open_study
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
     from globalconv.ops import global_conv, lengths_from_mask
@@ -19,8 +20,10 @@ __all__ = [
     "LanguageModel",
     "Mixer",
     "TokenMLP",
+    "compare",
     "global_conv",
     "lengths_from_mask",
+    "open_study",
     "predict",
 ]
 
@@ -30,6 +33,8 @@ _HOMES = {
     "Classifier": "models",
     "LanguageModel": "models",
     "predict": "prediction",
+    "compare": "api",
+    "open_study": "api",
 }
 
 

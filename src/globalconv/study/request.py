@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from globalconv.errors import InputError, printable, unknown_name
-from globalconv.options import parse_duration
+from globalconv.options import command_line, duration_option, parse_duration
 from globalconv.study.design.spec import StudyRequest
 
 KINDS = {
@@ -51,6 +51,28 @@ def request_of(options: Mapping[str, Any]) -> StudyRequest:
         raise _refusal(error) from error
 
 
+def options_of(request: StudyRequest) -> dict[str, Any]:
+    """The options that make ``request`` again; what is at its default is left out."""
+    options = request.model_dump(exclude_defaults=True)
+    if "budget_seconds" in options:
+        seconds = options.pop("budget_seconds")
+        typed = duration_option(seconds)
+        options["budget"] = typed if parse_duration(typed) == seconds else seconds
+    return options
+
+
+def command_of(request: StudyRequest, directory: Path) -> str:
+    """The command that carries out ``request`` in ``directory``."""
+    options = options_of(request) | {"out": str(directory)}
+    tasks, sweep = options.pop("tasks", ()), options.pop("sweep", None)
+    words = ["globalconv", "compare"]
+    if sweep is not None:
+        words.append("--sweep" if sweep else "--no-sweep")
+    for name, value in options.items():
+        words += [_flag(name), ",".join(value) if isinstance(value, tuple) else str(value)]
+    return command_line([*words, *(["--"] if any(task.startswith("-") for task in tasks) else []), *tasks])
+
+
 def default_directory(request: StudyRequest) -> Path:
     """A directory for every study asked for, the same one when it is asked for again."""
     asked = request.model_dump(mode="json", exclude={"workers"})
@@ -74,11 +96,15 @@ def _names(arms: str) -> tuple[str, ...]:
     return names
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _refusal(error: ValidationError) -> InputError:
     """What is wrong with the first value, in a line."""
     first = error.errors()[0]
     field = str(first["loc"][0])
-    option, given, kind = f"--{field.replace('_', '-')}", first["input"], first["type"]
+    option, given, kind = _flag(field), first["input"], first["type"]
     if kind == "literal_error" and isinstance(given, str):
         choices = get_args(StudyRequest.model_fields[field].annotation)
         if type(None) in choices:  # an option that may be left out

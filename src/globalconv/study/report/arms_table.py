@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from globalconv.study.schema import Estimate, StudyAnswer
 
@@ -23,9 +24,9 @@ def slugs(names: Iterable[str]) -> list[str]:
     return taken[len(ANCHORS) :]
 
 
-def arms_table(answer: StudyAnswer) -> str:
-    """CSV, one row per task and arm, at full precision; docs/report-schema.md names the columns."""
-    rows = [
+def arm_rows(answer: StudyAnswer) -> list[dict[str, Any]]:
+    """A row for each task and arm, at full precision; docs/report-schema.md names the columns."""
+    return [
         {
             "task": task.task,
             "task_verdict": task.verdict,
@@ -67,6 +68,11 @@ def arms_table(answer: StudyAnswer) -> str:
         for task in answer.tasks
         for arm in task.arms
     ]
+
+
+def arms_table(answer: StudyAnswer) -> str:
+    """The rows as CSV."""
+    rows = arm_rows(answer)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -78,8 +78,8 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
         verdict = write(f"{VERDICT_SIGNS[arm.verdict]} {arm.verdict}")
         cells = [
             Text(write(shortened(arm.arm, 20)), "bold"),
-            Text(write(_metric(arm, digits))),
-            Text(write(_difference(arm, digits))),
+            Text(write(metric_text(arm, digits))),
+            Text(write(difference_text(arm, digits))),
             Text(verdict, _STYLES[arm.verdict]),
             Text(write(count(arm.parameters))),
             Text(write(duration(arm.seconds_per_step))),
@@ -100,13 +100,15 @@ def _by_class(task: TaskAnswer) -> str:
     return "\n".join(f"{metric_in_words(name)}: {told(name)}." for name in others if scored)
 
 
-def _metric(arm: ArmAnswer, digits: int) -> str:
+def metric_text(arm: ArmAnswer, digits: int) -> str:
+    """An arm's score on the test split, with its interval."""
     if arm.metric is None:
         return "no run finished"
     return f"{plain(arm.metric.mean, digits)} {interval(arm.metric, digits)}"
 
 
-def _difference(arm: ArmAnswer, digits: int) -> str:
+def difference_text(arm: ArmAnswer, digits: int) -> str:
+    """An arm's paired difference to the rival, with its interval; a dash for the rival itself."""
     if arm.difference is None:
         return NOTHING
     return f"{signed(arm.difference.mean, digits)} {interval(arm.difference, digits, sign=True)}"

@@ -1,0 +1,100 @@
+"""What Python users call: the commands as functions. A message names an option as the command line does."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from globalconv.study.design.spec import StudyRequest
+from globalconv.study.given_arrays import Arrays, GivenArrays
+from globalconv.study.opened import Study
+from globalconv.study.request import command_of, default_directory, request_of
+from globalconv.tasks.files import user_path
+
+File = str | os.PathLike[str]
+
+
+def compare(
+    tasks: File | Sequence[File] | Arrays | None = None,
+    /,
+    *,
+    arms: str | Sequence[str] | None = None,
+    rival: str | None = None,
+    depth: int | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    design: str | None = None,
+    match: str | None = None,
+    metric: str | None = None,
+    margin: float | None = None,
+    label: str | None = None,
+    groups: str | None = None,
+    layout: str | None = None,
+    validation: File | None = None,
+    test: File | None = None,
+    length: int | None = None,
+    patch: int | None = None,
+    vocabulary: int | None = None,
+    data: File | None = None,
+    beams: int | None = None,
+    budget: str | float | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    seeds: int | None = None,
+    sweep: bool | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    workers: int | None = None,
+    out: File | None = None,
+    verbose: bool = True,
+) -> Study:
+    """Train arms that differ only in the token mixer, write a report, and return the study.
+
+    ``tasks``: a task, a file or a folder, or a list of them; or arrays in memory, (X, y) or a dict with the arrays that
+    an .npz may have, which are kept in the study's directory. ``budget``: "10m", or seconds. Each option means what it
+    means on the command line (docs/compare.md). ``verbose``: print progress and the tables.
+
+    The same call again resumes an interrupted study and reads a complete one. Raises InputError before any training
+    for what cannot work, and KeyboardInterrupt on Ctrl-C: the runs that finished are kept.
+    """
+    options = {
+        name: value for name, value in locals().items() if value is not None
+    }  # each under its own name
+    for apart in ("tasks", "out", "verbose"):
+        options.pop(apart, None)
+    console = Console(quiet=not verbose)
+    names = _names(tasks)
+    if names is not None:
+        request = request_of(options | {"tasks": names})
+        return _carried_out(request, user_path(os.fspath(out or default_directory(request))), console)
+    arrays = GivenArrays(tasks)
+    directory = out or default_directory(request_of(options | {"tasks": (arrays.name,)}))
+    with arrays.kept_in(user_path(os.fspath(directory))) as file:
+        return _carried_out(request_of(options | {"tasks": (file,)}), file.parents[1], console)
+
+
+def open_study(directory: File) -> Study:
+    """The study in ``directory``, complete or not: its verdicts, tables, figures and trained models.
+
+    Raises InputError where no study lies, or one of another version.
+    """
+    return Study(user_path(os.fspath(directory)))
+
+
+def _names(tasks: Any) -> tuple[str, ...] | None:
+    """The tasks' names and paths; None for arrays."""
+    if tasks is None:
+        return ()
+    given = [tasks] if isinstance(tasks, str | os.PathLike) else tasks
+    if isinstance(given, list | tuple) and all(isinstance(task, str | os.PathLike) for task in given):
+        return tuple(map(os.fspath, given))
+    return None
+
+
+def _carried_out(request: StudyRequest, directory: Path, console: Console) -> Study:
+    from globalconv.study.run import run_study
+
+    run_study(request, directory, command=command_of(request, directory), console=console)
+    return Study(directory)
