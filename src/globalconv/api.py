@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from globalconv.study.design.spec import StudyRequest
+from globalconv.study import run
 from globalconv.study.given_arrays import Arrays, GivenArrays
 from globalconv.study.opened import Study
-from globalconv.study.request import command_of, default_directory, request_of
+from globalconv.study.request import command_of, study_asked_for, write_config
 from globalconv.tasks.files import user_path
 
 File = str | os.PathLike[str]
@@ -48,6 +49,8 @@ def compare(
     precision: str | None = None,
     workers: int | None = None,
     out: File | None = None,
+    config: File | None = None,
+    save_config: File | None = None,
     verbose: bool = True,
 ) -> Study:
     """Train arms that differ only in the token mixer, write a report, and return the study.
@@ -59,20 +62,23 @@ def compare(
     The same call again resumes an interrupted study and reads a complete one. Raises InputError before any training
     for what cannot work, and KeyboardInterrupt on Ctrl-C: the runs that finished are kept.
     """
-    options = {
-        name: value for name, value in locals().items() if value is not None
-    }  # each under its own name
-    for apart in ("tasks", "out", "verbose"):
+    options = {name: value for name, value in locals().items() if value is not None}  # each by its name
+    for apart in ("tasks", "save_config", "verbose"):
         options.pop(apart, None)
-    console = Console(quiet=not verbose)
     names = _names(tasks)
-    if names is not None:
-        request = request_of(options | {"tasks": names})
-        return _carried_out(request, user_path(os.fspath(out or default_directory(request))), console)
-    arrays = GivenArrays(tasks)
-    directory = out or default_directory(request_of(options | {"tasks": (arrays.name,)}))
-    with arrays.kept_in(user_path(os.fspath(directory))) as file:
-        return _carried_out(request_of(options | {"tasks": (file,)}), file.parents[1], console)
+    arrays = GivenArrays(tasks) if names is None else None
+    if asked_for := (arrays.name,) if arrays else names:
+        options["tasks"] = asked_for
+    request, directory = study_asked_for(options)
+    with arrays.kept_in(directory) if arrays else nullcontext() as file:
+        if file is not None:
+            request = request.model_copy(update={"tasks": (str(file),)})
+        if save_config is not None:
+            write_config(Path(save_config), request, directory)
+        run.run_study(
+            request, directory, command=command_of(request, directory), console=Console(quiet=not verbose)
+        )
+        return Study(directory)
 
 
 def open_study(directory: File) -> Study:
@@ -91,10 +97,3 @@ def _names(tasks: Any) -> tuple[str, ...] | None:
     if isinstance(given, list | tuple) and all(isinstance(task, str | os.PathLike) for task in given):
         return tuple(map(os.fspath, given))
     return None
-
-
-def _carried_out(request: StudyRequest, directory: Path, console: Console) -> Study:
-    from globalconv.study.run import run_study
-
-    run_study(request, directory, command=command_of(request, directory), console=console)
-    return Study(directory)

@@ -4,8 +4,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,27 @@ class Ended:
     err: str
 
 
-def globalconv(*arguments: str | Path, pictures: bool = False) -> Ended:
-    """``globalconv ARGUMENTS`` in this process, with short cost curves; of the report, report.json alone
-    unless ``pictures``: drawing takes longer than all the rest.
+@contextmanager
+def brief(*, pictures: bool = False) -> Iterator[None]:
+    """Studies with short cost curves; of the report, report.json alone unless ``pictures``: drawing takes longer than
+    all the rest.
     """
+    with (
+        patch("globalconv.study.compare.COST_LENGTHS", [16]),
+        patch("globalconv.study.run.write_report", write_report if pictures else _write_json),
+    ):
+        yield
+
+
+def globalconv(*arguments: str | Path, pictures: bool = False) -> Ended:
+    """``globalconv ARGUMENTS`` in this process, as a brief study."""
     out, err = io.StringIO(), io.StringIO()
     cached_task.cache_clear()  # a new process would read the data anew
     with (
         patch.object(sys, "argv", ["globalconv", *map(str, arguments)]),
         patch.object(sys, "path", [*sys.path]),
         patch.dict(os.environ),  # the command sets what its own processes inherit
-        patch("globalconv.study.compare.COST_LENGTHS", [16]),
-        patch("globalconv.study.run.write_report", write_report if pictures else _write_json),
+        brief(pictures=pictures),
         redirect_stdout(out),
         redirect_stderr(err),
     ):

@@ -192,16 +192,29 @@ def compare(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Read options from a TOML file; others override it.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    save_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the options to a TOML file.", rich_help_panel=OUTPUT),
+    ] = None,
 ) -> None:
     """Train arms that differ only in the token mixer, and write a report with a verdict.
 
     The same command again resumes an interrupted study, or rebuilds its report. Every option: docs/compare.md.
     """
-    asked = {name: value for name, value in locals().items() if value is not None}  # each under its own name
-    from globalconv.study.request import study_asked_for
+    options = {name: value for name, value in locals().items() if value not in (None, [])}  # each by its name
+    from globalconv.study.request import study_asked_for, write_config
     from globalconv.study.run import run_study
 
-    request, directory = study_asked_for(asked)
+    options.pop("save_config", None)
+    request, directory = study_asked_for(options)
+    if save_config is not None:
+        write_config(save_config, request, directory)
     command = command_line(["globalconv", *sys.argv[1:]])
     try:
         run_study(request, directory, command=command, console=Console())

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import nn
 
 from globalconv.errors import InputError, unknown_name
@@ -15,7 +16,7 @@ from globalconv.study.report.notebook import notebook_html
 from globalconv.study.runs.arm_runs import runs_of_arm
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.execute import rebuild_task
-from globalconv.study.runs.reading import BrokenFile, read_json
+from globalconv.study.runs.reading import reason
 from globalconv.study.runs.trained import load_model
 from globalconv.study.schema import StudyAnswer
 from globalconv.tasks import Text
@@ -156,9 +157,10 @@ class Study:
 
 def _report_alone(path: Path) -> StudyAnswer:
     try:
-        return read_json(path / "report.json", StudyAnswer)
-    except BrokenFile as error:
-        raise InputError(f"{path}: {error}.") from error
+        return StudyAnswer.model_validate_json((path / "report.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        why = reason(error) if isinstance(error, ValidationError) else error
+        raise InputError(f"{path / 'report.json'} cannot be read: {why}.") from error
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from globalconv.errors import InputError, printable, unknown_name
 from globalconv.options import command_line, duration_option, parse_duration
+from globalconv.study.config import read_toml, write_toml
 from globalconv.study.design.spec import StudyRequest
 
 KINDS = {
@@ -23,14 +24,28 @@ KINDS = {
 """What an option takes, by the name of pydantic's error."""
 
 
+OPTIONS = (*(name for name in StudyRequest.model_fields if name != "budget_seconds"), "budget", "out")
+"""What a configuration file may hold."""
+
+
 def study_asked_for(options: Mapping[str, Any]) -> tuple[StudyRequest, Path]:
     """The request, and the directory of its study: ``out``, or one of its own for every request.
 
-    ``options``: the fields of a StudyRequest by name, with ``budget`` for its seconds, and ``out``. Raises InputError
-    for a value that an option cannot have.
+    ``options``: OPTIONS by name, and ``config``, a TOML file of OPTIONS, which the others override. Raises InputError
+    for a name or a value that does not exist.
     """
-    request = request_of({name: value for name, value in options.items() if name != "out"})
-    return request, Path(options["out"]) if "out" in options else default_directory(request)
+    asked = dict(options)
+    if "config" in asked:
+        asked = _read_config(Path(asked.pop("config"))) | asked
+    out = asked.pop("out", None)
+    request = request_of(asked)
+    return request, default_directory(request) if out is None else Path(out)
+
+
+def write_config(path: Path, request: StudyRequest, directory: Path) -> None:
+    """Write the options of ``request`` as a file that ``config`` may name. Raises InputError."""
+    out = {} if directory == default_directory(request) else {"out": str(directory)}
+    write_toml(path, options_of(request) | out)
 
 
 def request_of(options: Mapping[str, Any]) -> StudyRequest:
@@ -81,6 +96,20 @@ def default_directory(request: StudyRequest) -> Path:
     names = "-".join(Path(task).stem or "data" for task in request.tasks) or "default"
     names = "".join(letter if letter == printable(letter) else "_" for letter in names[:60])
     return Path("globalconv-studies") / f"{names}-{digest}"
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    options = read_toml(path)
+    for name in options:
+        if name not in OPTIONS:
+            raise unknown_name(f"option in {path}:", name, OPTIONS)
+    try:
+        request_of({name: value for name, value in options.items() if name != "out"})
+        if not isinstance(options.get("out", ""), str):
+            raise InputError("--out: give a text.")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return options
 
 
 def _plain(value: Any) -> Any:

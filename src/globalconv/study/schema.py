@@ -297,6 +297,8 @@ class StudyAnswer(_Frozen):
     question: str
     command: str
     """The command that was given; it also resumes or repeats the study."""
+    config: str | None = None
+    """The same options as a TOML file for --config. None: a name is not UTF-8, or the report is older."""
     started: str
     """ISO date and time."""
     training_seconds: float

@@ -7,8 +7,10 @@ from globalconv.study.answer.advice import Given
 from globalconv.study.answer.methods import describe_methods
 from globalconv.study.answer.sentence import QUESTION
 from globalconv.study.answer.task_answer import answer_task
+from globalconv.study.config import to_toml
 from globalconv.study.design.budget import OVERRUN
 from globalconv.study.design.spec import StudyPlan
+from globalconv.study.request import options_of
 from globalconv.study.runs.arm_runs import ArmRuns, runs_of_arm
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.reading import BrokenFile
@@ -74,6 +76,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         globalconv_version=plan.globalconv_version,
         question=QUESTION,
         command=plan.command,
+        config=to_toml(options_of(plan.request)),
         started=plan.started,
         training_seconds=sum(result.seconds for result in used),
         wall_seconds=state.seconds,
