@@ -50,7 +50,7 @@ def _commands(page: Path) -> Iterator[Said]:
     text = page.read_text(encoding="utf-8")
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
         for language, body in BLOCK.findall(section):
-            if language not in ("python", "mermaid"):
+            if language not in ("python", "mermaid", "toml"):
                 for line in body.splitlines():
                     for command in re.sub(r"\s+#.*", "", line).split(" && "):
                         if command.strip():

@@ -4,6 +4,8 @@ import inspect
 import json
 import sys
 import tomllib
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +24,7 @@ from globalconv.study.request import OPTIONS, request_of
 from tests.study import fake_answers
 from tests.study.small_studies import brief
 
+RUN_BENCH, RUN_COST = "globalconv.bench.run.run_bench", "globalconv.cost.command.run.run_cost"
 STUDIES = Path(__file__).parents[1] / "studies"
 TINY = {
     "width": 8,
@@ -62,6 +65,45 @@ def test_python_takes_the_options_of_the_command_line_under_the_same_names() -> 
     assert of_python - {"verbose"} == of_command
     assert of_command == {*OPTIONS, "config", "save_config"}
     assert all(option.default is None for option in inspect.signature(command).parameters.values())
+
+
+@pytest.mark.parametrize("name", ["bench", "cost", "probe"])
+def test_the_other_functions_have_the_options_and_defaults_of_their_commands(name: str) -> None:
+    function = getattr(import_module(f"globalconv.api.{name}"), name)
+    of_command = getattr(import_module(f"globalconv.commands.{name}"), name)
+
+    def options(of: Callable[..., object]) -> dict[str, object]:
+        return {option.name: option.default for option in inspect.signature(of).parameters.values()}
+
+    asked = options(of_command)
+    asked["out"] = str(asked["out"])
+    assert options(function) == asked | {"verbose": True}
+
+
+def test_several_values_are_a_list_or_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from globalconv.api.bench import bench
+    from globalconv.api.cost import cost
+
+    asked: list[object] = []
+    for runner in (RUN_BENCH, RUN_COST):
+        monkeypatch.setattr(runner, lambda request, out, **_: asked.append(request))
+    bench(lengths=[64, 128], widths=8, threads="1", elements=64, modes=["causal"], budget=90, out=tmp_path)
+    bench(lengths="64:128", widths="8", elements="2**6", modes="causal", budget="90s", out=tmp_path)
+    cost(lengths=(64, 128), widths=[8], mixers=["attention", "spectral"], memory=4e9, out=tmp_path)
+    cost(lengths="64,128", widths="8", mixers="attention,spectral", memory="4GB", out=tmp_path)
+    assert asked[0] == asked[1]
+    assert asked[2] == asked[3]
+
+
+def test_measuring_leaves_the_number_of_threads_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globalconv.api.cost import cost
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(RUN_COST, lambda *_, **__: torch.set_num_threads(before + 1))
+    cost(out=tmp_path)
+    assert torch.get_num_threads() == before
 
 
 def test_the_tables_say_what_the_answer_and_the_runs_say(
@@ -140,7 +182,7 @@ def test_the_same_call_reads_the_study_and_other_arrays_are_another(study: Study
     kept = sorted(study.path.glob("arrays-*"))
     with pytest.raises(InputError, match="another study: it differs in tasks"):
         compared(study.path, seed=1)
-    assert set(kept) <= set(study.path.glob("arrays-*"))
+    assert sorted(study.path.glob("arrays-*")) == kept
 
 
 def test_the_command_and_the_file_of_a_report_are_the_request(study: Study) -> None:

@@ -11,17 +11,19 @@ import sys
 import tomllib
 from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import create_autospec, patch
 
 import numpy as np
 import pytest
 import torch
 
+import globalconv as package
 from globalconv.mixers import build_mixer
 from globalconv.models import LanguageModel, build_encoder_decoder
 from globalconv.models.original import SIZES, Size
+from globalconv.study.opened import Study
 from tests.pages import ROOT, Said, commands, snippets
-from tests.study.small_studies import FEW, Ended, globalconv
+from tests.study.small_studies import FEW, Ended, brief, globalconv
 from tests.tasks.examples import write_prose
 from tests.test_generate import trained
 
@@ -303,11 +305,17 @@ def test_the_snippets_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report.json").write_bytes((ROOT / "studies" / "default" / "report.json").read_bytes())
     monkeypatch.setitem(SIZES, "base", Size(16, 2, 2, 16, dropout=0.0))  # it takes a gigabyte
+    if page == "README.md":  # whose study takes ten minutes; that of python.md is run
+        study = create_autospec(Study, instance=True)
+        monkeypatch.setattr(
+            package, "compare", create_autospec(package.compare, return_value=study), raising=False
+        )
     names: dict[str, object] = {}
     torch.manual_seed(0)
     for number, body in enumerate(body for of, body in snippets() if of == page):
         names |= given(page, number)
-        exec(body, names)
+        with brief(pictures=True):
+            exec(body, names)
     if page != "CONTRIBUTING.md":  # whose mixer is checked above
         SNIPPETS[page](names, capsys.readouterr().out)
 
@@ -343,7 +351,17 @@ def an_answer(names: dict, _: str) -> None:
     assert [task.task for task in names["answer"].tasks] == ["recall", "digits", "text"]
 
 
+def a_study(names: dict, out: str) -> None:
+    assert names["study"].verdicts.keys() == {"arrays.npz"}
+    assert len(names["arms"]) == 2
+    assert len(names["runs"]) == 4
+    assert names["picture"].read_text().startswith("<?xml")
+    assert isinstance(names["model"], torch.nn.Module)
+    assert names["predictions"].probabilities.shape == (120, 3)
+
+
 SNIPPETS = {
+    "python.md": a_study,
     "claims.md": as_many_operations_at_both_lengths,
     "probes.md": probed,
     "README.md": same_shape,

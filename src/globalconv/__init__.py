@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from globalconv.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from globalconv.api import compare, open_study
+    from globalconv.api.compare import compare, open_study
+    from globalconv.api.probe import probe
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
     from globalconv.ops import global_conv, lengths_from_mask
@@ -25,6 +26,7 @@ __all__ = [
     "lengths_from_mask",
     "open_study",
     "predict",
+    "probe",
 ]
 
 _HOMES = {
@@ -33,8 +35,9 @@ _HOMES = {
     "Classifier": "models",
     "LanguageModel": "models",
     "predict": "prediction",
-    "compare": "api",
-    "open_study": "api",
+    "compare": "api.compare",
+    "open_study": "api.compare",
+    "probe": "api.probe",
 }
 
 

@@ -85,6 +85,11 @@ def _shown(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:18]}...{text[-18:]}"
 
 
+def typed(value: object) -> str:
+    """An option's value as people type it: of several values, a list with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
+
+
 def parse_names(option: str, text: str) -> tuple[str, ...]:
     """Names with commas between them; each is kept once."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))

@@ -338,3 +338,16 @@ def test_a_study_without_any_arm_or_task_still_makes_a_page(tmp_path):
         tree = Tree()
         tree.feed(page.read_text(encoding="utf-8"))
         assert "At a glance" not in tree.root.text
+
+
+def test_the_page_ends_with_the_command_and_the_file_that_repeat_the_study():
+    from globalconv.study.report.html import page
+
+    bare = fake_answers.single_task().model_copy(update={"tasks": [], "cost": None})
+    config = 'tasks = ["a<b.txt"]\nseeds = 2\n'
+    for answer in (bare, bare.model_copy(update={"config": config})):
+        reader = Tree()
+        reader.feed(page(answer, []))
+        (section,) = reader.root.find("section", id="again")
+        said = [answer.command] if answer.config is None else [answer.command, config]
+        assert [node.text for node in section.find("pre")] == said

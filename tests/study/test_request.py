@@ -14,6 +14,7 @@ from globalconv.study.request import (
     options_of,
     request_of,
     study_asked_for,
+    write_config,
 )
 from tests.study.small_studies import globalconv
 
@@ -120,3 +121,8 @@ def test_a_mistake_in_a_file_is_told_with_the_file_and_the_fix(mistake: str, tmp
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         study_asked_for({"config": tmp_path / "study.toml"})
+
+
+def test_a_file_in_no_folder_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--save-config .*no folder"):
+        write_config(tmp_path / "nowhere" / "study.toml", StudyRequest(), tmp_path)

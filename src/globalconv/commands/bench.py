@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-
-from globalconv.options import parse_duration, parse_lengths, parse_names, parse_numbers
 
 
 def bench(
@@ -47,21 +44,8 @@ def bench(
     ] = Path("globalconv-bench"),
 ) -> None:
     """Measure the operator's speed on this machine, side by side with others' ways to the same result."""
-    from globalconv.bench.request import BenchRequest, parse_elements
-    from globalconv.bench.run import run_bench
+    options = dict(locals())  # each by its name
+    from globalconv.api import bench as api
 
-    request = BenchRequest(
-        lengths=parse_lengths(lengths),
-        widths=parse_numbers("--widths", widths),
-        threads=parse_numbers("--threads", threads),
-        modes=parse_names("--modes", modes),
-        elements=parse_elements(elements),
-        rounds=rounds,
-        peers=None if peers is None else parse_names("--peers", peers),
-        backend=backend,
-        backward=backward,
-        gated=gated,
-        budget_seconds=parse_duration(budget),
-    )
-    if run_bench(request, out, console=Console()).ended == "interrupted":
+    if api.bench(**options).ended == "interrupted":
         raise typer.Exit(130)

@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-
-from globalconv.options import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers
 
 
 def cost(
@@ -51,23 +48,8 @@ def cost(
     ] = Path("globalconv-cost"),
 ) -> None:
     """Measure what each mixer costs against the length, beside what the formulas say, and where curves cross."""
-    from globalconv.cost.command.request import CostRequest
-    from globalconv.cost.command.run import run_cost
+    options = dict(locals())  # each by its name
+    from globalconv.api import cost as api
 
-    request = CostRequest(
-        lengths=parse_lengths(lengths),
-        widths=parse_numbers("--widths", widths),
-        mixers=None if mixers is None else parse_names("--mixers", mixers),
-        mode=mode,
-        batch=batch,
-        heads=heads,
-        device=device,
-        threads=threads,
-        backward=backward,
-        decode=decode,
-        rounds=rounds,
-        budget_seconds=parse_duration(budget),
-        memory=None if memory is None else parse_bytes(memory),
-    )
-    if run_cost(request, out, console=Console()).ended == "interrupted":
+    if api.cost(**options).ended == "interrupted":
         raise typer.Exit(130)

@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-
-from globalconv.options import parse_duration
 
 
 def probe(
@@ -69,23 +66,7 @@ def probe(
     ),
 ) -> None:
     """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions."""
-    from globalconv.probing.run import run_probe
-    from globalconv.probing.target import ProbeRequest
+    options = dict(locals())  # each by its name
+    from globalconv.api import probe as api
 
-    request = ProbeRequest(
-        subject,
-        depth=depth,
-        length=length,
-        width=width,
-        vocabulary=vocabulary,
-        causal=causal,
-        at=at,
-        limit=limit,
-        bare=bare,
-        positions=positions,
-        seed=seed,
-        budget_seconds=parse_duration(budget),
-        device=device,
-        **({} if memory is None else {"memory": memory * 1e9}),
-    )
-    run_probe(request, out, console=Console())
+    api.probe(options.pop("subject"), **options)

@@ -27,6 +27,8 @@ def write_toml(path: Path, options: Mapping[str, Any]) -> None:
         raise InputError(
             f"--save-config {path}: a file's name is not UTF-8, which TOML cannot hold. Rename the file."
         )
+    if not path.parent.is_dir():
+        raise InputError(f"--save-config {path}: there is no folder {path.parent}. Make it first.")
     write_text(path, text)
 
 

@@ -35,21 +35,23 @@ class GivenArrays:
 
     @contextmanager
     def kept_in(self, directory: Path) -> Iterator[Path]:
-        """The file, written into ``directory``; removed again where no study comes of it.
+        """The file, written into ``directory``; removed again where the study of it is refused.
 
         Its folder is called by the content, so that other arrays in the same directory never replace these.
         """
-        file = directory / self.name / "arrays.npz"
-        if not file.exists():
+        file, plan = directory / self.name / "arrays.npz", directory / "plan.json"
+        is_new, is_another_study = not file.exists(), plan.exists()
+        if is_new:
             make_directory(file.parent)
             write_bytes(file, self.content)
         try:
             yield file
-        finally:
-            if not (directory / "plan.json").exists():
+        except InputError:
+            if is_new and (is_another_study or not plan.exists()):
                 shutil.rmtree(file.parent)
                 with suppress(OSError):  # something else lies there
                     directory.rmdir()
+            raise
 
 
 def _as_array(name: str, value: Any) -> NDArray[Any]:

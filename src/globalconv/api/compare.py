@@ -1,4 +1,4 @@
-"""What Python users call: the commands as functions. A message names an option as the command line does."""
+"""``globalconv.compare`` and ``globalconv.open_study``."""
 
 import os
 from collections.abc import Sequence
