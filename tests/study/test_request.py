@@ -124,5 +124,5 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_file_in_no_folder_is_not_saved(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--save-config .*no folder"):
+    with pytest.raises(InputError, match=r"--save-config .*no folder"):
         write_config(tmp_path / "nowhere" / "study.toml", StudyRequest(), tmp_path)
