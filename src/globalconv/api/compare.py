@@ -78,7 +78,7 @@ def compare(
         run.run_study(
             request, directory, command=command_of(request, directory), console=Console(quiet=not verbose)
         )
-        return Study(directory)
+        return open_study(directory)
 
 
 def open_study(directory: File) -> Study:
