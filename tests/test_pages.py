@@ -118,6 +118,7 @@ def ids(said: Said) -> str:
 def test_every_command_is_one_that_the_command_line_reads(said, tmp_path, monkeypatch):
     """The options exist, and their values have the right form; nothing is run."""
     monkeypatch.chdir(tmp_path)
+    write_options(tmp_path)
     subject = said.words[1] if len(said.words) > 1 else ""
     assert subject in RUNNERS, said
     with ExitStack() as patched:
@@ -150,9 +151,15 @@ def test_what_is_expected_is_of_commands_that_the_pages_have():
     assert set(FAST) <= known
 
 
+def write_options(folder: Path) -> None:
+    """The file of options that a page shows."""
+    (folder / "study.toml").write_text('tasks = ["digits"]\nseeds = 2\n')
+
+
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
     """A folder with the files that the pages name, and code that can be imported from it."""
+    write_options(tmp_path)
     generator = np.random.default_rng(0)
     write_prose(tmp_path / "notes.txt", generator, 60_000)
     classes = generator.integers(0, 3, 600)
