@@ -5,7 +5,7 @@ NaN included, so it is replaced and never multiplied by zero.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,25 @@ from globalconv.errors import InputError
 
 Integers = Tensor | Sequence[int] | np.ndarray[Any, Any]
 """Whole numbers: a tensor of any integer dtype on any device, a list or tuple, or a NumPy array."""
+
+
+class Checked(NamedTuple):
+    """What is known of checked lengths: their values on the host, and the length of the rows they were checked for."""
+
+    values: list[int]
+    longest: int
+
+
+MARK = "_globalconv_checked"
+"""Where checked lengths keep it: an attribute of a tensor that nobody but us holds. A subclass of Tensor would say it
+better, but torch.compile does not take one as the input of a graph."""
+
+
+def checked(lengths: Tensor, values: list[int], longest: int) -> Tensor:
+    """``lengths`` (B,) int64 with the mark that they were checked: their ``values`` fit rows of length ``longest``."""
+    own = lengths.detach()  # so that the caller's tensor, which may change, is not marked
+    setattr(own, MARK, Checked(values, longest))
+    return own
 
 
 def real_tokens(lengths: Tensor, length: int) -> Tensor:
@@ -69,7 +88,8 @@ def check_lengths(lengths: Integers | None, x: Tensor) -> Tensor | None:
     """The lengths of the rows of ``x`` (B, L, ...) as (B,) int64 on its device; None where no row is padded, as far
     as is known.
 
-    Looking at them makes the host wait for a device that is not the CPU.
+    Reading them makes the host wait for a device that is not the CPU. So a model checks lengths once, at its door, and
+    hands the result down: it is marked, and passes here unread. (Under torch.compile and vmap there is no mark.)
     Raises InputError unless they are B whole numbers, each from 1 to L; under torch.compile, when the compiled function
     runs.
     """
@@ -85,17 +105,23 @@ def check_lengths(lengths: Integers | None, x: Tensor) -> Tensor | None:
         )
     values = known_values(lengths)
     if values is None:
-        return _checked(lengths, x.shape[1])
-    _check_values(values, x.shape[1])
-    return None if all(value == x.shape[1] for value in values) else lengths
+        return _checked_when_run(lengths, x.shape[1])
+    length, known = x.shape[1], getattr(lengths, MARK, None)
+    passes = known is not None and known.longest == length
+    if not passes:
+        _check_values(values, length)
+    if all(value == length for value in values):
+        return None
+    return lengths if passes else checked(lengths, values, length)
 
 
 def known_values(lengths: Tensor) -> list[int] | None:
     """``lengths`` as plain numbers; None under torch.compile, under vmap over them, and on device "meta"."""
     if torch.compiler.is_compiling():
         return None
+    known: Checked | None = getattr(lengths, MARK, None)
     try:
-        return lengths.tolist()
+        return known.values if known else lengths.tolist()
     except RuntimeError:  # as PyTorch says that there is nothing to read
         return None
 
@@ -116,7 +142,7 @@ def _check_values(values: list[int], longest: int) -> None:
 # The checks as operations of PyTorch's, which look when there is something to see: in a compiled graph at
 # its run, under vmap at all instances together. They return the lengths, so that no graph can drop them.
 library.define("globalconv::checked_lengths", "(Tensor lengths, SymInt longest) -> Tensor")
-_checked = torch.ops.globalconv.checked_lengths.default
+_checked_when_run = torch.ops.globalconv.checked_lengths.default
 
 
 @library.impl("globalconv::checked_lengths", "CompositeExplicitAutograd")
@@ -132,7 +158,7 @@ def _(lengths: Tensor, longest: int) -> Tensor:
 
 @library.register_vmap("globalconv::checked_lengths")
 def _(info: Any, in_dims: Any, lengths: Tensor, longest: int) -> tuple[Tensor, int]:
-    return _checked(lengths, longest), in_dims[0]
+    return _checked_when_run(lengths, longest), in_dims[0]
 
 
 library.define("globalconv::lengths_from_mask", "(Tensor mask) -> Tensor")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.ops.lengths import Integers, as_integers, check_lengths, real_tokens
+from globalconv.ops.lengths import Integers, as_integers, check_lengths, checked, real_tokens
 
 
 def offsets_of(lengths: Integers) -> Tensor:
@@ -90,9 +90,10 @@ class _Batch(NamedTuple):
 
 def _batch(documents: list[tuple[int, int]], packed: Tensor) -> _Batch:
     start, end = torch.tensor(documents, device=packed.device).unbind(1)
-    longest = max(end - start for start, end in documents)
-    place = torch.arange(longest, device=packed.device)
-    return _Batch(torch.minimum(start[:, None] + place, end[:, None] - 1), end - start)
+    values = [end - start for start, end in documents]
+    place = torch.arange(max(values), device=packed.device)
+    lengths = checked(end - start, values, max(values))
+    return _Batch(torch.minimum(start[:, None] + place, end[:, None] - 1), lengths)
 
 
 def _rows(packed: Tensor, batch: _Batch) -> Tensor:
