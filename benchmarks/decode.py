@@ -31,15 +31,16 @@ from common import options, write_record
 from globalconv.cost.crossover import crossover
 from globalconv.cost.decode import decode_theory, decoder_of
 from globalconv.cost.memory import peak_bytes
-from globalconv.decoding import MixerState, StackState, begin
-from globalconv.decoding.attention import AttentionState
+from globalconv.decoding import MixerState, begin
 from globalconv.display.axes import dress
 from globalconv.display.numbers import format_bytes, round_duration
 from globalconv.display.palette import Look, look
 from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.mixers import Mixer, build_mixer
+from globalconv.mixers.attention import AttentionState
 from globalconv.models import Stack
+from globalconv.models.stack import StackState
 from globalconv.turns import in_turns
 
 WIDTH, DEPTH = 256, 2
@@ -75,8 +76,6 @@ def module_of(name: str, length: int) -> Mixer | Stack:
 
 def state_of(module: Mixer | Stack, length: int) -> MixerState:
     """Its state, before the first token."""
-    if isinstance(module, Stack):
-        return StackState(module, batch=1, longest=length)
     return begin(module, batch=1, longest=length)
 
 
@@ -107,10 +106,11 @@ def cached(name: str, length: int) -> Callable[[], float]:
     """The same of attention, whose caches are filled before."""
     state = state_of(module_of(name, length), length + STEPS + 1)
     token = torch.randn(1, WIDTH)
-    layers = state.states if isinstance(state, StackState) else [state]
+    blocks = state.blocks if isinstance(state, StackState) else []
+    layers = [block.mixer for block in blocks] or [state]
 
     def at(place: int) -> float:
-        for layer in (state, *layers):
+        for layer in (state, *blocks, *layers):
             layer.count = place
         return repeated(lambda: state.step(token))
 

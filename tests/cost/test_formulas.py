@@ -10,7 +10,8 @@ from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, TokenMLP
 from globalconv.mixers.positions import sinusoids
 from globalconv.models import Classifier, LanguageModel, Stack, build_encoder_decoder
-from globalconv.models.cross import AlignedConv, CrossAttention
+from globalconv.models.aligned_conv import AlignedConv
+from globalconv.models.cross import CrossAttention
 from globalconv.models.original import Size
 
 NOTHING = Counts(0.0, 0)

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from globalconv.decoding import EncoderDecoderState, beam_search, begin_cross, decode, next_token
-from globalconv.decoding.cross import AlignedConvState, CrossAttentionState
+from globalconv.decoding import MemoryRows, beam_search, begin, decode, next_token
 from globalconv.decoding.online import BLOCK
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv
-from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
+from globalconv.models import TokenState
+from globalconv.models.aligned_conv import AlignedConv, AlignedConvState
+from globalconv.models.block import BlockState
+from globalconv.models.cross import CrossAttention, CrossAttentionState, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
 from tests.decoding.catalogue import drawn, worst_error
 
@@ -72,7 +74,7 @@ def symbols(batch: int, length: int) -> Tensor:
 
 def begun(model: EncoderDecoder, source: Tensor, lengths: Tensor | None = None, *, limit: int):
     """The first logits, and the state after START."""
-    state = EncoderDecoderState(model, source, lengths, longest=limit)
+    state = model.begin(source, lengths, longest=limit)
     return state.step(torch.full_like(source[:, 0], START)), state
 
 
@@ -82,7 +84,7 @@ def largest_error(
 ) -> float:
     """Read ``prompt`` tokens at once (0: none) and the others one by one, the second half of them by ``rows``."""
     expected = model(source, target, lengths)
-    state = EncoderDecoderState(model, source, lengths, longest=target.shape[1])
+    state = model.begin(source, lengths, longest=target.shape[1])
     half = (prompt + target.shape[1]) // 2
     errors = []
     if prompt:
@@ -146,14 +148,14 @@ def mutated(decoders=("attention, none",), cross="attention", **options) -> None
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_position_off_by_one_is_seen(monkeypatch, off):
     honest()
-    embedded = EncoderDecoderState._embedded
+    embedded = TokenState._embedded
 
     def shifted(self, tokens, places):
         if isinstance(places, slice):
             return embedded(self, tokens, places)
         return embedded(self, tokens, (places + off) % self.longest)
 
-    monkeypatch.setattr(EncoderDecoderState, "_embedded", shifted)
+    monkeypatch.setattr(TokenState, "_embedded", shifted)
     mutated()
 
 
@@ -162,8 +164,8 @@ def test_a_query_turned_to_another_place_is_seen(monkeypatch, moved):
     honest(cross="rotary")
     look = CrossAttention.look
 
-    def turned(self, x, key, value, seen, *, first=0):
-        return look(self, x, key, value, seen, first=moved(first) if first else 0)
+    def turned(self, x, *memory, first=0):
+        return look(self, x, *memory, first=moved(first) if first else 0)
 
     monkeypatch.setattr(CrossAttention, "look", turned)
     mutated(cross="rotary")
@@ -186,36 +188,39 @@ def test_a_source_read_with_its_padding_is_seen(monkeypatch):
     with torch.no_grad():
         expected = model(source, target, lengths)[:, 0]
         monkeypatch.setattr(EncoderDecoder, "encode", lambda self, source, lengths: encode(self, source))
-        found = EncoderDecoderState(model, source, lengths, longest=5).step(target[:, 0])
+        found = model.begin(source, lengths, longest=5).step(target[:, 0])
     assert worst_error(found, expected) > 1e-3
 
 
-@pytest.mark.parametrize("kind", [CrossAttentionState, AlignedConvState])
-def test_a_selection_that_forgets_the_memory_is_seen(monkeypatch, kind):
-    cross = "attention" if kind is CrossAttentionState else "aligned_conv"
+@pytest.mark.parametrize("cross", ["attention", "aligned_conv"])
+def test_a_selection_that_forgets_the_memory_is_seen(monkeypatch, cross):
     honest(cross=cross)
-    monkeypatch.setattr(kind, "_keep_memory", lambda self, rows: None)
+    monkeypatch.setattr(MemoryRows, "select", lambda self, rows: self)
     mutated(cross=cross)
 
 
 def test_a_selection_that_forgets_the_mask_is_seen(monkeypatch):
-    def keep(self, rows):
-        self.keys, self.values = self.keys[rows], self.values[rows]
+    select = MemoryRows.select
 
-    monkeypatch.setattr(CrossAttentionState, "_keep_memory", keep)
+    def maskless(self, rows):
+        chosen = select(self, rows)
+        chosen.tensors = (*chosen.tensors[:2], self.tensors[2][: len(rows)])
+        return chosen
+
+    monkeypatch.setattr(MemoryRows, "select", maskless)
     mutated()
 
 
-@pytest.mark.parametrize("part", ["mixers", "crosses"])
+@pytest.mark.parametrize("part", ["mixer", "cross"])
 def test_a_selection_that_leaves_a_part_behind_is_seen(monkeypatch, part):
-    select = EncoderDecoderState.select
+    keep = BlockState._keep
 
     def half(self, rows):
-        chosen = select(self, rows)
-        setattr(chosen, part, [s.select(torch.arange(3)) for s in getattr(self, part)])
-        return chosen
+        whole = getattr(self, part)
+        keep(self, rows)
+        setattr(self, part, whole.select(torch.arange(3)))
 
-    monkeypatch.setattr(EncoderDecoderState, "select", half)
+    monkeypatch.setattr(BlockState, "_keep", half)
     mutated()
 
 
@@ -227,7 +232,7 @@ def test_a_selection_that_takes_every_source_for_the_first_is_seen(monkeypatch):
 
     def made_of_one(self, *args, **options):
         made(self, *args, **options)
-        self.source.zero_()
+        self.memory.source.zero_()
 
     monkeypatch.setattr(CrossAttentionState, "__init__", made_of_one)
     mutated(rows=rows)
@@ -240,7 +245,7 @@ def test_a_convolved_memory_read_at_another_place_is_seen(monkeypatch, off):
 
     def shifted(self, *args, **options):
         made(self, *args, **options)
-        self.mixed = self.mixed.roll(off, 1)
+        self.memory.tensors = (self.memory.tensors[0].roll(off, 1),)
 
     monkeypatch.setattr(AlignedConvState, "__init__", shifted)
     mutated(cross="aligned_conv")
@@ -266,7 +271,7 @@ def test_what_stands_behind_a_memory_reaches_no_step(cross, seed):
     mixer, lengths = cross_of(cross, 12).double(), torch.tensor([9, 4, 2])
     memory, x = torch.randn(3, 9, WIDTH).double(), torch.randn(3, 5, WIDTH).double()
     spoiled = memory.masked_fill((torch.arange(9) >= lengths[:, None])[..., None], torch.nan)
-    state = begin_cross(mixer, spoiled, lengths, longest=12)
+    state = begin(mixer, batch=3, longest=12, memory=spoiled, lengths=lengths)
     steps = torch.stack([state.step(token) for token in x.unbind(1)], dim=1)
     torch.testing.assert_close(steps, mixer(x, memory, lengths), rtol=0, atol=ROUNDING[torch.float64])
 
@@ -350,13 +355,17 @@ def test_a_beam_of_all_sentences_finds_the_best(decoders, length_penalty, seed):
         assert found[row].tolist() == [*best, *[PADDING] * (found.shape[1] - len(best))]
 
 
+def keys_of(state: TokenState) -> Tensor:
+    return state.stack.blocks[0].cross.memory.tensors[0]
+
+
 def test_the_beams_of_a_source_share_its_memory(seed):
     model = model_of(length=12, seed=seed)
     _, state = begun(model, symbols(2, 5), limit=4)
     spread = state.select(torch.tensor([0, 0, 1, 1]))
     moved = spread.select(torch.tensor([1, 1, 3, 2]))
-    assert moved.crosses[0].keys is spread.crosses[0].keys
-    assert spread.select(torch.tensor([2, 1, 3, 2])).crosses[0].keys is not spread.crosses[0].keys
+    assert keys_of(moved) is keys_of(spread)
+    assert keys_of(spread.select(torch.tensor([2, 1, 3, 2]))) is not keys_of(spread)
 
 
 def test_what_is_kept_is_counted(seed):
@@ -370,17 +379,18 @@ def test_mistakes_are_named(seed):
     model = model_of(cross="aligned_conv", length=8, seed=seed)
     source = symbols(2, 5)
     with pytest.raises(InputError, match=r"model\.eval"):
-        EncoderDecoderState(model.train(), source, longest=8)
+        model.train().begin(source, longest=8)
     model.eval()
     with pytest.raises(InputError, match="build it longer"):
-        EncoderDecoderState(model, source, longest=9)
+        model.begin(source, longest=9)
     with pytest.raises(InputError, match="at least 1"):
-        EncoderDecoderState(model, source, longest=0)
+        model.begin(source, longest=0)
     with pytest.raises(InputError, match="lengths"):
-        EncoderDecoderState(model, source, torch.tensor([5, 6]), longest=8)
+        model.begin(source, torch.tensor([5, 6]), longest=8)
+    memory, lengths = torch.zeros(2, 5, WIDTH), torch.tensor([5, 6])
     with pytest.raises(InputError, match="lengths"):
-        begin_cross(cross_of("attention", 8), torch.zeros(2, 5, WIDTH), torch.tensor([5, 6]), longest=8)
-    state = EncoderDecoderState(model, source, longest=8)
+        begin(cross_of("attention", 8), batch=2, longest=8, memory=memory, lengths=lengths)
+    state = model.begin(source, longest=8)
     with pytest.raises(InputError, match="opens it"):
         state.prefill(symbols(2, 0))
     with pytest.raises(InputError, match="larger longest"):

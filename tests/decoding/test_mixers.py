@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from globalconv.decoding import StackState, begin, recomputes
+from globalconv.decoding import begin, recomputes
 from globalconv.decoding.online import BLOCK
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
@@ -244,7 +244,7 @@ def test_a_stack_of_any_mixers(some, tokens, data, seed):
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
     x = torch.randn(2, tokens, WIDTH, dtype=torch.float64)
-    y = decoded(StackState(stack, batch=2, longest=tokens), x, prompt=prompt)
+    y = decoded(begin(stack, batch=2, longest=tokens), x, prompt=prompt)
     # A norm can blow rounding up, where a token has nearly equal channels.
     assert worst_error(y, stack(x)) < 1e3 * ROUNDING[torch.float64]
 

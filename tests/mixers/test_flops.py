@@ -7,8 +7,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from globalconv.mixers import Attention, GatedConv, GlobalConv, TokenMLP
-from globalconv.models import Classifier, LanguageModel
-from globalconv.models.block import ChannelMLP, Stack
+from globalconv.models import Classifier, LanguageModel, Stack
+from globalconv.models.block import ChannelMLP
 
 
 def counted(module: nn.Module, *shape: int, tokens: int | None = None) -> int:

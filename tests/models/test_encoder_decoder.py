@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
-from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
+from globalconv.models.aligned_conv import AlignedConv
+from globalconv.models.cross import CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder, Norm
 from globalconv.models.original import Size, build_encoder_decoder
 from tests.models.padded import Everywhere, OneByOne
@@ -66,8 +67,8 @@ def twin_of_torch(ours: EncoderDecoder, norm: Norm) -> nn.Transformer:
     if norm == "post":
         theirs.encoder.norm = theirs.decoder.norm = None
     else:
-        theirs.encoder.norm.load_state_dict(ours.encoder_norm.state_dict())
-        theirs.decoder.norm.load_state_dict(ours.decoder_norm.state_dict())
+        theirs.encoder.norm.load_state_dict(ours.encoder.norm.state_dict())
+        theirs.decoder.norm.load_state_dict(ours.decoder.norm.state_dict())
 
     def attention(to: nn.MultiheadAttention, weights: list[nn.Linear], output: nn.Linear) -> None:
         to.in_proj_weight.copy_(torch.cat([linear.weight for linear in weights]))
@@ -76,19 +77,21 @@ def twin_of_torch(ours: EncoderDecoder, norm: Norm) -> nn.Transformer:
 
     with torch.no_grad():
         for mine, its in zip(
-            [*ours.encoder, *ours.decoder], [*theirs.encoder.layers, *theirs.decoder.layers], strict=True
+            [*ours.encoder.blocks, *ours.decoder.blocks],
+            [*theirs.encoder.layers, *theirs.decoder.layers],
+            strict=True,
         ):
-            mixer = mine.mix.branch
+            mixer = mine.mixer
             attention(its.self_attn, [mixer.project], mixer.output)
-            its.linear1.load_state_dict(mine.mlp.branch.expand.state_dict())
-            its.linear2.load_state_dict(mine.mlp.branch.contract.state_dict())
-            its.norm1.load_state_dict(mine.mix.norm.state_dict())
-            norms = [its.norm2, its.norm3] if hasattr(mine, "cross") else [its.norm2]
-            norms[-1].load_state_dict(mine.mlp.norm.state_dict())
-            if hasattr(mine, "cross"):
-                cross = mine.cross.branch
+            its.linear1.load_state_dict(mine.mlp.expand.state_dict())
+            its.linear2.load_state_dict(mine.mlp.contract.state_dict())
+            its.norm1.load_state_dict(mine.mixer_norm.state_dict())
+            norms = [its.norm2, its.norm3] if mine.cross is not None else [its.norm2]
+            norms[-1].load_state_dict(mine.mlp_norm.state_dict())
+            if mine.cross is not None:
+                cross = mine.cross
                 attention(its.multihead_attn, [cross.query, cross.key_value], cross.output)
-                norms[0].load_state_dict(mine.cross.norm.state_dict())
+                norms[0].load_state_dict(mine.cross_norm.state_dict())
     return theirs.eval()
 
 
@@ -171,7 +174,8 @@ def test_padding_that_a_cross_mixer_does_not_know_changes_them(cross: str, seed:
         "globalconv.models.cross.real_tokens",
         lambda lengths, length: torch.ones(len(lengths), length, dtype=torch.bool),
     )
-    monkeypatch.setattr("globalconv.models.cross.clear_padding", lambda x, lengths: x)
+    for place in ("stack", "cross", "aligned_conv"):
+        monkeypatch.setattr(f"globalconv.models.{place}.clear_padding", lambda x, lengths: x)
     assert _effect_of_padding(model, [2, 9], seed) > 1e-6
 
 
@@ -230,7 +234,7 @@ def test_the_decoder_does_not_see_its_future(encoder: str, decoder: str, norm: N
             changed = torch.cat([target[:, : t + 1], tokens(generator, 2, 8 - t)], dim=1)
             torch.testing.assert_close(model(source, changed)[:, : t + 1], logits[:, : t + 1])
         # A mutant: a target that is seen whole.
-        model.decoder[0].mix.branch = ENCODERS[decoder]().double()
+        model.decoder.blocks[0].mixer = ENCODERS[decoder]().double()
         changed = torch.cat([target[:, :1], (target[:, 1:] + 1) % VOCABULARY], dim=1)
         assert (model(source, changed)[:, 0] - model(source, target)[:, 0]).abs().max() > 1e-6
 

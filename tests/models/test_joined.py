@@ -8,7 +8,7 @@ from torch import Tensor
 
 from globalconv.mixers import GlobalConv
 from globalconv.models import EncoderDecoder, build_encoder_decoder
-from globalconv.models.cross import AlignedConv
+from globalconv.models.aligned_conv import AlignedConv
 from globalconv.models.joined import Joined, JoinedCross, crossings
 from globalconv.models.original import Size
 from globalconv.probes import causality, content_dependence, token_jacobian
@@ -70,7 +70,7 @@ def test_probes_find_it_causal_behind_the_source_and_a_leak_if_there_is_one(seed
     joined = Joined(small(), 4)
     x = joined.embedded(tokens(2, 4), tokens(2, 6))
     assert causality(joined, x).causal
-    joined.model.decoder[0].mix.branch = GlobalConv(WIDTH, LENGTH).double()
+    joined.model.decoder.blocks[0].mixer = GlobalConv(WIDTH, LENGTH).double()
     assert not causality(joined, x).causal
 
 
@@ -110,8 +110,9 @@ def test_cross_mixers_are_looked_at_where_they_stand(cross, seed):
     # Pre-norm: the first cross mixer is given the norm of what the first decoder mixer made of the target.
     inner = joined.layers[1](joined.layers[0](torch.cat([x[:, :4], x[:, 4:]], dim=1)))
     torch.testing.assert_close(reaching[:, :4], inner[:, :4])
-    block = model.decoder[0]
-    torch.testing.assert_close(reaching[:, 4:], block.cross.norm(block.mix(x[:, 4:])))
+    block, target = model.decoder.blocks[0], x[:, 4:]
+    mixed = target + block.mixer(block.mixer_norm(target))
+    torch.testing.assert_close(reaching[:, 4:], block.cross_norm(mixed))
     torch.testing.assert_close(
         alone(reaching)[:, 4:], model.cross_mixers[0](reaching[:, 4:], reaching[:, :4])
     )

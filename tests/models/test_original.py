@@ -54,7 +54,7 @@ def test_the_twin_differs_in_its_mixers_only():
     twin = build_encoder_decoder(50, 8, Size(16, 2, 2, 32, 0.0), encoder="global_conv").state_dict().keys()
     changed = names ^ twin
     assert changed
-    assert all(name.startswith("encoder.") and ".mix.branch." in name for name in changed)
+    assert all(name.startswith("encoder.") and ".mixer." in name for name in changed)
 
 
 def test_what_does_not_exist_is_refused():

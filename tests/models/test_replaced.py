@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.cost import model_cost
-from globalconv.decoding import EncoderDecoderState, LanguageModelState, recomputes
+from globalconv.decoding import MixerState, recomputes
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, Stack
+from globalconv.models.aligned_conv import AlignedConv
 from globalconv.models.block import Block
-from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
+from globalconv.models.cross import CrossAttention, CrossMixer
 from globalconv.models.embedding import PositionEmbedding, SinusoidalPositions
-from globalconv.models.encoder_decoder import DecoderBlock
 from globalconv.models.joined import Joined, crossings
 
 WIDTH, LENGTH, WORDS = 8, 24, 11
@@ -61,6 +61,44 @@ def with_an_adapted_projection() -> Mixer:
     return mixer
 
 
+def with_a_hooked_projection() -> Mixer:
+    mixer = Attention(WIDTH, LENGTH, causal=True, num_heads=2, positions="learned")
+    mixer.project.register_forward_hook(lambda module, given, y: y.tanh())
+    return mixer
+
+
+class Own(GlobalConv):
+    """A mixer from outside that brings a state."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return 2 * super().forward(x, lengths)
+
+    def begin(self, *, batch: int, longest: int) -> MixerState:
+        state = super().begin(batch=batch, longest=longest)
+        state.near, state.skip = 2 * state.near, 2 * state.skip
+        state.taps = 2 * state.taps
+        return state
+
+
+class Inherits(Own):
+    """Its parent's state is not its own."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return 5 * super().forward(x, lengths)
+
+
+class OnlyNamed(Own):
+    """Nothing in it changes what its parent computes."""
+
+    kind = "named"
+
+
+def hooked_with_a_state() -> Mixer:
+    mixer = causal(Own)
+    mixer.register_forward_hook(lambda module, given, y: -y)
+    return mixer
+
+
 REPLACEMENTS = {
     "another": lambda: GlobalConv(WIDTH, LENGTH, causal=True, init="flat"),
     "of another kind": lambda: causal(GatedConv),
@@ -70,6 +108,19 @@ REPLACEMENTS = {
     "a hook": hooked,
     "a forward of its own": with_a_forward_of_its_own,
     "an adapted projection": with_an_adapted_projection,
+    "a hooked projection": with_a_hooked_projection,
+    "its own state": lambda: causal(Own),
+    "a subclass of its own state's class": lambda: causal(Inherits),
+    "a subclass without methods": lambda: causal(OnlyNamed),
+    "its own state, and a hook": hooked_with_a_state,
+}
+RECOMPUTED = {
+    "a subclass",
+    "no mixer",
+    "a hook",
+    "a forward of its own",
+    "a subclass of its own state's class",
+    "its own state, and a hook",
 }
 
 
@@ -96,7 +147,7 @@ def pairs() -> EncoderDecoder:
 def decodes_as_it_computes(model: LanguageModel) -> None:
     tokens = torch.randint(WORDS, (2, 12))
     expected = model(tokens)
-    state = LanguageModelState(model, batch=2, longest=12)
+    state = model.begin(batch=2, longest=12)
     torch.testing.assert_close(state.prefill(tokens[:, :5]), expected[:, 4])
     for t in range(5, 12):
         torch.testing.assert_close(state.step(tokens[:, t]), expected[:, t])
@@ -106,7 +157,7 @@ def decodes_as_it_computes(model: LanguageModel) -> None:
 def answers_as_it_computes(model: EncoderDecoder) -> None:
     source, target, lengths = torch.randint(WORDS, (2, 9)), torch.randint(WORDS, (2, 7)), [9, 4]
     expected = model(source, target, lengths)
-    state = EncoderDecoderState(model, source, lengths, longest=7)
+    state = model.begin(source, lengths, longest=7)
     torch.testing.assert_close(state.prefill(target[:, :3]), expected[:, 2])
     state = state.select(torch.tensor([1, 0]))
     for t in range(3, 7):
@@ -119,9 +170,9 @@ def test_a_mixer_that_was_put_there_is_the_one_that_decodes(name, seed):
     mixer = REPLACEMENTS[name]().double()
     model, both = language_model(), pairs()
     model.stack.blocks[1].mixer = mixer
-    both.decoder[1].mix.branch = mixer
-    assert model.stack.mixers[1] is both.decoder_mixers[1] is both.mixers[3] is mixer
-    assert recomputes(mixer) == (name not in ("another", "of another kind", "attention"))
+    both.decoder.blocks[1].mixer = mixer
+    assert model.stack.mixers[1] is both.decoder.mixers[1] is both.mixers[3] is mixer
+    assert recomputes(mixer) == (name in RECOMPUTED)
     decodes_as_it_computes(model)
     answers_as_it_computes(both)
 
@@ -146,8 +197,8 @@ class Backwards(CrossMixer):
 def test_a_cross_mixer_that_was_put_there_is_the_one_that_is_asked(cross, seed):
     torch.manual_seed(seed)
     model = pairs()
-    model.decoder[0].cross.branch = copy.deepcopy(cross).double()
-    assert model.cross_mixers[0] is model.decoder[0].cross.branch
+    model.decoder.blocks[0].cross = copy.deepcopy(cross).double()
+    assert model.cross_mixers[0] is model.decoder.blocks[0].cross
     answers_as_it_computes(model)
 
 
@@ -158,19 +209,28 @@ def test_a_block_that_was_put_there_is_the_one_that_decodes(seed):
         def forward(self, x, *others):
             return 2 * super().forward(x, *others)
 
-    class Opposite(DecoderBlock):
-        def forward(self, x, *others):
-            return -super().forward(x, *others)
+    class Opposite(Block):
+        def forward(self, x, **others):
+            return -super().forward(x, **others)
 
     model, both = language_model(), pairs()
     model.stack.blocks[0] = Doubled(causal(), mlp_width=12).double()
-    both.decoder[1] = (
+    both.decoder.blocks[1] = (
         Opposite(
             causal(), AlignedConv(WIDTH, LENGTH), mlp_width=12, activation="gelu", norm="pre", dropout=0.0
         )
         .double()
         .eval()
     )
+    decodes_as_it_computes(model)
+    answers_as_it_computes(both)
+
+
+def test_a_stack_with_a_hook_is_computed_as_it_is_called(seed):
+    torch.manual_seed(seed)
+    model, both = language_model(), pairs()
+    for stack in (model.stack, both.decoder):
+        stack.register_forward_hook(lambda module, given, y: y.flip(-1))
     decodes_as_it_computes(model)
     answers_as_it_computes(both)
 
@@ -187,7 +247,7 @@ def test_positions_that_cannot_be_known_are_refused():
     model = language_model()
     model.position = nn.Linear(WIDTH, WIDTH)
     with pytest.raises(InputError, match="Linear as positions cannot be computed for one token"):
-        LanguageModelState(model, batch=1, longest=4)
+        model.begin(batch=1, longest=4)
 
 
 def test_it_is_the_one_that_is_counted():
@@ -204,8 +264,8 @@ def test_it_is_the_one_that_is_counted():
         assert model_cost(model, batch=2).forward.flops == model_cost(right, batch=2).forward.flops
     both = pairs()
     flops = both.flops(LENGTH)
-    both.encoder[0].mix.branch = gated[0]
-    both.decoder[0].cross.branch = Backwards(WIDTH, 5)
+    both.encoder.blocks[0].mixer = gated[0]
+    both.decoder.blocks[0].cross = Backwards(WIDTH, 5)
     removed = GlobalConv(WIDTH, LENGTH).flops(LENGTH) + CrossAttention(WIDTH, LENGTH, num_heads=2).flops(
         LENGTH
     )
@@ -221,7 +281,7 @@ def test_one_that_takes_no_lengths_is_told_when_there_are_any():
 
     model, both, tokens = language_model(), pairs(), torch.randint(WORDS, (2, 5))
     model.stack.blocks[0].mixer = causal(Deaf).double()
-    both.encoder[0].mix.branch = Deaf(WIDTH, LENGTH).double()
+    both.encoder.blocks[0].mixer = Deaf(WIDTH, LENGTH).double()
     for run in (lambda lengths: model(tokens, lengths), lambda lengths: both(tokens, tokens, lengths)):
         run(None)
         with pytest.raises(InputError, match="Deaf cannot mix rows of different lengths"):
@@ -234,8 +294,8 @@ def test_it_is_the_one_that_is_looked_at(seed):
     model = pairs()
     joined = Joined(model, source_length=5)
     source, target = torch.randint(WORDS, (2, 5)), torch.randint(WORDS, (2, 4))
-    model.encoder[1] = copy.deepcopy(model.encoder[0])
-    model.decoder[0].cross.branch = Backwards(WIDTH, LENGTH)
+    model.encoder.blocks[1] = copy.deepcopy(model.encoder.blocks[0])
+    model.decoder.blocks[0].cross = Backwards(WIDTH, LENGTH)
     x = joined.embedded(source, target)
     torch.testing.assert_close(joined(x)[:, 5:], model(source, target))
-    assert crossings(joined, x)[0][0].cross is model.decoder[0].cross.branch
+    assert crossings(joined, x)[0][0].cross is model.decoder.blocks[0].cross

@@ -10,7 +10,8 @@ from torch.overrides import TorchFunctionMode
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
-from globalconv.models.cross import AlignedConv, CrossAttention
+from globalconv.models.aligned_conv import AlignedConv
+from globalconv.models.cross import CrossAttention
 from globalconv.ops import check_lengths
 
 READ_BY_THE_HOST = {

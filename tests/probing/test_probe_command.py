@@ -244,7 +244,7 @@ def test_a_run_of_an_encoder_decoder(tmp_path):
 @pytest.mark.usefixtures("no_pictures")
 def test_a_part_of_an_encoder_decoder(tmp_path):
     run = trained_on_pairs(tmp_path / "runs")
-    part = ("probe", run, "--limit", "4", "--at", "model.encoder.0.mix.branch", "--out")
+    part = ("probe", run, "--limit", "4", "--at", "model.encoder.blocks.0.mixer", "--out")
     ended = globalconv(*part, tmp_path / "found")
     assert ended.code == 0, ended
     assert "Equivariant to circular shifts" in " ".join(ended.out.split())

@@ -4,7 +4,8 @@ from globalconv.cost import convolutions, layers
 from globalconv.cost.convolutions import Convolution
 from globalconv.cost.ledger import Ledger
 from globalconv.cost.mixers import FLOAT32, Cost, Formulas, backend_of, cost_of
-from globalconv.models.cross import AlignedConv, CrossAttention, CrossMixer
+from globalconv.models.aligned_conv import AlignedConv
+from globalconv.models.cross import CrossAttention, CrossMixer
 
 
 def cross_cost(cross: CrossMixer, *, batch: int, itemsize: int = FLOAT32) -> Cost:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from globalconv.cost.contenders import Theory
 from globalconv.cost.mixers import FLOAT32
-from globalconv.decoding.attention import AttentionState
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
+from globalconv.mixers.attention import AttentionState
 
 
 class Decoder(ABC):

@@ -32,7 +32,7 @@ def encoder_decoder_cost(model: EncoderDecoder, *, batch: int, itemsize: int = F
     for _ in range(depth - 1):
         layers.add(backward, n)
 
-    for norm in (model.encoder_norm, model.decoder_norm):
+    for norm in (model.encoder.norm, model.decoder.norm):
         if isinstance(norm, nn.LayerNorm):
             layers.layer_norm(forward, rows, width)
             layers.layer_norm_backward(backward, rows, width)
@@ -70,8 +70,8 @@ def _sublayer(forward: Ledger, backward: Ledger, branch: Cost, rows: int, width:
 
 def _channel_mlp(model: EncoderDecoder, rows: int, itemsize: int) -> Cost:
     forward, backward = Ledger(itemsize), Ledger(itemsize)
-    sizes = (rows, model.width, model.mlp_width)
-    layers.channel_mlp(forward, *sizes, model.activation)
-    layers.channel_mlp_backward(backward, *sizes, model.activation)
-    kept = itemsize * layers.channel_mlp_kept(*sizes, model.activation)
+    sizes, activation = (rows, model.width, model.encoder.mlp_width), model.encoder.activation
+    layers.channel_mlp(forward, *sizes, activation)
+    layers.channel_mlp_backward(backward, *sizes, activation)
+    kept = itemsize * layers.channel_mlp_kept(*sizes, activation)
     return Cost(forward, backward, kept, parameters=0)  # they are counted with the model's

@@ -1,24 +1,23 @@
-"""Decoding: a token at a time, exactly what the whole sequence gives, and what is written with it."""
+"""Decoding: what a causal module remembers of the tokens so far, and the search for the next ones.
 
-from globalconv.decoding.begin import DecodesItself, begin, recomputes
-from globalconv.decoding.cross import begin_cross
-from globalconv.decoding.encoder_decoder import EncoderDecoderState
-from globalconv.decoding.models import LanguageModelState, StackState, next_token
-from globalconv.decoding.online import OnlineConvolution
-from globalconv.decoding.search import Choice, beam_search, decode, likeliest, sampler, stream
+Nothing here knows a mixer or a model: each has its own state beside it, which its method ``begin`` makes.
+"""
+
+from globalconv.decoding.begin import RecomputedState, begin, recomputes
+from globalconv.decoding.memory import MemoryRows
+from globalconv.decoding.online import OnlineConvolution, ShortConvolution
+from globalconv.decoding.search import Choice, beam_search, decode, likeliest, next_token, sampler, stream
 from globalconv.decoding.state import MixerState
 
 __all__ = [
     "Choice",
-    "DecodesItself",
-    "EncoderDecoderState",
-    "LanguageModelState",
+    "MemoryRows",
     "MixerState",
     "OnlineConvolution",
-    "StackState",
+    "RecomputedState",
+    "ShortConvolution",
     "beam_search",
     "begin",
-    "begin_cross",
     "decode",
     "likeliest",
     "next_token",

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.decoding.begin import begin
 from globalconv.decoding.state import MixerState
-from globalconv.mixers.base import Mixer
 
 ROUNDING, HALF_ROUNDING = 1e-9, 0.1
 """Relative to the output's norm: in float64, and under autocast, where bfloat16 rounds to 2^-9 several times."""
@@ -16,7 +15,7 @@ LENGTH, PROMPT = 12, 5
 
 
 def check_decoding(
-    build: Callable[..., Mixer], *, width: int = 8, device: torch.device | str = "cpu", seed: int = 0
+    build: Callable[..., nn.Module], *, width: int = 8, device: torch.device | str = "cpu", seed: int = 0
 ) -> None:
     """Raise AssertionError, with a message that says what is wrong, unless mixers that ``build`` makes decode exactly.
 
@@ -36,7 +35,7 @@ def check_decoding(
                 raise AssertionError(f"{check.__name__}: {what} (width={width}, seed={seed})") from error
 
 
-def token_by_token_it_says_the_same(mixer: Mixer, x: Tensor) -> None:
+def token_by_token_it_says_the_same(mixer: nn.Module, x: Tensor) -> None:
     """After a prompt of any length, every output is the one of the whole sequence."""
     expected = mixer(x)
     for prompt in (0, 1, PROMPT, LENGTH):
@@ -45,7 +44,7 @@ def token_by_token_it_says_the_same(mixer: Mixer, x: Tensor) -> None:
         assert state.count == LENGTH, f"{LENGTH} tokens were read, and its count is {state.count}"
 
 
-def nothing_is_differentiated(mixer: Mixer, x: Tensor) -> None:
+def nothing_is_differentiated(mixer: nn.Module, x: Tensor) -> None:
     """No output has a gradient."""
     state = begin(mixer, batch=len(x), longest=LENGTH)
     x = x.requires_grad_()
@@ -53,7 +52,7 @@ def nothing_is_differentiated(mixer: Mixer, x: Tensor) -> None:
     assert not state.step(x[:, PROMPT]).requires_grad, "a token's output has a gradient"
 
 
-def a_selection_goes_on_by_itself(mixer: Mixer, x: Tensor) -> None:
+def a_selection_goes_on_by_itself(mixer: nn.Module, x: Tensor) -> None:
     """``select`` gives a state of its rows, also of one row twice, and neither touches the other."""
     state = begin(mixer, batch=len(x), longest=LENGTH)
     state.prefill(x[:, :PROMPT])
@@ -67,7 +66,7 @@ def a_selection_goes_on_by_itself(mixer: Mixer, x: Tensor) -> None:
         _near(torch.stack(outputs, dim=1), mixer(whole)[:, PROMPT:], name)
 
 
-def autocast_changes_it_as_it_does_the_mixer(mixer: Mixer, x: Tensor) -> None:
+def autocast_changes_it_as_it_does_the_mixer(mixer: nn.Module, x: Tensor) -> None:
     """Under autocast it says what the mixer says there; autocast may also begin or end between two tokens."""
     mixer, x = mixer.float(), x.float()
 
@@ -88,7 +87,7 @@ def autocast_changes_it_as_it_does_the_mixer(mixer: Mixer, x: Tensor) -> None:
         _near(y, expected.float(), how, within=HALF_ROUNDING)
 
 
-def inference_mode_may_begin_and_end(mixer: Mixer, x: Tensor) -> None:
+def inference_mode_may_begin_and_end(mixer: nn.Module, x: Tensor) -> None:
     """Begun, read, selected and stepped in inference mode or not, in any order, it says the same."""
     expected = mixer(x)
     inside, outside = torch.inference_mode, nullcontext
@@ -123,7 +122,7 @@ def _near(y: Tensor, expected: Tensor, how: str, *, within: float = ROUNDING) ->
     assert error <= within, f"{how}: off by {error:.1e}"
 
 
-CHECKS: tuple[Callable[[Mixer, Tensor], None], ...] = (
+CHECKS: tuple[Callable[[nn.Module, Tensor], None], ...] = (
     token_by_token_it_says_the_same,
     nothing_is_differentiated,
     a_selection_goes_on_by_itself,

@@ -26,11 +26,14 @@ BLOCK = 64
 class OnlineConvolution(MixerState):
     """y[t] = sum_s h[s] x[t-s] + d x[t], with ``taps`` h (width, K) and ``skip`` d (width,), for any K.
 
+    ``width``: of the inputs, where channels side by side share taps (G, K), as in ``global_conv``; None: G.
+
     Keeps a block, and where a sequence can be longer than one, two rings of R places for each channel: the last inputs
     and the sums for the next outputs. R is about the filter's length or the longest sequence's, whichever is less:
     what larger tiles would add has lags beyond it. Inputs may have any dtype; as the operator, it sums in float32 at
     least and rounds to the input's.
-    ``backend`` computes the prompt and the tiles; None: what is fastest at each size.
+    ``backend`` computes the prompt and the tiles; None: what is fastest at each size. ``dtype``: of the inputs, where
+    another is refused.
     """
 
     def __init__(
@@ -39,12 +42,14 @@ class OnlineConvolution(MixerState):
         *,
         batch: int,
         longest: int,
+        width: int | None = None,
         skip: Tensor | None = None,
         backend: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(width=taps.shape[0], batch=batch, longest=longest, dtype=None)
+        super().__init__(width=width or len(taps), batch=batch, longest=longest, dtype=dtype)
         self.backend = backend
-        self.taps = taps.detach()[:, :longest]
+        self.taps = taps.detach()[:, :longest].repeat_interleave(self.width // len(taps), dim=0)
         self.skip = None if skip is None else skip.detach()
         with undifferentiated():
             self._begin(batch, longest)

@@ -22,11 +22,24 @@ class State(Protocol):
         """A new state of the sequences ``rows``, (new batch,) int64, in that order; a row may come twice."""
 
 
+class TokenState(Protocol):
+    """A model part of the way through its sequences, of tokens."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read one token of each sequence, (batch,); the logits (batch, vocabulary) of the next."""
+
+
 S = TypeVar("S")
+Stepping = TypeVar("Stepping", bound=TokenState)
 Selectable = TypeVar("Selectable", bound=State)
 Step = Callable[[Tensor, S], tuple[Tensor, S]]
 Choice = Callable[[Tensor], Tensor]
 """Logits (batch, vocabulary) -> tokens (batch,)."""
+
+
+def next_token(tokens: Tensor, state: Stepping) -> tuple[Tensor, Stepping]:
+    """The step of a state that has one: (batch,) tokens -> logits of what follows, and the state, which has changed."""
+    return state.step(tokens), state
 
 
 def likeliest(logits: Tensor) -> Tensor:

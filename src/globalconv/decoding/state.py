@@ -4,12 +4,15 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import FunctionType
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
+
+METHODS = (FunctionType, property, classmethod, staticmethod)
 
 
 def undifferentiated() -> AbstractContextManager[object]:
@@ -28,13 +31,28 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
 
 
-def is_exactly(module: nn.Module, *kinds: type[nn.Module]) -> bool:
-    """Whether ``module`` computes what one of ``kinds`` does: no subclass, no hook on it, no forward of its own.
+def is_exactly(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether ``module`` computes what ``kind`` does: no subclass, no hook on it, no forward of its own."""
+    return type(module) is kind and not _changed(module)
 
-    Only then may its parts be used instead of calling it.
+
+def replaces_calls(module: nn.Module, method: str) -> bool:
+    """Whether the module's ``method`` may be used instead of calling the module: it was written for its forward.
+
+    It was not if the module has hooks or a forward of its own, or is of a subclass of the class that defines ``method``
+    and that subclass has methods of its own. There the module itself must be called.
     """
-    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    return type(module) in kinds and not hooked
+    lineage = type(module).__mro__
+    owner = next((place for place, kind in enumerate(lineage) if method in vars(kind)), None)
+    return owner is not None and not _changed(module) and not any(map(_has_methods, lineage[:owner]))
+
+
+def _changed(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
+def _has_methods(kind: type) -> bool:
+    return any(isinstance(value, METHODS) for value in vars(kind).values())
 
 
 def holding(kept: Tensor, new: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Multi-head self-attention, the rival."""
+"""Multi-head self-attention, the rival; and its decoding with a KV cache."""
 
 from typing import Literal, get_args
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from globalconv.decoding.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.positions import Rotary, rotary_turns, rotate, sinusoids
+from globalconv.mixers.heads import attend, check_heads, split_heads
+from globalconv.mixers.positions import Rotary, rotate, sinusoids
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
-
-__all__ = ["Attention", "AttentionPositions", "rotary_turns", "rotate", "sinusoids"]
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
 POSITION_STD = 0.5
@@ -41,16 +41,8 @@ class Attention(Mixer):
         super().__init__(width, length, causal=causal)
         if positions not in get_args(AttentionPositions):
             raise unknown_name("attention positions", positions, get_args(AttentionPositions))
-        if num_heads < 1 or width % num_heads:
-            fits = [h for h in range(1, width + 1) if width % h == 0]
-            raise InputError(f"width {width} is not divisible by {num_heads} heads; heads that fit: {fits}.")
         self.num_heads = num_heads
-        self.head_width = width // num_heads
-        if positions == "rotary" and self.head_width % 2:
-            raise InputError(
-                f"rotary positions turn pairs of channels, so the head width must be even; it is "
-                f"{self.head_width} ({width} / {num_heads} heads). Change the width or the heads."
-            )
+        self.head_width = check_heads(width, num_heads, rotary=positions == "rotary")
         self.positions = positions
         self.project = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
@@ -70,49 +62,56 @@ class Attention(Mixer):
         """Of rotary positions: cosines and sines, (2, length, head width / 2), float32 or more."""
         return self.rotary.turns
 
-    @property
-    def projects_linearly(self) -> bool:
-        """Whether queries and values may be projected apart: not by what was put in the projection's place."""
-        return self.positions in ("rotary", "none") or type(self.project) is nn.Linear
-
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every token look at the others. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
         x = clear_padding(x, lengths)
-        batch, length, width = x.shape
-        query, key, value = self._project(x)
-        heads = (batch, length, self.num_heads, self.head_width)
-        query, key, value = (t.reshape(heads).transpose(1, 2) for t in (query, key, value))
-        if self.positions == "rotary":
-            query, key = self.rotary(query), self.rotary(key)
+        query, key, value = self.queries_keys_values(x, self.places(x.shape[1], like=x))
         seen = None
         if lengths is not None and not self.causal:  # the past of a real token is real: its mask is enough
-            seen = real_tokens(lengths, length)[:, None, None]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=self.causal)
-        return clear_padding(self.output(mixed.transpose(1, 2).reshape(batch, length, width)), lengths)
+            seen = real_tokens(lengths, x.shape[1])[:, None, None]
+        return clear_padding(self.output(attend(query, key, value, seen=seen, causal=self.causal)), lengths)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        if self.positions in ("rotary", "none"):
-            return self.project(x).chunk(3, dim=-1)
-        if not self.projects_linearly:
-            query, key, _ = self.project(self._placed(x)).chunk(3, dim=-1)
-            return query, key, self.project(x).chunk(3, dim=-1)[2]
-        weight_qk, weight_v = self.project.weight.split([2 * self.width, self.width])
-        bias_qk, bias_v = self.project.bias.split([2 * self.width, self.width])
-        query, key = F.linear(self._placed(x), weight_qk, bias_qk).chunk(2, dim=-1)
-        return query, key, F.linear(x, weight_v, bias_v)
+    def places(self, length: int, *, like: Tensor) -> Tensor | None:
+        """What is computed or learned of the first ``length`` positions, on the device of ``like``; None without any.
 
-    def _placed(self, x: Tensor) -> Tensor:
-        length = x.shape[1]
+        Rotary positions have turns, (2, length, head width / 2), the others vectors, (length, width).
+        """
+        if self.positions == "rotary":
+            return self.rotary.table(length, like=like)
         if self.positions == "sinusoidal":
-            return (x + sinusoids(length, self.width, like=x)).to(x.dtype)
+            return sinusoids(length, self.width, like=like)
+        if self.positions == "none":
+            return None
         if length > self.length:
             raise InputError(
-                f"learned positions end at length {self.length}, and the input has {length}; "
-                "build the layer longer or use rotary or sinusoidal positions."
+                f"learned positions end at length {self.length}, and {length} are needed; build the layer longer or "
+                "use rotary or sinusoidal positions."
             )
-        return x + self.position[:length]
+        return self.position[:length]
+
+    def queries_keys_values(self, x: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Of tokens ``x`` (batch, n, width) that stand at ``places``, (batch, heads, n, head width) each."""
+        query, key, value = (split_heads(part, self.num_heads) for part in self._projected(x, places))
+        if places is not None and self.positions == "rotary":
+            query, key = rotate(query, places), rotate(key, places)
+        return query, key, value
+
+    def _projected(self, x: Tensor, places: Tensor | None) -> tuple[Tensor, ...]:
+        if places is None or self.positions == "rotary":
+            return self.project(x).chunk(3, dim=-1)
+        placed = (x + places).to(x.dtype)
+        if not is_exactly(self.project, nn.Linear):  # an adapter, perhaps: it has no parts
+            return *self.project(placed).chunk(3, dim=-1)[:2], self.project(x).chunk(3, dim=-1)[2]
+        weight_qk, weight_v = self.project.weight.split([2 * self.width, self.width])
+        bias_qk, bias_v = self.project.bias.split([2 * self.width, self.width])
+        query, key = F.linear(placed, weight_qk, bias_qk).chunk(2, dim=-1)
+        return query, key, F.linear(x, weight_v, bias_v)
+
+    def begin(self, *, batch: int, longest: int) -> "AttentionState":
+        """See ``decoding.begin``."""
+        return AttentionState(self, batch=batch, longest=longest)
 
     def flops(self, length: int) -> float:
         """Four projections; scores and mixing, for half of the pairs where the mask hides the rest."""
@@ -122,3 +121,56 @@ class Attention(Mixer):
     def extra_repr(self) -> str:
         """Its size, heads and positions."""
         return f"{super().extra_repr()}, num_heads={self.num_heads}, positions='{self.positions}'"
+
+
+class AttentionState(MixerState):
+    """The KV cache: keys, turned to their positions, and values, (batch, heads, longest, head width) each."""
+
+    def __init__(self, mixer: Attention, *, batch: int, longest: int) -> None:
+        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
+        self.mixer = mixer
+        self.places = mixer.places(longest, like=mixer.output.weight)
+        # In the dtype of what is put into them first, which under autocast is not the weights'.
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        return self.mixer.output(attend(*self._stored(x), causal=True))
+
+    def _step(self, x: Tensor) -> Tensor:
+        return self.mixer.output(attend(*self._stored(x.unsqueeze(1)))).squeeze(1)
+
+    def remember(self, x: Tensor) -> None:
+        """Read ``x``, (batch, n, width), without asking what it says: L products, where outputs take L^2."""
+        with undifferentiated():
+            self._stored(x)
+        self.count += x.shape[1]
+
+    def _stored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Put keys and values of the next tokens into the caches; their queries, and all keys and values so far."""
+        # By narrow(), which takes less time than indexing: of one token that is a good part of it.
+        start, length = self.count, x.shape[1]
+        places = None if self.places is None else self.places.narrow(-2, start, length)
+        query, key, value = self.mixer.queries_keys_values(x, places)
+        self.keys, self.values = self._cache(self.keys, key), self._cache(self.values, value)
+        self.keys.narrow(2, start, length).copy_(key)
+        self.values.narrow(2, start, length).copy_(value)
+        return query, self.keys.narrow(2, 0, start + length), self.values.narrow(2, 0, start + length)
+
+    def _cache(self, cache: Tensor | None, new: Tensor) -> Tensor:
+        if cache is None:
+            return new.new_empty(*new.shape[:2], self.longest, new.shape[3])
+        return holding(cache, new)
+
+    def _keep(self, rows: Tensor) -> None:
+        self.keys, self.values = self._selected(self.keys, rows), self._selected(self.values, rows)
+
+    def _selected(self, cache: Tensor | None, rows: Tensor) -> Tensor | None:
+        if cache is None:
+            return None
+        chosen = cache.new_empty(len(rows), *cache.shape[1:])
+        chosen[:, :, : self.count] = cache[rows, :, : self.count]
+        return chosen
+
+    def numbers(self) -> int:
+        return 2 * self.batch * self.longest * self.width

@@ -1,12 +1,16 @@
 """A global convolution between two gates: what H3 and Hyena add to the plain one."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from globalconv.decoding import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer, check_num_filters
 from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
+from globalconv.ops.interface import compute_dtype
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
 
@@ -77,6 +81,10 @@ class GatedConv(Mixer):
         )
         return clear_padding(self.output(mixed), lengths)
 
+    def begin(self, *, batch: int, longest: int) -> "GatedConvState":
+        """See ``decoding.begin``."""
+        return GatedConvState(self, batch=batch, longest=longest)
+
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""
         projections = 8.0 * length * self.width**2
@@ -87,3 +95,33 @@ class GatedConv(Mixer):
     def extra_repr(self) -> str:
         """Its size, mode and backend."""
         return f"{self.width}, {self.length}, mode='{self.mode}', backend={self.backend!r}"
+
+
+class GatedConvState(MixerState):
+    """The short convolution of all three projections, and the long one between the gates, each one token at a time."""
+
+    def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
+        taps, sizes = mixer.filter(), {"batch": batch, "longest": longest}
+        super().__init__(width=mixer.width, dtype=taps.dtype, **sizes)
+        self.mixer = mixer
+        self.short = ShortConvolution(mixer.short_filter(), backend=mixer.backend, **sizes)
+        self.long = OnlineConvolution(
+            taps, width=mixer.width, skip=mixer.skip, backend=mixer.backend, **sizes
+        )
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        return self._between_gates(self.long.prefill, self.short.prefill(self.mixer.project(x)))
+
+    def _step(self, x: Tensor) -> Tensor:
+        return self._between_gates(self.long.step, self.short.step(self.mixer.project(x)))
+
+    def _between_gates(self, convolve: Callable[[Tensor], Tensor], projected: Tensor) -> Tensor:
+        # In the dtype that the operator computes in, between its gates too, and rounded once as there.
+        query, key, value = projected.to(compute_dtype(projected.dtype)).chunk(3, dim=-1)
+        return self.mixer.output((query * convolve(key * value)).to(projected.dtype))
+
+    def _keep(self, rows: Tensor) -> None:
+        self.short, self.long = self.short.select(rows), self.long.select(rows)
+
+    def numbers(self) -> int:
+        return self.short.numbers() + self.long.numbers()

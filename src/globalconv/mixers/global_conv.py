@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from globalconv.decoding import OnlineConvolution
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer, check_num_filters
@@ -57,6 +58,19 @@ class GlobalConv(Mixer):
         self.check_input(x)
         taps = taps_that_reach(self.filter(), x.shape[1], self.mode)
         return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
+
+    def begin(self, *, batch: int, longest: int) -> OnlineConvolution:
+        """See ``decoding.begin``."""
+        taps = self.filter()
+        return OnlineConvolution(
+            taps,
+            width=self.width,
+            batch=batch,
+            longest=longest,
+            skip=self.skip,
+            backend=self.backend,
+            dtype=taps.dtype,
+        )
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""

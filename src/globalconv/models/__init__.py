@@ -1,9 +1,19 @@
 """Models: residual stacks of a token mixer and a channel MLP, alone or as encoder and decoder."""
 
-from globalconv.models.block import Block, Stack
+from globalconv.models.block import Block
 from globalconv.models.classifier import Classifier
 from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.models.language_model import LanguageModel
 from globalconv.models.original import build_encoder_decoder
+from globalconv.models.stack import Stack
+from globalconv.models.token_state import TokenState
 
-__all__ = ["Block", "Classifier", "EncoderDecoder", "LanguageModel", "Stack", "build_encoder_decoder"]
+__all__ = [
+    "Block",
+    "Classifier",
+    "EncoderDecoder",
+    "LanguageModel",
+    "Stack",
+    "TokenState",
+    "build_encoder_decoder",
+]

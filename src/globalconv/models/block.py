@@ -1,18 +1,22 @@
-"""The pre-norm residual block, and a stack of them whose mixers may differ from depth to depth."""
+"""The residual block of every model: a token mixer, perhaps a cross mixer, and a channel MLP; and its decoding."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.errors import InputError
-from globalconv.mixers.base import Mixer, takes_lengths
-from globalconv.ops import Documents, Integers, check_lengths, clear_padding
+from globalconv.decoding import MixerState, begin
+from globalconv.mixers.base import Mixer
+from globalconv.models.cross import CrossMixer
+from globalconv.ops import Documents
 
 Activation = Literal["gelu", "relu"]
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
+Norm = Literal["pre", "post"]
+Branch = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[Activation, Branch] = {"gelu": F.gelu, "relu": F.relu}
 
 
 class ChannelMLP(nn.Module):
@@ -49,96 +53,108 @@ class ScaledLinear(nn.Linear):
 
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + mlp(norm(x)): a token mixer and a channel mixer, each residual."""
+    """Residual branches: a token mixer, in a decoder a cross mixer, and a channel mixer.
 
-    def __init__(self, mixer: Mixer, *, mlp_width: int, scale: float = 1.0) -> None:
-        super().__init__()
-        self.mixer_norm = nn.LayerNorm(mixer.width)
-        self.mixer = mixer
-        self.mlp_norm = nn.LayerNorm(mixer.width)
-        self.mlp = ChannelMLP(mixer.width, mlp_width, scale=scale)
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None, documents: Documents | None = None) -> Tensor:
-        """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed."""
-        if documents is not None:
-            return self.around(lambda x: documents.map(self.mixer, x), x)
-        return self.around(self.mixer if lengths is None else lambda x: self.mixer(x, lengths), x)
-
-    def around(self, mix: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """``forward`` with another ``mix``, such as a mixer's state; (..., width) -> the same."""
-        x = x + mix(self.mixer_norm(x))
-        return x + self.mlp(self.mlp_norm(x))
-
-
-class Stack(nn.Module):
-    """Blocks over depth and a last norm. One mixer per block: give different ones for a hybrid.
-
-    The channel MLPs' output weights start smaller by sqrt(2 depth), so that at the start they add no
-    more to the residual stream together than one alone would (GPT-2's rule). The mixers' do not: each
-    starts as its own class says, and a skip weight of 1 adds the normalised stream to itself once more.
-
-    What a block holds is the only place where a mixer is known: one that is put there later (an adapter, a quantised
-    twin) is the one that runs, decodes and counts.
-
-    Rows of different lengths come with ``lengths``; then padding changes no token, and the result is 0 there.
-    Packed ``documents`` see nothing of each other; only around the mixers are they padded.
+    With ``norm="pre"`` each is x + dropout(branch(norm(x))); with "post", as in arXiv 1706.03762 (section 3.1),
+    norm(x + dropout(branch(x))). ``scale``: see ChannelMLP.
     """
 
-    def __init__(self, mixers: Sequence[Mixer], *, mlp_width: int) -> None:
+    def __init__(
+        self,
+        mixer: Mixer,
+        cross: CrossMixer | None = None,
+        *,
+        mlp_width: int,
+        norm: Norm = "pre",
+        activation: Activation = "gelu",
+        dropout: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
-        widths = {mixer.width for mixer in mixers}
-        if len(widths) != 1:
-            raise InputError(
-                f"a stack needs at least one mixer, all of one width; got widths {sorted(widths)}."
-            )
-        if mlp_width < 1:
-            raise InputError(f"mlp_width must be at least 1, not {mlp_width}.")
-        self.width = widths.pop()
-        self.mlp_width = mlp_width
-        scale = (2 * len(mixers)) ** -0.5
-        self.blocks = nn.ModuleList(Block(mixer, mlp_width=mlp_width, scale=scale) for mixer in mixers)
-        self.norm = nn.LayerNorm(self.width)
-
-    @property
-    def mixers(self) -> tuple[Mixer, ...]:
-        """The blocks' token mixers, as they stand now."""
-        return tuple(block.mixer for block in self.each_block())
-
-    def each_block(self) -> Iterator[Block]:
-        """The blocks, one after the other."""
-        return iter(cast("Sequence[Block]", self.blocks))
+        width = mixer.width
+        self.mixer_norm = nn.LayerNorm(width)
+        self.mixer = mixer
+        if cross is not None:
+            self.cross_norm = nn.LayerNorm(width)
+        self.cross = cross
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = ChannelMLP(width, mlp_width, activation=activation, scale=scale)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm == "pre"
 
     def forward(
-        self, x: Tensor, lengths: Integers | None = None, documents: Documents | None = None
+        self, x: Tensor, lengths: Tensor | Documents | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed.
+        """(batch, length, width) -> the same; packed documents, (tokens, width), come with themselves as ``lengths``.
 
-        Raises InputError where a mixer does not take the lengths of rows, and there are any.
+        With a ``memory``, (batch, source length, width), ``lengths`` are the memory's: the target's padding stands
+        last, where a causal mixer's real tokens do not look.
         """
-        assert lengths is None or documents is None, "what is packed has no padding"
-        lengths = check_lengths(lengths, x)
-        if lengths is not None or documents is not None:
-            self.check_takes_lengths()
-        x = clear_padding(x, lengths)
-        for block in self.blocks:
-            x = block(x, lengths, documents)
-        return clear_padding(self.norm(x), lengths)
+        if memory is None:
+            return self.around(_given(self.mixer, lengths), x)
+        cross = self.cross
+        assert cross is not None, "only a block with a cross mixer reads a memory"
+        others = (memory,) if lengths is None else (memory, lengths)
+        return self.around(self.mixer, x, lambda x: cross(x, *others))
 
-    def check_takes_lengths(self) -> None:
-        """Raise InputError if a mixer cannot mix rows of different lengths."""
-        check_all_take_lengths(self.mixers)
+    def around(self, mix: Branch, x: Tensor, look: Branch | None = None) -> Tensor:
+        """``forward`` with other branches, such as the states of the mixers; (..., width) -> the same."""
+        x = self._added(self.mixer_norm, mix, x)
+        if look is not None:
+            x = self._added(self.cross_norm, look, x)
+        return self._added(self.mlp_norm, self.mlp, x)
 
-    def flops(self, length: int) -> float:
-        """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""
-        mlp = 4.0 * length * self.width * self.mlp_width
-        return sum(mixer.flops(length) + mlp for mixer in self.mixers)
+    def _added(self, norm: nn.Module, branch: Branch, x: Tensor) -> Tensor:
+        if self.norm_first:
+            return x + self.dropout(branch(norm(x)))
+        y: Tensor = norm(x + self.dropout(branch(x)))
+        return y
+
+    def begin(
+        self, *, batch: int, longest: int, memory: Tensor | None = None, lengths: Tensor | None = None
+    ) -> "BlockState":
+        """See ``decoding.begin``."""
+        return BlockState(self, batch=batch, longest=longest, memory=memory, lengths=lengths)
+
+    def extra_repr(self) -> str:
+        """Where its norms stand."""
+        return f"norm='{'pre' if self.norm_first else 'post'}'"
 
 
-def check_all_take_lengths(mixers: Sequence[nn.Module]) -> None:
-    """Raise InputError where one of ``mixers`` cannot be given rows of different lengths."""
-    without = sorted({type(mixer).__name__ for mixer in mixers if not takes_lengths(mixer)})
-    if without:
-        raise InputError(
-            f"{', '.join(without)} cannot mix rows of different lengths: give its forward the argument lengths (see "
-            "Mixer.forward), or batch rows of equal length."
-        )
+def _given(mixer: nn.Module, lengths: Tensor | Documents | None) -> Branch:
+    """``mixer`` on rows of these lengths. A mixer from outside may take none."""
+    if lengths is None:
+        return mixer
+    if isinstance(lengths, Documents):
+        return partial(lengths.map, mixer)
+    return lambda x: mixer(x, lengths)
+
+
+class BlockState(MixerState):
+    """The states of a block's mixers; everything else in it looks at one token at a time."""
+
+    def __init__(
+        self, block: Block, *, batch: int, longest: int, memory: Tensor | None, lengths: Tensor | None
+    ) -> None:
+        width = block.mlp_norm.normalized_shape[0]
+        super().__init__(width=width, batch=batch, longest=longest, dtype=None)  # its mixers know
+        self.block = block
+        self.mixer = begin(block.mixer, batch=batch, longest=longest, width=width)
+        self.cross = None
+        if block.cross is not None:
+            self.cross = begin(
+                block.cross, batch=batch, longest=longest, width=width, memory=memory, lengths=lengths
+            )
+
+    def _prefill(self, x: Tensor) -> Tensor:
+        return self.block.around(self.mixer.prefill, x, self.cross and self.cross.prefill)
+
+    def _step(self, x: Tensor) -> Tensor:
+        return self.block.around(self.mixer.step, x, self.cross and self.cross.step)
+
+    def _keep(self, rows: Tensor) -> None:
+        self.mixer = self.mixer.select(rows)
+        self.cross = self.cross and self.cross.select(rows)
+
+    def numbers(self) -> int:
+        return self.mixer.numbers() + (self.cross.numbers() if self.cross else 0)

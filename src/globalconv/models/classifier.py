@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.models.block import Stack
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
+from globalconv.models.stack import Stack
 from globalconv.ops import Integers, check_lengths, clear_padding
 
 

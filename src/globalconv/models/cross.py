@@ -1,16 +1,18 @@
-"""How a decoder reads the encoder's output: by attention, or by a convolution laid along both."""
+"""How a decoder reads the encoder's output: what a cross mixer is, and the usual one, attention, with its decoding.
+
+Once the memory is known, a cross mixer is a causal mixer of the target's tokens, and is decoded as one. What the
+memory alone decides is computed when that begins.
+"""
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from globalconv.errors import InputError, unknown_name
-from globalconv.filters import FreeTaps
+from globalconv.decoding import MemoryRows, MixerState
+from globalconv.decoding.state import dtype_of
+from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary
-from globalconv.ops import Integers, check_lengths, clear_padding, global_conv, real_tokens
-from globalconv.ops.flops import global_conv_flops
+from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
 
 
 class CrossMixer(nn.Module, ABC):
@@ -51,16 +53,12 @@ class CrossAttention(CrossMixer):
 
     def __init__(self, width: int, length: int, *, num_heads: int = 4, rotary: bool = False) -> None:
         super().__init__(width, length)
-        if num_heads < 1 or width % num_heads or (rotary and width // num_heads % 2):
-            raise InputError(
-                f"width {width} cannot be cut into {num_heads} heads{' of an even width' if rotary else ''}; "
-                "change the width or the heads."
-            )
+        head_width = check_heads(width, num_heads, rotary=rotary)
         self.num_heads = num_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
-        self.rotary = Rotary(length, width // num_heads) if rotary else None
+        self.rotary = Rotary(length, head_width) if rotary else None
 
     @property
     def turns(self) -> Tensor:
@@ -70,36 +68,31 @@ class CrossAttention(CrossMixer):
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
-        lengths = check_lengths(lengths, memory)
-        key, value = self.keys_and_values(memory, lengths)
-        seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
-        return self.look(x, key, value, seen)
+        return self.look(x, *self.keys_and_values(memory, check_lengths(lengths, memory)))
 
-    def keys_and_values(self, memory: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Of each memory token, keys turned where rotary: (batch, heads, source length, head width) each."""
+    def keys_and_values(self, memory: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Of each memory token, keys turned where rotary: (batch, heads, source length, head width) each.
+
+        Third, which of them are real, (batch, 1, 1, source length) bool; None: all.
+        """
         memory = clear_padding(memory, lengths)
-        key, value = (self._heads(t) for t in self.key_value(memory).chunk(2, dim=-1))
-        return self._turned(key, first=0), value
+        key, value = (split_heads(t, self.num_heads) for t in self.key_value(memory).chunk(2, dim=-1))
+        seen = None if lengths is None else real_tokens(lengths, memory.shape[1])[:, None, None]
+        return self._turned(key, first=0), value, seen
 
     def look(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, first: int = 0) -> Tensor:
-        """What target tokens ``x`` (batch, n, width), which stand at ``first`` .. first + n - 1, find.
-
-        ``seen`` (batch, 1, 1, source length) bool: the memory's real tokens; None: all.
-        """
-        query = self._turned(self._heads(self.query(x)), first=first)
-        # Keys may have been made under autocast, and the query not, or the other way round.
-        widest = torch.promote_types(query.dtype, key.dtype)
-        mixed = F.scaled_dot_product_attention(
-            query.to(widest), key.to(widest), value.to(widest), attn_mask=seen
-        )
-        result: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return result
+        """What target tokens ``x`` (batch, n, width), which stand at ``first`` .. first + n - 1, find."""
+        query = self._turned(split_heads(self.query(x), self.num_heads), first=first)
+        return self.output(attend(query, key, value, seen=seen))
 
     def _turned(self, heads: Tensor, *, first: int) -> Tensor:
         return heads if self.rotary is None else self.rotary(heads, first=first)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+    def begin(
+        self, *, batch: int, longest: int, memory: Tensor, lengths: Integers | None = None
+    ) -> "CrossAttentionState":
+        """See ``decoding.begin``."""
+        return CrossAttentionState(self, memory, check_lengths(lengths, memory), longest=longest)
 
     def flops(self, length: int) -> float:
         """Four projections, scores and mixing."""
@@ -110,72 +103,24 @@ class CrossAttention(CrossMixer):
         return f"{super().extra_repr()}, num_heads={self.num_heads}"
 
 
-class AlignedConv(CrossMixer):
-    """y[t] = W (q[t] . sum_s h[t - s] v[s]): the memory convolved, read off at the target's own place.
+class CrossAttentionState(MixerState):
+    """Keys and values of the memory, and which of them are real; a query turns to its own place."""
 
-    q is a projection of the target's tokens, v of the memory, and h has free taps for the lags
-    -(length - 1) .. length - 1 in each channel. Source place s is laid beside target place s, whatever the
-    lengths are, for the target's length is not known while it is written. Of our own making, to have an arm
-    without any attention; no paper's.
+    def __init__(
+        self, cross: CrossAttention, memory: Tensor, lengths: Tensor | None, *, longest: int
+    ) -> None:
+        super().__init__(width=cross.width, batch=len(memory), longest=longest, dtype=dtype_of(cross))
+        self.cross = cross
+        self.memory = MemoryRows(*cross.keys_and_values(memory, lengths))
 
-    What it cannot do: look up by content. From where a target token reads depends on t - s alone; its
-    content decides, through the gate q, only which channels it takes. So what is read at a fixed distance
-    (copying, word-by-word translation without reordering) can be learned, and what must first be found
-    (reordering, a source much longer than its target) has to be carried to the right place by the
-    encoder, which for a convolution is as hard.
-    """
+    def _prefill(self, x: Tensor) -> Tensor:
+        return self.cross.look(x, *self.memory.tensors)
 
-    def __init__(self, width: int, length: int, *, backend: str | None = None) -> None:
-        super().__init__(width, length)
-        self.query = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        # Circular taps decay round the circle, which is both ways from lag 0.
-        self.filter = FreeTaps(width, 2 * length - 1, mode="circular")
-        self.output = nn.Linear(width, width)
-        self.backend = backend
+    def _step(self, x: Tensor) -> Tensor:
+        return self.cross.look(x.unsqueeze(1), *self.memory.tensors, first=self.count).squeeze(1)
 
-    def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Convolve the memory over the target's places, gate by the target, project."""
-        lengths = check_lengths(lengths, memory)
-        return self.gated(x, self.convolved(memory, lengths, places=x.shape[1]))
+    def _keep(self, rows: Tensor) -> None:
+        self.memory = self.memory.select(rows)
 
-    def convolved(self, memory: Tensor, lengths: Tensor | None, *, places: int) -> Tensor:
-        """sum_s h[t - s] v[s] for the first ``places`` target places t, (batch, places, width).
-
-        It depends on no target token, nor on how many there are.
-        """
-        reach = max(places, memory.shape[1])
-        if reach > self.length:
-            raise InputError(
-                f"aligned_conv has taps for {self.length} places, and {reach} are given; build it longer."
-            )
-        # Not the operator's own lengths, which end a row's result as well: the target may go on behind its source.
-        value = clear_padding(self.value(clear_padding(memory, lengths)), lengths)
-        if reach > memory.shape[1]:
-            value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
-        taps = self.filter().roll(self.length - 1, dims=1)
-        return global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, :places]
-
-    def gated(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """What target tokens take of the convolved memory at their places, all (..., width)."""
-        result: Tensor = self.output(self.query(x) * mixed)
-        return result
-
-    def flops(self, length: int) -> float:
-        """Three projections, the convolution and the gate."""
-        conv = global_conv_flops(length, self.length, self.width, mode="bidirectional")
-        return 6.0 * length * self.width**2 + conv + length * self.width
-
-    def extra_repr(self) -> str:
-        """Its size and backend."""
-        return f"{super().extra_repr()}, backend={self.backend!r}"
-
-
-CROSS_MIXERS: dict[str, type[CrossMixer]] = {"attention": CrossAttention, "aligned_conv": AlignedConv}
-
-
-def find_cross_mixer(name: str) -> type[CrossMixer]:
-    """One of CROSS_MIXERS; InputError for an unknown name."""
-    if name not in CROSS_MIXERS:
-        raise unknown_name("cross mixer", name, CROSS_MIXERS)
-    return CROSS_MIXERS[name]
+    def numbers(self) -> int:
+        return self.memory.numbers()

@@ -36,10 +36,17 @@ class PositionEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus its positions."""
-        length, longest = x.shape[1], self.position.shape[0]
+        return x + self.table(x.shape[1], x.shape[2], like=x)
+
+    def table(self, length: int, width: int, *, like: Tensor) -> Tensor:
+        """What is added to the first ``length`` tokens, (length, width). InputError beyond the nominal length."""
+        longest = len(self.position)
         if length > longest:
-            raise InputError(f"positions were learned up to length {longest}, and the input has {length}.")
-        return x + self.position[:length]
+            raise InputError(
+                f"the model has learned positions for {longest} tokens, not for {length}: give fewer, or build it "
+                "longer."
+            )
+        return self.position[:length]
 
     def extra_repr(self) -> str:
         """Its size."""
@@ -52,7 +59,11 @@ class SinusoidalPositions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus its positions, rounded once."""
-        return (x + sinusoids(x.shape[1], x.shape[2], like=x)).to(x.dtype)
+        return (x + self.table(x.shape[1], x.shape[2], like=x)).to(x.dtype)
+
+    def table(self, length: int, width: int, *, like: Tensor) -> Tensor:
+        """What is added to the first ``length`` tokens, (length, width), float32 or more, on the device of ``like``."""
+        return sinusoids(length, width, like=like)
 
 
 class SharedEmbedding(nn.Embedding):

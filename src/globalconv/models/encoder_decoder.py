@@ -1,90 +1,46 @@
 """The encoder-decoder of "Attention Is All You Need", with any token mixer in every block."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, cast
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.models.block import Activation, ChannelMLP, check_all_take_lengths
+from globalconv.models.block import Activation, Norm
 from globalconv.models.cross import CrossMixer
 from globalconv.models.embedding import SharedEmbedding, SinusoidalPositions
+from globalconv.models.stack import Stack
+from globalconv.models.token_state import TokenState
 from globalconv.ops import Integers, check_lengths
 
-Norm = Literal["pre", "post"]
+EARLIER_NAMES = (
+    (r"\b(encoder|decoder)\.(\d+)\.mix\.branch\.", r"\1.blocks.\2.mixer."),
+    (r"\b(encoder|decoder)\.(\d+)\.mix\.norm\.", r"\1.blocks.\2.mixer_norm."),
+    (r"\b(encoder|decoder)\.(\d+)\.(cross|mlp)\.branch\.", r"\1.blocks.\2.\3."),
+    (r"\b(encoder|decoder)\.(\d+)\.(cross|mlp)\.norm\.", r"\1.blocks.\2.\3_norm."),
+    (r"\b(encoder|decoder)_norm\.", r"\1.norm."),
+)
+"""Of an encoder-decoder's weights until version 0.1 of 2026-11: patterns, and what they are called now."""
 
 
-class Residual(nn.Module):
-    """x + dropout(branch(norm(x))) where the norm stands before the branch, else norm(x + dropout(branch(x)))."""
-
-    def __init__(self, branch: nn.Module, width: int, *, norm: Norm, dropout: float) -> None:
-        super().__init__()
-        self.branch = branch
-        self.norm = nn.LayerNorm(width)
-        self.norm_first = norm == "pre"
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        """(batch, length, width) -> the same. ``others`` go to the branch as they are."""
-        return self.around(self.branch, x, *others)
-
-    def extra_repr(self) -> str:
-        """Where its norm stands."""
-        return f"norm='{'pre' if self.norm_first else 'post'}'"
-
-    def around(self, branch: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-        """``forward`` with another ``branch``, such as a mixer's state; (..., width) -> the same."""
-        if self.norm_first:
-            return x + self.dropout(branch(self.norm(x), *others))
-        result: Tensor = self.norm(x + self.dropout(branch(x, *others)))
-        return result
+def current_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``weights`` of a model by the names of this version; those of earlier versions are known."""
+    return {_current(name): weight for name, weight in weights.items()}
 
 
-class EncoderBlock(nn.Module):
-    """A token mixer that sees the whole source, and a channel MLP."""
-
-    def __init__(
-        self, mixer: Mixer, *, mlp_width: int, activation: Activation, norm: Norm, dropout: float
-    ) -> None:
-        super().__init__()
-        width = mixer.width
-        mlp = ChannelMLP(width, mlp_width, activation=activation)
-        self.mix = Residual(mixer, width, norm=norm, dropout=dropout)
-        self.mlp = Residual(mlp, width, norm=norm, dropout=dropout)
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(batch, length, width) -> the same."""
-        return self.mlp(self.mix(x) if lengths is None else self.mix(x, lengths))
+def _current(name: str) -> str:
+    for earlier, now in EARLIER_NAMES:
+        name = re.sub(earlier, now, name)
+    return name
 
 
-class DecoderBlock(nn.Module):
-    """A causal token mixer, a look at the encoder's output, and a channel MLP."""
-
-    def __init__(
-        self,
-        mixer: Mixer,
-        cross: CrossMixer,
-        *,
-        mlp_width: int,
-        activation: Activation,
-        norm: Norm,
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        width = mixer.width
-        mlp = ChannelMLP(width, mlp_width, activation=activation)
-        self.mix = Residual(mixer, width, norm=norm, dropout=dropout)
-        self.cross = Residual(cross, width, norm=norm, dropout=dropout)
-        self.mlp = Residual(mlp, width, norm=norm, dropout=dropout)
-
-    def forward(self, x: Tensor, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(batch, target length, width) -> the same. The target's padding stands last, where a causal
-        mixer's real tokens do not look; so only the memory's lengths are needed.
-        """
-        x = self.mix(x)
-        x = self.cross(x, memory) if lengths is None else self.cross(x, memory, lengths)
-        return self.mlp(x)
+def _rename(module: nn.Module, weights: dict[str, Tensor], prefix: str, *others: Any) -> None:
+    """Before a state_dict is loaded into ``module``: current names for those below ``prefix``."""
+    for name in [name for name in weights if name.startswith(prefix)]:
+        weights[prefix + _current(name.removeprefix(prefix))] = weights.pop(name)
 
 
 class EncoderDecoder(nn.Module):
@@ -117,46 +73,24 @@ class EncoderDecoder(nn.Module):
         _check_parts(encoder_mixers, decoder_mixers, cross_mixers)
         width = encoder_mixers[0].width
         self.width = width
-        self.mlp_width = mlp_width
-        self.activation = activation
         self.embed = SharedEmbedding(vocabulary, width)
         self.position = SinusoidalPositions() if positions else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.encoder = nn.ModuleList(
-            EncoderBlock(mixer, mlp_width=mlp_width, activation=activation, norm=norm, dropout=dropout)
-            for mixer in encoder_mixers
-        )
-        self.decoder = nn.ModuleList(
-            DecoderBlock(mixer, cross, mlp_width=mlp_width, activation=activation, norm=norm, dropout=dropout)
-            for mixer, cross in zip(decoder_mixers, cross_mixers, strict=True)
-        )
-        self.encoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
+        options: dict[str, Any] = {"norm": norm, "activation": activation, "dropout": dropout}
+        # The channel MLPs start as nn.Linear's, whatever the depth.
+        self.encoder = Stack(encoder_mixers, mlp_width=mlp_width, scale=1.0, **options)
+        self.decoder = Stack(decoder_mixers, cross_mixers, mlp_width=mlp_width, scale=1.0, **options)
+        self.register_load_state_dict_pre_hook(_rename)
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
         """The blocks' token mixers as they stand now, the encoder's first."""
-        return (*self.encoder_mixers, *self.decoder_mixers)
-
-    @property
-    def encoder_mixers(self) -> tuple[Mixer, ...]:
-        """The encoder blocks' token mixers."""
-        blocks = cast("Sequence[EncoderBlock]", self.encoder)
-        return tuple(cast(Mixer, block.mix.branch) for block in blocks)
-
-    @property
-    def decoder_mixers(self) -> tuple[Mixer, ...]:
-        """The decoder blocks' token mixers."""
-        return tuple(cast(Mixer, block.mix.branch) for block in self.each_decoder_block())
+        return (*self.encoder.mixers, *self.decoder.mixers)
 
     @property
     def cross_mixers(self) -> tuple[CrossMixer, ...]:
         """The decoder blocks' ways to read the memory."""
-        return tuple(cast(CrossMixer, block.cross.branch) for block in self.each_decoder_block())
-
-    def each_decoder_block(self) -> Iterator["DecoderBlock"]:
-        """The decoder's blocks, one after the other."""
-        return iter(cast("Sequence[DecoderBlock]", self.decoder))
+        return self.decoder.cross_mixers
 
     @property
     def length(self) -> int:
@@ -174,32 +108,44 @@ class EncoderDecoder(nn.Module):
         return self.decode(self.encode(source, lengths), target, lengths)
 
     def encode(self, source: Tensor, lengths: Integers | None = None) -> Tensor:
-        """The memory, (batch, source length, width)."""
-        lengths = check_lengths(lengths, source)
-        if lengths is not None:
-            check_all_take_lengths(self.encoder_mixers)
-        x = self._embedded(source)
-        for block in self.encoder:
-            x = block(x, lengths)
-        return self.encoder_norm(x)
+        """The memory, (batch, source length, width); 0 at the padding."""
+        return self.encoder(self._embedded(source), check_lengths(lengths, source))
 
     def decode(self, memory: Tensor, target: Tensor, lengths: Integers | None = None) -> Tensor:
         """Logits of what follows each target token, given the memory and its lengths."""
         lengths = check_lengths(lengths, memory)
-        x = self._embedded(target)
-        for block in self.decoder:
-            x = block(x, memory, lengths)
-        return self.embed.logits(self.decoder_norm(x))
+        return self.embed.logits(self.decoder(self._embedded(target), lengths, memory=memory))
+
+    @torch.no_grad()
+    def begin(self, source: Tensor, lengths: Integers | None = None, *, longest: int) -> TokenState:
+        """The state before targets of up to ``longest`` tokens, of which the first opens the target: see TokenState.
+
+        ``source`` and ``lengths`` as in ``forward``; the source is read here, once. Raises InputError for a model in
+        training mode, whose dropout would be drawn anew for every token.
+        """
+        if self.training:
+            raise InputError(
+                "the model is in training mode, where dropout is on: call model.eval() before it decodes."
+            )
+        lengths = check_lengths(lengths, source)
+        return TokenState(
+            self.decoder,
+            embed=self.embed,
+            position=self.position,
+            logits=self.embed.logits,
+            batch=len(source),
+            longest=longest,
+            memory=self.encode(source, lengths),
+            lengths=lengths,
+        )
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.position(self.embed(tokens)))
 
     def flops(self, length: int) -> float:
         """Forward flops for a source and a target of ``length`` tokens each, 2 per multiply-add."""
-        mlps = 4.0 * length * self.width * self.mlp_width * len(self.mixers)
         logits = 2.0 * length * self.embed.weight.numel()
-        mixers = sum(mixer.flops(length) for mixer in self.mixers)
-        return mlps + logits + mixers + sum(cross.flops(length) for cross in self.cross_mixers)
+        return self.encoder.flops(length) + self.decoder.flops(length) + logits
 
 
 def _check_parts(encoder: Sequence[Mixer], decoder: Sequence[Mixer], cross: Sequence[CrossMixer]) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from globalconv.models.cross import CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
+from globalconv.models.stack import Stack
 
 Side = Literal["encoder", "decoder"]
 
@@ -29,19 +30,19 @@ class Joined(nn.Module):
         self.source_length = source_length
         self.layers = nn.ModuleList(
             [
-                *(_Encoding(model, number, source_length) for number in range(len(model.encoder))),
-                *(_Decoding(model, number, source_length) for number in range(len(model.decoder))),
+                *(_Encoding(model, number, source_length) for number in range(len(model.encoder.blocks))),
+                *(_Decoding(model, number, source_length) for number in range(len(model.decoder.blocks))),
             ]
         )
 
     @property
     def mixer_names(self) -> tuple[tuple[Side, str], ...]:
         """Of each token mixer, in the order of ``model.mixers``, its side and its name as a submodule of this one."""
-        sides: dict[Side, int] = {"encoder": len(self.model.encoder), "decoder": len(self.model.decoder)}
+        sides: dict[Side, Stack] = {"encoder": self.model.encoder, "decoder": self.model.decoder}
         return tuple(
-            (side, f"model.{side}.{number}.mix.branch")
-            for side, blocks in sides.items()
-            for number in range(blocks)
+            (side, f"model.{side}.blocks.{number}.mixer")
+            for side, stack in sides.items()
+            for number in range(len(stack.blocks))
         )
 
     @torch.no_grad()
@@ -56,7 +57,7 @@ class Joined(nn.Module):
         x = torch.cat([model.dropout(model.position(part)) for part in parts], dim=1)
         for layer in self.layers:
             x = layer(x)
-        return F.pad(model.embed.logits(model.decoder_norm(x[:, source:])), (0, 0, source, 0))
+        return F.pad(model.embed.logits(model.decoder.norm(x[:, source:])), (0, 0, source, 0))
 
 
 class _Layer(nn.Module):
@@ -72,9 +73,10 @@ class _Encoding(_Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         source, target = x[:, : self.source_length], x[:, self.source_length :]
-        mixed = self.model.encoder[self.number](source)
-        if self.number == len(self.model.encoder) - 1:
-            mixed = self.model.encoder_norm(mixed)
+        encoder = self.model.encoder
+        mixed = encoder.blocks[self.number](source)
+        if self.number == len(encoder.blocks) - 1:
+            mixed = encoder.norm(mixed)
         return torch.cat([mixed, target], dim=1)
 
 
@@ -83,7 +85,7 @@ class _Decoding(_Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         memory, target = x[:, : self.source_length], x[:, self.source_length :]
-        return torch.cat([memory, self.model.decoder[self.number](target, memory)], dim=1)
+        return torch.cat([memory, self.model.decoder.blocks[self.number](target, memory=memory)], dim=1)
 
 
 class JoinedCross(nn.Module):

@@ -8,10 +8,12 @@ from torch import nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import build_mixer
-from globalconv.models.cross import CrossAttention, find_cross_mixer
+from globalconv.models.aligned_conv import AlignedConv
+from globalconv.models.cross import CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
 
 Design = Literal["original", "modern"]
+CROSS_MIXERS: dict[str, type[CrossMixer]] = {"attention": CrossAttention, "aligned_conv": AlignedConv}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ shared embeddings, and every weight and bias of projections, channel MLPs and no
 the table that vary the depth, the channel MLP, the width or the keys all agree with ours, to the last
 printed digit, at a vocabulary of 41,000, where base has 65,130,496 (tests/models/test_original.py).
 Big's dropout is that of English to German; to French it was 0.1."""
+
+
+def find_cross_mixer(name: str) -> type[CrossMixer]:
+    """One of CROSS_MIXERS; InputError for an unknown name."""
+    if name not in CROSS_MIXERS:
+        raise unknown_name("cross mixer", name, CROSS_MIXERS)
+    return CROSS_MIXERS[name]
 
 
 def build_encoder_decoder(

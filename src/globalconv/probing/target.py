@@ -241,9 +241,9 @@ def _trained_on_pairs(
             f"Give at least --length {source}, or leave it out."
         )
     what = (
-        f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, {len(model.encoder)} encoder and "
-        f"{len(model.decoder)} decoder blocks, width {spec.model.width}, at pairs of its validation split, as one "
-        f"sequence: {source} tokens of the source, then {target} of the target"
+        f"the run {spec.name}: {spec.arm} trained on {spec.task.name}, {len(model.encoder.blocks)} encoder and "
+        f"{len(model.decoder.blocks)} decoder blocks, width {spec.model.width}, at pairs of its validation split, as "
+        f"one sequence: {source} tokens of the source, then {target} of the target"
     )
     return Target(
         f"{spec.arm} on {spec.task.name}",
@@ -256,7 +256,7 @@ def _trained_on_pairs(
         meaningless=dict.fromkeys(
             ("shifts", "permutations", "positions"),
             "it moves tokens along the sequence, and here a source and its target stand end to end: ask a part with "
-            "--at model.encoder.0.mix.branch",
+            "--at model.encoder.blocks.0.mixer",
         ),
     )
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from globalconv.host.atomic_files import write_bytes
+from globalconv.models.encoder_decoder import current_names
 
 
 class BrokenCheckpoint(Exception):
@@ -55,7 +56,7 @@ def check_checkpoint(path: Path) -> None:
 
 def load_weights(path: Path, model: nn.Module) -> None:
     """Put a checkpoint's tensors into ``model``. Raises BrokenCheckpoint if they are another model's."""
-    tensors = load_checkpoint(path).tensors
+    tensors = current_names(load_checkpoint(path).tensors)
     misfit(path, tensors, model.state_dict())
     model.load_state_dict(tensors)
 

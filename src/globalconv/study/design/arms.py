@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
-from globalconv.models.cross import find_cross_mixer
+from globalconv.models.original import find_cross_mixer
 from globalconv.tasks import TASKS, SequenceToSequence
 
 HYBRIDS = {"hybrid": "global_conv+attention"}
