@@ -70,7 +70,7 @@ def test_a_beam_over_a_model_finds_its_likeliest_sequence(names, seed):
 @torch.no_grad()
 def test_mistakes_are_named(seed):
     model = model_of(("global_conv",), 8, seed=seed, positions=True)
-    with pytest.raises(InputError, match="positions for 8"):
+    with pytest.raises(InputError, match="up to length 8"):
         model.begin(batch=1, longest=9)
     state = model.begin(batch=1, longest=8)
     with pytest.raises(InputError, match="at least 1"):

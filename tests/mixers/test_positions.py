@@ -43,8 +43,8 @@ def test_tables_do_not_know_the_default_dtype(dtype, right):
 @pytest.mark.parametrize("name", TURNED)
 def test_a_layers_table_is_right_however_it_came_about(name, right):
     def check(layer: nn.Module, *, dtype=torch.float32) -> None:
-        assert layer.turns.dtype == dtype
-        torch.testing.assert_close(layer.turns.float(), right, rtol=0, atol=1e-7)
+        assert layer.rotary.turns.dtype == dtype
+        torch.testing.assert_close(layer.rotary.turns.float(), right, rtol=0, atol=1e-7)
 
     build = TURNED[name]
     for half in HALVES:
@@ -55,7 +55,7 @@ def test_a_layers_table_is_right_however_it_came_about(name, right):
     check(build().double(), dtype=torch.float64)
     with torch.device("meta"):
         layer = build()
-    assert layer.turns.is_meta
+    assert layer.rotary.turns.is_meta
     layer.to_empty(device="cpu")
     check(layer)
     layer.rotary.turns.fill_(math.nan)
@@ -63,7 +63,7 @@ def test_a_layers_table_is_right_however_it_came_about(name, right):
     check(layer)
     torch.set_default_device("meta")
     try:
-        assert build().turns.is_meta
+        assert build().rotary.turns.is_meta
     finally:
         torch.set_default_device(None)
     assert not any("turns" in key for key in build().state_dict())

@@ -57,11 +57,6 @@ class Attention(Mixer):
         if self.positions == "learned":
             nn.init.normal_(self.position, std=POSITION_STD)
 
-    @property
-    def turns(self) -> Tensor:
-        """Of rotary positions: cosines and sines, (2, length, head width / 2), float32 or more."""
-        return self.rotary.turns
-
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every token look at the others. x: (batch, length, width)."""
         self.check_input(x)

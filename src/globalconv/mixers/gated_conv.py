@@ -10,9 +10,9 @@ from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer, check_num_filters
 from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
-from globalconv.ops.interface import compute_dtype
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
+from globalconv.ops.interface import compute_dtype
 
 SHORT_TAPS = 3
 

@@ -23,7 +23,7 @@ def check_heads(width: int, num_heads: int, *, rotary: bool) -> int:
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
     """(batch, n, width) -> (batch, heads, n, head width), a view."""
-    return x.unflatten(2, (num_heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], num_heads, x.shape[2] // num_heads).transpose(1, 2)
 
 
 def attend(

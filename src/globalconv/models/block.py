@@ -105,10 +105,10 @@ class Block(nn.Module):
         return self._added(self.mlp_norm, self.mlp, x)
 
     def _added(self, norm: nn.Module, branch: Branch, x: Tensor) -> Tensor:
-        if self.norm_first:
-            return x + self.dropout(branch(norm(x)))
-        y: Tensor = norm(x + self.dropout(branch(x)))
-        return y
+        y = branch(norm(x) if self.norm_first else x)
+        if self.dropout.training:  # else the call alone would be a part of what a token costs
+            y = self.dropout(y)
+        return x + y if self.norm_first else norm(x + y)
 
     def begin(
         self, *, batch: int, longest: int, memory: Tensor | None = None, lengths: Tensor | None = None

@@ -60,12 +60,6 @@ class CrossAttention(CrossMixer):
         self.output = nn.Linear(width, width)
         self.rotary = Rotary(length, head_width) if rotary else None
 
-    @property
-    def turns(self) -> Tensor:
-        """Where rotary: cosines and sines, (2, length, head width / 2), float32 or more."""
-        assert self.rotary is not None
-        return self.rotary.turns
-
     def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every target token look at the memory's real tokens."""
         return self.look(x, *self.keys_and_values(memory, check_lengths(lengths, memory)))

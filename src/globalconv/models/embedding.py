@@ -43,8 +43,8 @@ class PositionEmbedding(nn.Module):
         longest = len(self.position)
         if length > longest:
             raise InputError(
-                f"the model has learned positions for {longest} tokens, not for {length}: give fewer, or build it "
-                "longer."
+                f"positions were learned up to length {longest}, and there are {length} tokens: give fewer, or build "
+                "the model longer."
             )
         return self.position[:length]
 
