@@ -1,7 +1,7 @@
 """What is kept of a memory, the encoder's output, while a decoder writes: nothing that a step would change."""
 
 import copy
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ class MemoryRows:
     """
 
     def __init__(self, *tensors: Tensor | None) -> None:
-        self.tensors = tensors
+        self.tensors: tuple[Any, ...] = tensors  # each a tensor or None, as its maker knows
         rows = next((tensor for tensor in tensors if tensor is not None), None)
         self.source = None if rows is None else torch.arange(len(rows), device=rows.device)
 

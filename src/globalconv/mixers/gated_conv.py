@@ -101,12 +101,12 @@ class GatedConvState(MixerState):
     """The short convolution of all three projections, and the long one between the gates, each one token at a time."""
 
     def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
-        taps, sizes = mixer.filter(), {"batch": batch, "longest": longest}
-        super().__init__(width=mixer.width, dtype=taps.dtype, **sizes)
+        taps, backend = mixer.filter(), mixer.backend
+        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=taps.dtype)
         self.mixer = mixer
-        self.short = ShortConvolution(mixer.short_filter(), backend=mixer.backend, **sizes)
+        self.short = ShortConvolution(mixer.short_filter(), batch=batch, longest=longest, backend=backend)
         self.long = OnlineConvolution(
-            taps, width=mixer.width, skip=mixer.skip, backend=mixer.backend, **sizes
+            taps, width=mixer.width, batch=batch, longest=longest, skip=mixer.skip, backend=backend
         )
 
     def _prefill(self, x: Tensor) -> Tensor:

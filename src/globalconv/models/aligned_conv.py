@@ -86,17 +86,11 @@ class AlignedConvState(MixerState):
         self.cross = cross
         self.memory = MemoryRows(cross.convolved(memory, lengths, places=longest))
 
-    @property
-    def _convolved(self) -> Tensor:
-        (mixed,) = self.memory.tensors
-        assert mixed is not None
-        return mixed
-
     def _prefill(self, x: Tensor) -> Tensor:
-        return self.cross.gated(x, self._convolved[:, : x.shape[1]])
+        return self.cross.gated(x, self.memory.tensors[0][:, : x.shape[1]])
 
     def _step(self, x: Tensor) -> Tensor:
-        return self.cross.gated(x, self._convolved[:, self.count])
+        return self.cross.gated(x, self.memory.tensors[0][:, self.count])
 
     def _keep(self, rows: Tensor) -> None:
         self.memory = self.memory.select(rows)

@@ -147,14 +147,14 @@ class BlockState(MixerState):
             )
 
     def _prefill(self, x: Tensor) -> Tensor:
-        return self.block.around(self.mixer.prefill, x, self.cross and self.cross.prefill)
+        return self.block.around(self.mixer.prefill, x, None if self.cross is None else self.cross.prefill)
 
     def _step(self, x: Tensor) -> Tensor:
-        return self.block.around(self.mixer.step, x, self.cross and self.cross.step)
+        return self.block.around(self.mixer.step, x, None if self.cross is None else self.cross.step)
 
     def _keep(self, rows: Tensor) -> None:
         self.mixer = self.mixer.select(rows)
-        self.cross = self.cross and self.cross.select(rows)
+        self.cross = None if self.cross is None else self.cross.select(rows)
 
     def numbers(self) -> int:
-        return self.mixer.numbers() + (self.cross.numbers() if self.cross else 0)
+        return self.mixer.numbers() + (0 if self.cross is None else self.cross.numbers())

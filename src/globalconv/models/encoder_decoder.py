@@ -80,7 +80,7 @@ class EncoderDecoder(nn.Module):
         # The channel MLPs start as nn.Linear's, whatever the depth.
         self.encoder = Stack(encoder_mixers, mlp_width=mlp_width, scale=1.0, **options)
         self.decoder = Stack(decoder_mixers, cross_mixers, mlp_width=mlp_width, scale=1.0, **options)
-        self.register_load_state_dict_pre_hook(_rename)
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:

@@ -43,7 +43,8 @@ class Stack(nn.Module):
         scale: float | None = None,
     ) -> None:
         super().__init__()
-        widths = {mixer.width for mixer in (*mixers, *(cross_mixers or ()))}
+        crosses = [None] * len(mixers) if cross_mixers is None else cross_mixers
+        widths = {mixer.width for mixer in mixers} | {cross.width for cross in cross_mixers or ()}
         if not mixers or len(widths) != 1:
             raise InputError(
                 f"a stack needs at least one mixer, all of one width; got widths {sorted(widths)}."
@@ -63,7 +64,7 @@ class Stack(nn.Module):
                 dropout=dropout,
                 scale=(2 * len(mixers)) ** -0.5 if scale is None else scale,
             )
-            for mixer, cross in zip(mixers, cross_mixers or [None] * len(mixers), strict=True)
+            for mixer, cross in zip(mixers, crosses, strict=True)
         )
         self.norm = nn.LayerNorm(self.width) if norm == "pre" else nn.Identity()
 
@@ -123,8 +124,8 @@ class Stack(nn.Module):
     def flops(self, length: int) -> float:
         """Forward flops for one sequence: mixers and channel MLPs (norms and GELUs not counted)."""
         mlp = 4.0 * length * self.width * self.mlp_width
-        mixing = sum(mixer.flops(length) for mixer in (*self.mixers, *self.cross_mixers))
-        return mixing + mlp * len(self.blocks)
+        mixing = sum(mixer.flops(length) + mlp for mixer in self.mixers)
+        return mixing + sum(cross.flops(length) for cross in self.cross_mixers)
 
 
 class StackState(MixerState):
