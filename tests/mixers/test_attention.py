@@ -151,7 +151,7 @@ def test_a_longer_input_is_treated_as_a_longer_layer_would(positions, seed):
 def test_learned_positions_end():
     mixer, x = drawn(7, positions="learned", seed=0)
     mixer(x[:, :3])
-    with pytest.raises(InputError, match="end at length 7, and the input has 14"):
+    with pytest.raises(InputError, match="end at length 7, and there are 14 tokens"):
         mixer(torch.cat([x, x], dim=1))
 
 
