@@ -81,8 +81,8 @@ class Attention(Mixer):
             return None
         if length > self.length:
             raise InputError(
-                f"learned positions end at length {self.length}, and there are {length} tokens: build the layer longer, "
-                "or use rotary or sinusoidal positions."
+                f"learned positions end at length {self.length}, and there are {length} tokens: build the layer "
+                "longer, or use rotary or sinusoidal positions."
             )
         return self.position[:length]
 
