@@ -1,10 +1,11 @@
 """What a study was given, so that advice names what it can be given more of, and options that do just that."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from globalconv.study.design.budget import SLACK, Load, Terms, larger_budget
-from globalconv.study.design.spec import StudyPlan
+from globalconv.study.design.spec import StudyPlan, TaskPlan
 from globalconv.study.runs.directory import StudyState
 
 
@@ -19,6 +20,9 @@ class Given:
     """The rival's steps, where they are the user's: then a larger budget alone holds no more of them."""
     larger_defaults: float = 1.0
     """How many times as long it takes with the defaults of large budgets: with a sweep, unless it has one."""
+    rival_steps: Mapping[str, int] = field(default_factory=dict)
+    """Task -> the rival's steps, where no budget was given: --steps alone makes runs longer, and seconds, which differ
+    from one machine and hour to another, have no place in the advice."""
     unfinished: bool = False
     """Runs are still missing, and advice would be early."""
 
@@ -31,11 +35,22 @@ class Given:
             needed_seconds=needed,
             fixed_steps=plan.request.steps,
             larger_defaults=_larger_defaults(plan),
+            rival_steps={}
+            if plan.budget_seconds
+            else {
+                task.task.name: arm.steps
+                for task in plan.tasks
+                for arm in task.arms
+                if arm.arm == plan.request.rival
+            },
             unfinished=not state.complete,
         )
 
-    def longer_runs(self, factor: float) -> str:
-        """The options that make every run ``factor`` times as long, or a little longer."""
+    def longer_runs(self, factor: float, task: TaskPlan) -> str:
+        """The options that make every run of ``task`` ``factor`` times as long, or a little longer."""
+        if self.rival_steps:
+            alone = f" on {task.task.name} alone" if len(self.rival_steps) > 1 else ""
+            return f"--steps {_rounded_up(math.ceil(factor * self.rival_steps[task.task.name]))}{alone}"
         if self.fixed_steps is None:
             needed = factor * self.budget_seconds
             return larger_budget(needed, self.budget_seconds, larger_defaults=self.larger_defaults)
@@ -48,6 +63,8 @@ class Given:
     @property
     def more_steps(self) -> str:
         """The options that make runs longer, where nobody can tell by how much."""
+        if self.rival_steps:
+            return "--steps"
         if self.fixed_steps is None:
             return "--steps, or a larger --budget"
         return "--steps, and a --budget that holds them"

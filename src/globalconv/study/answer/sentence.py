@@ -157,17 +157,17 @@ def _what_may_decide(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer, given: Gi
     doubted = arm if arm.difference.mean < -task.margin else rival
     ways = []
     if not doubted.plateaued:
-        ways.append(_longer_runs(doubted, given))
+        ways.append(_longer_runs(task, doubted, given))
     if not task.tuned:
         ways.append("tuning (--sweep)")
     return f"; {' and '.join(ways)} may decide it" if ways else ""
 
 
-def _longer_runs(arm: ArmAnswer, given: Given) -> str:
+def _longer_runs(task: TaskPlan, arm: ArmAnswer, given: Given) -> str:
     if arm.steps_to_plateau is None:
         return f"longer runs ({given.more_steps})"
     factor = arm.steps_to_plateau / arm.steps
-    return f"longer runs (at least {factor:.1f} times the steps, such as {given.longer_runs(factor)})"
+    return f"longer runs (at least {factor:.1f} times the steps, such as {given.longer_runs(factor, task)})"
 
 
 def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:
