@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/decode_pairs.py
 
-The same search, greedy and with 4 beams, over two ways to the next logits: TokenState, and the parallel pass
+The same search, greedy and with 4 beams, over two ways to the next logits: EncoderDecoderState, and the parallel pass
 over all that is written, for every token. Sizes as of a small translation: width 96, 2 + 2 blocks, 2000 tokens, 128
 sources of different lengths, answers of 24 and 48 tokens, weights as they start, so that hardly an answer ends before.
 In turns, in one process, on one thread; both must write the same. Prints and writes to
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
-from globalconv.decoding import beam_search, decode, next_token
-from globalconv.models import EncoderDecoder, TokenState, build_encoder_decoder
+from globalconv.decoding import EncoderDecoderState, beam_search, decode, next_token
+from globalconv.models import EncoderDecoder, build_encoder_decoder
 from globalconv.models.original import Size
 from globalconv.turns import in_turns, ratio, seconds
 
@@ -57,9 +57,9 @@ def written(
 ) -> Tensor:
     """The answers; ``again``: with the prefix computed again for every token."""
     if again:
-        state: Recomputed | TokenState = Recomputed(model, source, lengths)
+        state: Recomputed | EncoderDecoderState = Recomputed(model, source, lengths)
     else:
-        state = model.begin(source, lengths, longest=limit)
+        state = EncoderDecoderState(model, source, lengths, longest=limit)
     logits = state.step(torch.full_like(source[:, 0], START))
     ends = {"limit": limit, "end": END, "padding": PADDING}
     if beams == 1:

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from globalconv.cost.memory import peak_bytes
-from globalconv.decoding import Choice, likeliest, next_token, recomputes, sampler, stream
+from globalconv.decoding import Choice, LanguageModelState, likeliest, next_token, recomputes, sampler, stream
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
 from globalconv.host.devices import device_line, device_memory, resolve_device
@@ -83,7 +83,7 @@ def run_generate(request: GenerateRequest, out: TextIO, *, notes: Console) -> Ge
     text = _Writer(out)
     try:
         text.write(prompt)
-        state = model.begin(batch=1, longest=len(prompt) + request.tokens)
+        state = LanguageModelState(model, batch=1, longest=len(prompt) + request.tokens)
         tokens = torch.tensor([list(prompt)], device=model.head.weight.device)
         logits = state.prefill(tokens)
         read = time.perf_counter()
@@ -165,7 +165,8 @@ def _check_memory(request: GenerateRequest, model: LanguageModel, length: int, l
     if longest <= far:
         return
     short, long = (
-        peak_bytes(partial(model.begin, batch=1, longest=n), device=request.device) for n in (near, far)
+        peak_bytes(partial(LanguageModelState, model, batch=1, longest=n), device=request.device)
+        for n in (near, far)
     )
     per_token = (long - short) / (far - near)
     needed, memory = long + per_token * (longest - far), device_memory(request.device)

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from globalconv.decoding import MemoryRows, beam_search, begin, decode, next_token
-from globalconv.decoding.online import BLOCK
+from globalconv.decoding import EncoderDecoderState, beam_search, begin, decode, next_token
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv
-from globalconv.models import TokenState
 from globalconv.models.aligned_conv import AlignedConv, AlignedConvState
 from globalconv.models.block import BlockState
 from globalconv.models.cross import CrossAttention, CrossAttentionState, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
+from globalconv.states import MemoryRows
+from globalconv.states.online import BLOCK
 from tests.decoding.catalogue import drawn, worst_error
 
 VOCABULARY, WIDTH = 7, 4
@@ -74,7 +74,7 @@ def symbols(batch: int, length: int) -> Tensor:
 
 def begun(model: EncoderDecoder, source: Tensor, lengths: Tensor | None = None, *, limit: int):
     """The first logits, and the state after START."""
-    state = model.begin(source, lengths, longest=limit)
+    state = EncoderDecoderState(model, source, lengths, longest=limit)
     return state.step(torch.full_like(source[:, 0], START)), state
 
 
@@ -84,7 +84,7 @@ def largest_error(
 ) -> float:
     """Read ``prompt`` tokens at once (0: none) and the others one by one, the second half of them by ``rows``."""
     expected = model(source, target, lengths)
-    state = model.begin(source, lengths, longest=target.shape[1])
+    state = EncoderDecoderState(model, source, lengths, longest=target.shape[1])
     half = (prompt + target.shape[1]) // 2
     errors = []
     if prompt:
@@ -148,14 +148,14 @@ def mutated(decoders=("attention, none",), cross="attention", **options) -> None
 @pytest.mark.parametrize("off", [-1, 1])
 def test_a_position_off_by_one_is_seen(monkeypatch, off):
     honest()
-    embedded = TokenState._embedded
+    embedded = EncoderDecoderState._embedded
 
     def shifted(self, tokens, places):
         if isinstance(places, slice):
             return embedded(self, tokens, places)
         return embedded(self, tokens, (places + off) % self.longest)
 
-    monkeypatch.setattr(TokenState, "_embedded", shifted)
+    monkeypatch.setattr(EncoderDecoderState, "_embedded", shifted)
     mutated()
 
 
@@ -188,7 +188,7 @@ def test_a_source_read_with_its_padding_is_seen(monkeypatch):
     with torch.no_grad():
         expected = model(source, target, lengths)[:, 0]
         monkeypatch.setattr(EncoderDecoder, "encode", lambda self, source, lengths: encode(self, source))
-        found = model.begin(source, lengths, longest=5).step(target[:, 0])
+        found = EncoderDecoderState(model, source, lengths, longest=5).step(target[:, 0])
     assert worst_error(found, expected) > 1e-3
 
 
@@ -355,7 +355,7 @@ def test_a_beam_of_all_sentences_finds_the_best(decoders, length_penalty, seed):
         assert found[row].tolist() == [*best, *[PADDING] * (found.shape[1] - len(best))]
 
 
-def keys_of(state: TokenState) -> Tensor:
+def keys_of(state: EncoderDecoderState) -> Tensor:
     return state.stack.blocks[0].cross.memory.tensors[0]
 
 
@@ -379,18 +379,18 @@ def test_mistakes_are_named(seed):
     model = model_of(cross="aligned_conv", length=8, seed=seed)
     source = symbols(2, 5)
     with pytest.raises(InputError, match=r"model\.eval"):
-        model.train().begin(source, longest=8)
+        EncoderDecoderState(model.train(), source, longest=8)
     model.eval()
     with pytest.raises(InputError, match="build it longer"):
-        model.begin(source, longest=9)
+        EncoderDecoderState(model, source, longest=9)
     with pytest.raises(InputError, match="at least 1"):
-        model.begin(source, longest=0)
+        EncoderDecoderState(model, source, longest=0)
     with pytest.raises(InputError, match="lengths"):
-        model.begin(source, torch.tensor([5, 6]), longest=8)
+        EncoderDecoderState(model, source, torch.tensor([5, 6]), longest=8)
     memory, lengths = torch.zeros(2, 5, WIDTH), torch.tensor([5, 6])
     with pytest.raises(InputError, match="lengths"):
         begin(cross_of("attention", 8), batch=2, longest=8, memory=memory, lengths=lengths)
-    state = model.begin(source, longest=8)
+    state = EncoderDecoderState(model, source, longest=8)
     with pytest.raises(InputError, match="opens it"):
         state.prefill(symbols(2, 0))
     with pytest.raises(InputError, match="larger longest"):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from globalconv.decoding import begin, recomputes
-from globalconv.decoding.online import BLOCK
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
 from globalconv.models import Stack
+from globalconv.states.online import BLOCK
 from tests.decoding.catalogue import BUILDS, WIDTH, decoded, drawn, steps, worst_error
 
 ROUNDING = {torch.float64: 1e-11, torch.float32: 2e-4}

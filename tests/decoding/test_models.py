@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from globalconv.decoding import beam_search, decode, next_token
+from globalconv.decoding import LanguageModelState, beam_search, decode, next_token
 from globalconv.errors import InputError
 from globalconv.models import LanguageModel
 from tests.decoding.catalogue import drawn
@@ -32,7 +32,7 @@ def test_logits_at_every_step(names, length, positions, data):
     seed = data.draw(st.integers(0, 2**31 - 9))
     model = model_of(names, length, seed=seed, positions=positions)
     tokens = torch.randint(VOCABULARY, (2, length))
-    state = model.begin(batch=2, longest=length)
+    state = LanguageModelState(model, batch=2, longest=length)
     expected = model(tokens)
     torch.testing.assert_close(state.prefill(tokens[:, :prompt]), expected[:, prompt - 1])
     for t in range(prompt, length):
@@ -44,7 +44,7 @@ def test_logits_at_every_step(names, length, positions, data):
 def test_greedy_is_the_whole_model_asked_again_and_again(names, seed):
     model = model_of(names, 80, seed=seed)
     tokens = torch.randint(VOCABULARY, (3, 5))
-    state = model.begin(batch=3, longest=80)
+    state = LanguageModelState(model, batch=3, longest=80)
     found = decode(next_token, state.prefill(tokens), state, limit=75)
     for _ in range(75):
         tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
@@ -58,7 +58,7 @@ def test_a_beam_over_a_model_finds_its_likeliest_sequence(names, seed):
     limit, prompt = 3, 63
     model = model_of(names, prompt + limit, seed=seed)
     tokens = torch.randint(VOCABULARY, (2, prompt))
-    state = model.begin(batch=2, longest=prompt + limit)
+    state = LanguageModelState(model, batch=2, longest=prompt + limit)
     found = beam_search(next_token, state.prefill(tokens), state, limit=limit, beams=VOCABULARY**limit)
     every = torch.tensor(list(product(range(VOCABULARY), repeat=limit)))
     for row in range(2):
@@ -71,8 +71,8 @@ def test_a_beam_over_a_model_finds_its_likeliest_sequence(names, seed):
 def test_mistakes_are_named(seed):
     model = model_of(("global_conv",), 8, seed=seed, positions=True)
     with pytest.raises(InputError, match="up to length 8"):
-        model.begin(batch=1, longest=9)
-    state = model.begin(batch=1, longest=8)
+        LanguageModelState(model, batch=1, longest=9)
+    state = LanguageModelState(model, batch=1, longest=8)
     with pytest.raises(InputError, match="at least 1"):
         state.prefill(torch.zeros(1, 0, dtype=torch.int64))
     state.prefill(torch.zeros(1, 8, dtype=torch.int64))

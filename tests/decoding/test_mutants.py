@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from globalconv.decoding import OnlineConvolution, online, tiles
-from globalconv.decoding.online import BLOCK, ShortConvolution
 from globalconv.ops import global_conv
+from globalconv.states import OnlineConvolution, online, tiles
+from globalconv.states.online import BLOCK, ShortConvolution
 from tests.decoding.catalogue import decoded, worst_error
 
 TOKENS = 6 * BLOCK + 5

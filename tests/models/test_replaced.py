@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.cost import model_cost
-from globalconv.decoding import MixerState, recomputes
+from globalconv.decoding import EncoderDecoderState, LanguageModelState, MixerState, recomputes
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, Stack
@@ -147,7 +147,7 @@ def pairs() -> EncoderDecoder:
 def decodes_as_it_computes(model: LanguageModel) -> None:
     tokens = torch.randint(WORDS, (2, 12))
     expected = model(tokens)
-    state = model.begin(batch=2, longest=12)
+    state = LanguageModelState(model, batch=2, longest=12)
     torch.testing.assert_close(state.prefill(tokens[:, :5]), expected[:, 4])
     for t in range(5, 12):
         torch.testing.assert_close(state.step(tokens[:, t]), expected[:, t])
@@ -157,7 +157,7 @@ def decodes_as_it_computes(model: LanguageModel) -> None:
 def answers_as_it_computes(model: EncoderDecoder) -> None:
     source, target, lengths = torch.randint(WORDS, (2, 9)), torch.randint(WORDS, (2, 7)), [9, 4]
     expected = model(source, target, lengths)
-    state = model.begin(source, lengths, longest=7)
+    state = EncoderDecoderState(model, source, lengths, longest=7)
     torch.testing.assert_close(state.prefill(target[:, :3]), expected[:, 2])
     state = state.select(torch.tensor([1, 0]))
     for t in range(3, 7):
@@ -247,7 +247,7 @@ def test_positions_that_cannot_be_known_are_refused():
     model = language_model()
     model.position = nn.Linear(WIDTH, WIDTH)
     with pytest.raises(InputError, match="Linear as positions cannot be computed for one token"):
-        model.begin(batch=1, longest=4)
+        LanguageModelState(model, batch=1, longest=4)
 
 
 def test_it_is_the_one_that_is_counted():

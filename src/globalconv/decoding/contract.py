@@ -6,8 +6,8 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from globalconv.decoding.begin import begin
-from globalconv.decoding.state import MixerState
+from globalconv.states.begin import begin
+from globalconv.states.state import MixerState
 
 ROUNDING, HALF_ROUNDING = 1e-9, 0.1
 """Relative to the output's norm: in float64, and under autocast, where bfloat16 rounds to 2^-9 several times."""

@@ -22,7 +22,7 @@ class State(Protocol):
         """A new state of the sequences ``rows``, (new batch,) int64, in that order; a row may come twice."""
 
 
-class TokenState(Protocol):
+class HasStep(Protocol):
     """A model part of the way through its sequences, of tokens."""
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class TokenState(Protocol):
 
 
 S = TypeVar("S")
-Stepping = TypeVar("Stepping", bound=TokenState)
+Stepping = TypeVar("Stepping", bound=HasStep)
 Selectable = TypeVar("Selectable", bound=State)
 Step = Callable[[Tensor, S], tuple[Tensor, S]]
 Choice = Callable[[Tensor], Tensor]

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.decoding.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers.base import Mixer
 from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary, rotate, sinusoids
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
+from globalconv.states.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
 POSITION_STD = 0.5
@@ -56,6 +56,11 @@ class Attention(Mixer):
         """Draw learned positions anew; the projections draw their own, and rotary positions compute theirs."""
         if self.positions == "learned":
             nn.init.normal_(self.position, std=POSITION_STD)
+
+    @property
+    def turns(self) -> Tensor:
+        """Of rotary positions: cosines and sines, (2, length, head width / 2), float32 or more."""
+        return self.rotary.turns
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Let every token look at the others. x: (batch, length, width)."""
@@ -105,7 +110,7 @@ class Attention(Mixer):
         return query, key, F.linear(x, weight_v, bias_v)
 
     def begin(self, *, batch: int, longest: int) -> "AttentionState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return AttentionState(self, batch=batch, longest=longest)
 
     def flops(self, length: int) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from globalconv.decoding import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer, check_num_filters
@@ -13,6 +12,7 @@ from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import compute_dtype
+from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
 
 SHORT_TAPS = 3
 
@@ -82,7 +82,7 @@ class GatedConv(Mixer):
         return clear_padding(self.output(mixed), lengths)
 
     def begin(self, *, batch: int, longest: int) -> "GatedConvState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return GatedConvState(self, batch=batch, longest=longest)
 
     def flops(self, length: int) -> float:

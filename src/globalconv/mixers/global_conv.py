@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from globalconv.decoding import OnlineConvolution
 from globalconv.filters import FreeTaps
 from globalconv.filters.free_taps import TapsInit
 from globalconv.mixers.base import Mixer, check_num_filters
 from globalconv.ops import Integers, Mode, global_conv
 from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
+from globalconv.states import OnlineConvolution
 
 
 class GlobalConv(Mixer):
@@ -60,7 +60,7 @@ class GlobalConv(Mixer):
         return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
 
     def begin(self, *, batch: int, longest: int) -> OnlineConvolution:
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         taps = self.filter()
         return OnlineConvolution(
             taps,

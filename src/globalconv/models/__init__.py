@@ -6,7 +6,6 @@ from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.models.language_model import LanguageModel
 from globalconv.models.original import build_encoder_decoder
 from globalconv.models.stack import Stack
-from globalconv.models.token_state import TokenState
 
 __all__ = [
     "Block",
@@ -14,6 +13,5 @@ __all__ = [
     "EncoderDecoder",
     "LanguageModel",
     "Stack",
-    "TokenState",
     "build_encoder_decoder",
 ]

@@ -3,13 +3,13 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.decoding import MemoryRows, MixerState
-from globalconv.decoding.state import dtype_of
 from globalconv.errors import InputError
 from globalconv.filters import FreeTaps
 from globalconv.models.cross import CrossMixer
 from globalconv.ops import Integers, check_lengths, clear_padding, global_conv
 from globalconv.ops.flops import global_conv_flops
+from globalconv.states import MemoryRows, MixerState
+from globalconv.states.state import dtype_of
 
 
 class AlignedConv(CrossMixer):
@@ -65,7 +65,7 @@ class AlignedConv(CrossMixer):
     def begin(
         self, *, batch: int, longest: int, memory: Tensor, lengths: Integers | None = None
     ) -> "AlignedConvState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return AlignedConvState(self, memory, check_lengths(lengths, memory), longest=longest)
 
     def flops(self, length: int) -> float:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.decoding import MixerState, begin
 from globalconv.mixers.base import Mixer
 from globalconv.models.cross import CrossMixer
 from globalconv.ops import Documents
+from globalconv.states import MixerState, begin
 
 Activation = Literal["gelu", "relu"]
 Norm = Literal["pre", "post"]
@@ -113,7 +113,7 @@ class Block(nn.Module):
     def begin(
         self, *, batch: int, longest: int, memory: Tensor | None = None, lengths: Tensor | None = None
     ) -> "BlockState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return BlockState(self, batch=batch, longest=longest, memory=memory, lengths=lengths)
 
     def extra_repr(self) -> str:

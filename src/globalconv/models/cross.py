@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from globalconv.decoding import MemoryRows, MixerState
-from globalconv.decoding.state import dtype_of
 from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
+from globalconv.states import MemoryRows, MixerState
+from globalconv.states.state import dtype_of
 
 
 class CrossMixer(nn.Module, ABC):
@@ -85,7 +85,7 @@ class CrossAttention(CrossMixer):
     def begin(
         self, *, batch: int, longest: int, memory: Tensor, lengths: Integers | None = None
     ) -> "CrossAttentionState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return CrossAttentionState(self, memory, check_lengths(lengths, memory), longest=longest)
 
     def flops(self, length: int) -> float:

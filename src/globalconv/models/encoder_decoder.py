@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
@@ -13,7 +12,6 @@ from globalconv.models.block import Activation, Norm
 from globalconv.models.cross import CrossMixer
 from globalconv.models.embedding import SharedEmbedding, SinusoidalPositions
 from globalconv.models.stack import Stack
-from globalconv.models.token_state import TokenState
 from globalconv.ops import Integers, check_lengths
 
 EARLIER_NAMES = (
@@ -115,29 +113,6 @@ class EncoderDecoder(nn.Module):
         """Logits of what follows each target token, given the memory and its lengths."""
         lengths = check_lengths(lengths, memory)
         return self.embed.logits(self.decoder(self._embedded(target), lengths, memory=memory))
-
-    @torch.no_grad()
-    def begin(self, source: Tensor, lengths: Integers | None = None, *, longest: int) -> TokenState:
-        """The state before targets of up to ``longest`` tokens, of which the first opens the target: see TokenState.
-
-        ``source`` and ``lengths`` as in ``forward``; the source is read here, once. Raises InputError for a model in
-        training mode, whose dropout would be drawn anew for every token.
-        """
-        if self.training:
-            raise InputError(
-                "the model is in training mode, where dropout is on: call model.eval() before it decodes."
-            )
-        lengths = check_lengths(lengths, source)
-        return TokenState(
-            self.decoder,
-            embed=self.embed,
-            position=self.position,
-            logits=self.embed.logits,
-            batch=len(source),
-            longest=longest,
-            memory=self.encode(source, lengths),
-            lengths=lengths,
-        )
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.position(self.embed(tokens)))

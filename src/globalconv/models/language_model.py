@@ -8,7 +8,6 @@ from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
 from globalconv.models.embedding import PositionEmbedding, TokenEmbedding
 from globalconv.models.stack import Stack
-from globalconv.models.token_state import TokenState
 from globalconv.ops import Documents, Integers, check_lengths, clear_padding
 
 
@@ -67,17 +66,6 @@ class LanguageModel(nn.Module):
         if not isinstance(self.position, nn.Identity):
             x = documents.map(lambda rows, _: self.position(rows), x)
         return self.head(self.stack(x, documents=documents))
-
-    def begin(self, *, batch: int, longest: int) -> TokenState:
-        """The state of ``batch`` sequences of up to ``longest`` tokens, none of which are in: see TokenState."""
-        return TokenState(
-            self.stack,
-            embed=self.embed,
-            position=self.position,
-            logits=self.head,
-            batch=batch,
-            longest=longest,
-        )
 
     def flops(self, length: int) -> float:
         """Forward flops for one sequence, 2 per multiply-add; an embedding is a look-up and costs none."""

@@ -5,13 +5,13 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from globalconv.decoding import MixerState, begin
-from globalconv.decoding.state import dtype_of
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer, takes_lengths
 from globalconv.models.block import Activation, Block, Norm
 from globalconv.models.cross import CrossMixer
 from globalconv.ops import Documents, Integers, check_lengths, clear_padding
+from globalconv.states import MixerState, begin
+from globalconv.states.state import dtype_of
 
 
 class Stack(nn.Module):
@@ -118,7 +118,7 @@ class Stack(nn.Module):
     def begin(
         self, *, batch: int, longest: int, memory: Tensor | None = None, lengths: Tensor | None = None
     ) -> "StackState":
-        """See ``decoding.begin``."""
+        """See ``states.begin``."""
         return StackState(self, batch=batch, longest=longest, memory=memory, lengths=lengths)
 
     def flops(self, length: int) -> float:

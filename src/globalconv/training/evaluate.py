@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from globalconv.decoding import beam_search, decode, next_token
+from globalconv.decoding import EncoderDecoderState, beam_search, decode, next_token
 from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.tasks.base import Batch, EvaluationSplit, Tallies, Task
 from globalconv.tasks.sequence_to_sequence import END, PADDING, START, SequenceToSequence
@@ -79,7 +79,7 @@ def write_answers(model: EncoderDecoder, task: SequenceToSequence, batch: Batch,
     """What the model itself writes in answer to the batch's sources: (batch, at most the task's length) int64."""
     assert batch.source is not None
     limit = task.signature.length
-    state = model.begin(batch.source, batch.source_lengths, longest=limit)
+    state = EncoderDecoderState(model, batch.source, batch.source_lengths, longest=limit)
     logits = state.step(torch.full_like(batch.source[:, 0], START))
     if beams == 1:
         return decode(next_token, logits, state, limit=limit, end=END, padding=PADDING)

@@ -1,4 +1,4 @@
-"""A model that writes, one token at a time: tokens in, the logits of the next one out."""
+"""Models that write, one token at a time: tokens in, the logits of the next one out."""
 
 import copy
 from collections.abc import Callable
@@ -7,19 +7,20 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from globalconv.decoding import begin
-from globalconv.decoding.state import is_exactly, replaces_calls
 from globalconv.errors import InputError
-from globalconv.models.stack import Stack
+from globalconv.models import EncoderDecoder, LanguageModel, Stack
+from globalconv.ops import Integers, check_lengths
+from globalconv.states import begin
+from globalconv.states.state import is_exactly, replaces_calls
 
 
 class TokenState:
-    """A model part of the way through ``batch`` sequences of up to ``longest`` tokens; made by the model's ``begin``.
+    """A model part of the way through ``batch`` sequences of up to ``longest`` tokens. A subclass takes its parts.
 
     Its logits are those of the parallel forward pass, to rounding. The model is taken as it stands: put it into eval
-    mode, and change no weight meanwhile. ``embed``, ``position``, ``stack`` and ``logits`` are the model's own, from
-    tokens to logits; ``memory`` and its ``lengths`` are what a decoder's stack reads. Raises InputError for more tokens
-    than the model takes.
+    mode, and change no weight meanwhile. ``embed``, ``position``, ``stack`` and ``logits`` lead from tokens to logits;
+    ``memory`` and its ``lengths`` are what a decoder's stack reads. Raises InputError for more tokens than the model
+    takes.
     """
 
     @torch.no_grad()
@@ -85,6 +86,49 @@ class TokenState:
             )
         x: Tensor = self.embed(tokens)
         return x if self.position is None else (x + self.position[places]).to(x.dtype)
+
+
+class LanguageModelState(TokenState):
+    """A language model part of the way through its sequences: ``model(tokens)[:, -1]``, token by token."""
+
+    def __init__(self, model: LanguageModel, *, batch: int, longest: int) -> None:
+        super().__init__(
+            model.stack,
+            embed=model.embed,
+            position=model.position,
+            logits=model.head,
+            batch=batch,
+            longest=longest,
+        )
+
+
+class EncoderDecoderState(TokenState):
+    """An encoder-decoder that has read ``source``, part of the way through the targets.
+
+    ``source`` (batch, source length) int64 and ``lengths`` (batch,), as the model takes them; the source is read here,
+    once. The first token is the one that opens every target. Raises InputError for a model in training mode, whose
+    dropout would be drawn anew for every token.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self, model: EncoderDecoder, source: Tensor, lengths: Integers | None = None, *, longest: int
+    ) -> None:
+        if model.training:
+            raise InputError(
+                "the model is in training mode, where dropout is on: call model.eval() before it decodes."
+            )
+        lengths = check_lengths(lengths, source)
+        super().__init__(
+            model.decoder,
+            embed=model.embed,
+            position=model.position,
+            logits=model.embed.logits,
+            batch=len(source),
+            longest=longest,
+            memory=model.encode(source, lengths),
+            lengths=lengths,
+        )
 
 
 def _table(position: nn.Module, length: int, width: int, *, like: Tensor) -> Tensor | None:

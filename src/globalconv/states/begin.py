@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from globalconv.decoding.memory import MemoryRows
-from globalconv.decoding.state import MixerState, dtype_of, holding, replaces_calls, undifferentiated
 from globalconv.errors import InputError
+from globalconv.states.memory import MemoryRows
+from globalconv.states.state import MixerState, dtype_of, holding, replaces_calls, undifferentiated
 
 
 def begin(

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.decoding.state import MixerState, undifferentiated
-from globalconv.decoding.tiles import tile_of
 from globalconv.ops import global_conv
 from globalconv.ops.interface import compute_dtype
+from globalconv.states.state import MixerState, undifferentiated
+from globalconv.states.tiles import tile_of
 
 BLOCK = 64
 """Tokens, a power of two: the smallest tile."""
