@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.ops import Mode, global_conv
-from globalconv.turns import in_turns, ratio, seconds
 
 LENGTHS = (16, 64, 256, 1024)
 NUM_TAPS: dict[Mode, tuple[int, ...]] = {
@@ -75,7 +75,7 @@ def compare(
     def measure(backend: str) -> float:
         return seconds(lambda: call(backend))
 
-    times = in_turns({backend: partial(measure, backend) for backend in backends}, rounds=rounds)
+    times = interleaved({backend: partial(measure, backend) for backend in backends}, rounds=rounds)
     row: Row = {f"{backend}_ms": round(statistics.median(times[backend]) * 1e3, 4) for backend in backends}
     first, *others = backends
     for other in others:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from globalconv.bench.record import to_json
 from globalconv.host.machine import machine_facts
+from globalconv.measure.record import to_json
 
 RESULTS = Path(__file__).parent / "results"
 

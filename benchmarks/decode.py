@@ -6,11 +6,12 @@
 One sequence, 256 channels, one thread, weights as they start, filters as long as the sequence. A sequence of L tokens
 is written from the first to the last; what is given is the mean time of a token. One layer of each mixer: attention
 with its keys and values cached; convolutions "naively", their inputs cached and a dot product with the taps for each
-token; and "by tiles", as globalconv decodes them. Then a stack of two blocks with their channel MLPs.
+token (written here, as a baseline); and "by tiles", as globalconv decodes them. Then a stack of two blocks with their
+channel MLPs.
 
 What costs the same at neighbouring tokens is measured at five places of the sequence, in the middle of its fifths, as
 its cost is linear between; what goes by tiles is run from the first token to the last, because a few of its tokens cost
-more than all others. In turns, in one process. Writes benchmarks/results/decode.json, docs/figures/decode.png, and
+more than all others. Interleaved, in one process. Writes benchmarks/results/decode.json, docs/figures/decode.png, and
 the marked part of docs/decoding.md.
 """
 
@@ -26,22 +27,22 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from torch import Tensor
 
 from common import options, write_record
-from globalconv.cost.crossover import crossover
-from globalconv.cost.decode import decode_theory, decoder_of
-from globalconv.cost.memory import peak_bytes
 from globalconv.decoding import MixerState, begin
 from globalconv.display.axes import dress
 from globalconv.display.numbers import format_bytes, round_duration
 from globalconv.display.palette import Look, look
 from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
-from globalconv.mixers import Mixer, build_mixer
+from globalconv.measure.crossover import crossover
+from globalconv.measure.interleaved import interleaved
+from globalconv.measure.memory import peak_bytes
+from globalconv.mixers import GatedConv, GlobalConv, Mixer, build_mixer
 from globalconv.mixers.attention import AttentionState
 from globalconv.models import Stack
 from globalconv.models.stack import StackState
-from globalconv.turns import in_turns
 
 WIDTH, DEPTH = 256, 2
 LENGTHS = (64, 256, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -94,12 +95,44 @@ def repeated(step: Callable[[], object]) -> float:
 
 
 def naive(name: str, length: int) -> Callable[[], float]:
-    """The mean time of a token, by the plain decoders of globalconv.cost."""
+    """The mean time of a token, by dot products with all that is cached."""
     token = torch.randn(1, WIDTH)
-    decoders = [
-        decoder_of(mixer_of(name, place), torch.randn(1, place - 1, WIDTH)) for place in places_of(length)
-    ]
-    return lambda: statistics.fmean(repeated(partial(decoder.step, token)) for decoder in decoders)
+    steps = [naive_step(mixer_of(name, place)) for place in places_of(length)]
+    return lambda: statistics.fmean(repeated(partial(step, token)) for step in steps)
+
+
+class History:
+    """As many inputs as there are taps, and their dot product for each channel.
+
+    By a product and a sum, each one pass over memory: bmm, einsum and conv1d were measured 2 to 20 times slower
+    at this on a CPU. The products' place is kept from call to call, as a fresh one costs page faults.
+    """
+
+    def __init__(self, taps: Tensor) -> None:
+        self.taps = taps.detach().flip(1).contiguous()
+        self.inputs = torch.randn(1, *taps.shape)
+        self.products = torch.empty_like(self.inputs)
+
+    def dot(self, x: Tensor) -> Tensor:
+        """sum_s h[s] x[-s], (1, width), the last x being ``x``."""
+        self.inputs[:, :, -1] = x
+        return torch.mul(self.inputs, self.taps, out=self.products).sum(-1)
+
+
+def naive_step(mixer: Mixer) -> Callable[[Tensor], Tensor]:
+    """The next token's output, behind a random past as long as the mixer; it replaces the last token."""
+    assert isinstance(mixer, GlobalConv | GatedConv)
+    long, skip = History(mixer.filter()), mixer.skip
+    if isinstance(mixer, GlobalConv):
+        return lambda x: torch.addcmul(long.dot(x), skip, x)
+    short = History(mixer.short_filter())
+
+    def step(x: Tensor) -> Tensor:
+        query, key, value = short.dot(mixer.project(x)).chunk(3, dim=-1)
+        gated = key * value
+        return mixer.output(query * torch.addcmul(long.dot(gated), skip, gated))
+
+    return step
 
 
 def cached(name: str, length: int) -> Callable[[], float]:
@@ -155,9 +188,9 @@ def measure(names: tuple[str, ...], length: int, *, rounds: int) -> Iterator[Row
         else:
             calls[name] = written(name, length, longest[name])
     with torch.no_grad():
-        taken = in_turns(calls, rounds=rounds, warm_up=False)
+        taken = interleaved(calls, rounds=rounds, warm_up=False)
     for name in names:
-        row: Row = {"way": name, "length": length, "us": round(1e6 * statistics.median(taken[name]), 2)}
+        row: Row = {"subject": name, "length": length, "us": round(1e6 * statistics.median(taken[name]), 2)}
         row |= {"us_least": round(1e6 * min(taken[name]), 2), "us_most": round(1e6 * max(taken[name]), 2)}
         row["tokens_per_second"] = round(1e6 / row["us"], 1)
         if longest[name]:
@@ -168,8 +201,10 @@ def measure(names: tuple[str, ...], length: int, *, rounds: int) -> Iterator[Row
 def memory_of(name: str, length: int) -> Row:
     """Bytes kept for each sequence, and the most that is in use when a state begins, with what is made of the taps."""
     if name.endswith(", naive"):
-        kept = decode_theory(mixer_of(name.removesuffix(", naive"), length), batch=1).activations
-        return {"kept_bytes": kept}
+        mixer = mixer_of(name.removesuffix(", naive"), length)
+        assert isinstance(mixer, GlobalConv | GatedConv)
+        short = 3 * WIDTH * mixer.short_filter.num_taps if isinstance(mixer, GatedConv) else 0
+        return {"kept_bytes": 4 * (length * WIDTH + short)}
     module = module_of(name, length)
     held: list[MixerState] = []
     began = peak_bytes(lambda: held.append(state_of(module, length)), device="cpu")
@@ -177,7 +212,7 @@ def memory_of(name: str, length: int) -> Row:
 
 
 def warm_up() -> None:
-    """Every way once: the fused kernels are compiled, or read from disk, at their first call."""
+    """Each of them once: the fused kernels are compiled, or read from disk, at their first call."""
     for name in (*LAYERS, *STACKS):
         if not name.endswith("attention") and not name.endswith("naive"):
             state = state_of(module_of(name, 4096), 4096)
@@ -188,11 +223,13 @@ def warm_up() -> None:
 def draw(record: Row) -> None:
     """Write the picture, and the page's part about it."""
     rows = record["results"]
-    looks = {name: look(number) for number, name in enumerate(dict.fromkeys(row["way"] for row in rows))}
+    looks = {name: look(number) for number, name in enumerate(dict.fromkeys(row["subject"] for row in rows))}
     note = f"{record['machine']['cpu']}, 1 thread, one sequence, width {WIDTH}. Mean over a sequence of that length."
     panels = [
-        Panel("layer", partial(_plot, [r for r in rows if r["way"] in LAYERS], looks), "", "one layer"),
-        Panel("stack", partial(_plot, [r for r in rows if r["way"] in STACKS], looks), "", f"{DEPTH} blocks"),
+        Panel("layer", partial(_plot, [r for r in rows if r["subject"] in LAYERS], looks), "", "one layer"),
+        Panel(
+            "stack", partial(_plot, [r for r in rows if r["subject"] in STACKS], looks), "", f"{DEPTH} blocks"
+        ),
     ]
     with house_style():
         title = "Writing a token, against the sequence's length"
@@ -207,8 +244,8 @@ def _plot(rows: list[Row], looks: dict[str, Look], axes: Axes) -> None:
     dress(axes)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    for name in dict.fromkeys(row["way"] for row in rows):
-        line = [(row["length"], row["us"] / 1e6) for row in rows if row["way"] == name]
+    for name in dict.fromkeys(row["subject"] for row in rows):
+        line = [(row["length"], row["us"] / 1e6) for row in rows if row["subject"] == name]
         axes.plot(
             *zip(*line, strict=True),
             color=looks[name].color,
@@ -244,7 +281,7 @@ def figures_block(record: Row) -> str:
         f"| | {' | '.join(map(str, lengths))} | {lengths[-1]} by {START} | below attention | below naive |",
         "|---|" + "---|" * (len(lengths) + 3),
     ]
-    for name in dict.fromkeys(row["way"] for row in rows):
+    for name in dict.fromkeys(row["subject"] for row in rows):
         us = _us(rows, name)
         cells = [f"{us[length]:.0f}" if length in us else "" for length in lengths]
         cells.append(f"{us[lengths[-1]] / us[START]:.1f}")
@@ -261,7 +298,9 @@ def figures_block(record: Row) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name in (*LAYERS, *STACKS):
-        first, last = (next(r for r in rows if (r["way"], r["length"]) == (name, n)) for n in (START, end))
+        first, last = (
+            next(r for r in rows if (r["subject"], r["length"]) == (name, n)) for n in (START, end)
+        )
         cells = [f"{round(row['tokens_per_second'])}" for row in (first, last)]
         cells += [format_bytes(row["kept_bytes"]) for row in (first, last)]
         cells.append(format_bytes(last["beginning_bytes"]) if "beginning_bytes" in last else "")
@@ -271,15 +310,13 @@ def figures_block(record: Row) -> str:
 
 
 def _us(rows: list[Row], name: str) -> dict[int, float]:
-    return {row["length"]: row["us"] for row in rows if row["way"] == name}
+    return {row["length"]: row["us"] for row in rows if row["subject"] == name}
 
 
 def _crossing(us: dict[int, float], rival: dict[int, float]) -> str:
     found = crossover(us, rival)
     assert found is not None
-    if found.length is None:
-        return f"> {found.longest}"
-    return f"from {round(found.length)}" if found.before else "always"
+    return found.short() if found.before else "always"
 
 
 def main() -> None:

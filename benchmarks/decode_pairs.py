@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/decode_pairs.py
 
-The same search, greedy and with 4 beams, over two ways to the next logits: EncoderDecoderState, and the parallel pass
+The same search, greedy and with 4 beams, over two sources of logits: EncoderDecoderState, and the parallel pass
 over all that is written, for every token. Sizes as of a small translation: width 96, 2 + 2 blocks, 2000 tokens, 128
 sources of different lengths, answers of 24 and 48 tokens, weights as they start, so that hardly an answer ends before.
-In turns, in one process, on one thread; both must write the same. Prints and writes to
+Interleaved, in one process, on one thread; both must write the same. Prints and writes to
 benchmarks/results/decode_pairs.json the seconds of each, and the median of the ratios within a round between their
 quartiles. Takes ten minutes.
 """
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from common import options, write_record
 from globalconv.decoding import EncoderDecoderState, beam_search, decode, next_token
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.models import EncoderDecoder, build_encoder_decoder
 from globalconv.models.original import Size
-from globalconv.turns import in_turns, ratio, seconds
 
 SIZE, VOCABULARY, BATCH = Size(96, 2, 4, 384, dropout=0.1), 2000, 128
 LIMITS, BEAMS = (24, 48), (1, 4)
@@ -88,10 +88,10 @@ def main() -> None:
                     )
                     for way in ("again", "states")
                 }
-                # Where two tokens are equally likely, to rounding, the two ways may part.
+                # Where two tokens are equally likely, to rounding, the two may differ.
                 same = (ways["again"]() == ways["states"]()).all(dim=1).sum().item()
                 assert same >= 0.95 * BATCH, f"only {same} of {BATCH} answers are the same"
-                times = in_turns(
+                times = interleaved(
                     {way: partial(seconds, call) for way, call in ways.items()},
                     rounds=arguments.rounds,
                     warm_up=False,

@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --smoke         # anywhere, in a minute: small sizes and one law
 
 First the part of the test suite that depends on the device: the operator's laws, the contract of the mixers, the
-filters (pytest --device). Then forward, and forward and backward, in turns: ``global_conv`` (causal, as many taps as
+filters (pytest --device). Then forward, and forward and backward, interleaved: ``global_conv`` (causal, as many taps as
 tokens) by every backend that computes there, and torch's scaled_dot_product_attention (causal, heads of 64
 channels), in float32 and bfloat16. Ratios are of medians, attention's time over the backend's (above 1: the
 convolution is faster), with the quartiles of the ratios within a round. Writes one record with the names and
@@ -27,8 +27,8 @@ from torch import Tensor
 
 from common import RESULTS, options, write_record
 from globalconv.errors import InputError
+from globalconv.measure.interleaved import interleaved, ratio, seconds, spread
 from globalconv.ops import available_backends, global_conv
-from globalconv.turns import in_turns, ratio, seconds, spread
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/ops/test_laws.py", "tests/contracts/test_mixer_contract.py", "tests/filters")
@@ -112,7 +112,7 @@ def table(arguments: argparse.Namespace, device: torch.device, skipped: list[str
                     name: partial(seconds, partial(done, call, device, backward=backward))
                     for name, call in calls.items()
                 }
-                times = in_turns(measures, rounds=rounds, within=CELL_SECONDS)
+                times = interleaved(measures, rounds=rounds, within=CELL_SECONDS)
                 over = {
                     name: ratio(times["attention"], some)
                     for name, some in times.items()

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/kept_spectra.py
 
-The same forward pass in turns, in one process on one thread: without gradients, where the fused kernel finds the
+The same forward pass, interleaved, in one process on one thread: without gradients, where the fused kernel finds the
 taps unchanged and keeps their spectrum; and as in training, where it makes the spectrum anew. 256 channels. Prints
 median and quartiles of the ratios of the times within a round (above 1: keeping is faster), and
 writes them to benchmarks/results/kept_spectra.json. Takes half a minute.
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.ops import Mode, global_conv
-from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH = 256
 LENGTHS = (256, 1024, 4096)  # longer ones are too large to be kept
@@ -44,7 +44,7 @@ def main() -> None:
                     continue
                 x = torch.randn(batch, length, WIDTH, generator=generator)
                 call = partial(forward, x, taps, mode)
-                times = in_turns(
+                times = interleaved(
                     {
                         "kept": lambda call=call: seconds(lambda: call(learning=False)),  # type: ignore[misc]
                         "anew": lambda call=call: seconds(lambda: call(learning=True)),  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/lengths.py
 
-global_conv with lengths= and without, in turns, in one process on one thread, by the default backend; 64 channels,
+global_conv with lengths= and without, interleaved, in one process on one thread, by the default backend; 64 channels,
 rows from a quarter of the length to all of it. "different": all rows differ. "in fours": four rows of each length,
 as batching by length makes them. "packed": the same documents end to end, as Documents.map computes them, against
 the padded batch without lengths. Prints median and quartiles of the ratios of the times within a
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.ops import Documents, Mode, global_conv, offsets_of, pack
 from globalconv.ops.interface import MODES
-from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH = 64
 SIZES = ((32, 128), (32, 1024), (8, 4096))
@@ -77,7 +77,7 @@ def compare(
         name: lambda way=way: measure(way)  # type: ignore[misc]
         for name, way in ways(mode, own, pack(x.detach(), own["different"])).items()
     }
-    times = in_turns(measures, rounds=rounds)
+    times = interleaved(measures, rounds=rounds)
     found = []
     for name in (*own, "packed"):
         cost = ratio(times[name], times["none"])

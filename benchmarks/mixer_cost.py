@@ -1,9 +1,9 @@
-"""What does each token mixer cost against the length, forward, with its gradients, and one token at a time?
+"""What does each token mixer cost against the length, forward and with its gradients?
 
     python benchmarks/mixer_cost.py            # measure, then draw; 3 to 5 minutes
     python benchmarks/mixer_cost.py --draw     # from what is recorded
 
-Runs `globalconv cost` twice, circular and forward, and causal with gradients and decoding. Writes
+Runs `globalconv cost` twice, circular and forward, and causal with gradients. Writes
 benchmarks/results/mixer_cost-MODE.json, docs/figures/cost-*.png, and the marked part of docs/costs.md.
 """
 
@@ -16,17 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import RESULTS
-from globalconv.bench.table import threads_words
-from globalconv.cost.command.picture import pictures
-from globalconv.cost.command.record import Record, record_from_json
-from globalconv.cost.command.table import (
-    PASS_WORDS,
-    crossing_words,
-    digits_words,
-    names_in,
-    sweep_words,
-    sweeps_of,
-)
+from globalconv.measure.case import PHASE_WORDS, threads_words
+from globalconv.measure.cost.plot import pictures
+from globalconv.measure.cost.table import names_in, summary_of, sweep_words, sweeps_of
+from globalconv.measure.record import Record, record_from_json
+from globalconv.measure.table import digits_words
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "costs.md"
@@ -34,7 +28,7 @@ BEGIN = "<!-- figures: written by benchmarks/mixer_cost.py from benchmarks/resul
 END = "<!-- end of figures -->"
 RUNS = {
     "circular": "--lengths 64:16384 --budget 120s",
-    "causal": "--lengths 64:16384 --mode causal --backward --decode --budget 180s",
+    "causal": "--lengths 64:16384 --mode causal --backward --budget 180s",
 }
 
 
@@ -70,36 +64,35 @@ def figures_block() -> str:
         lines += [
             "",
             f"`globalconv cost {options}`: {machine['cpu']} ({machine['vector_instructions']}), "
-            f"{threads_words(record.threads)}, torch {machine['torch']}, batch {record.batch}.",
+            f"{threads_words(record.settings['threads'])}, torch {machine['torch']}, batch "
+            f"{record.settings['batch']}.",
         ]
-        for phase in dict.fromkeys(row.phase for row in record.results):
-            lines += ["", f"![Cost against length, {PASS_WORDS[phase]}](figures/cost-{phase}.png)"]
+        for phase in dict.fromkeys(row.case.phase for row in record.results):
+            lines += ["", f"![Cost against length, {PHASE_WORDS[phase]}](figures/cost-{phase}.png)"]
         lines += list(_tables(record))
     return "\n".join(lines) + "\n\n"
 
 
 def _tables(record: Record) -> Iterator[str]:
     for (phase, width), rows in sweeps_of(record):
-        yield from ("", f"**{sweep_words(record, phase, width)}**", "")
+        yield from ("", f"**{sweep_words(rows[0])}**", "")
         yield "| | longest, ms | seconds ~ L^ | flops ~ L^ | below attention: flops | bytes | seconds |"
         yield "|---|---|---|---|---|---|---|"
         for name in names_in(rows):
-            last = [row for row in rows if row.mixer == name][-1]
-            key = phase, width, name
-            fit = next((e for e in record.scaling if (e.phase, e.width, e.mixer) == key), None)
-            found = {c.by: c for c in record.crossovers if (c.phase, c.width, c.mixer) == key}
+            last = [row for row in rows if row.subject == name][-1]
+            fit, crossings = summary_of(record, phase, width, name)
             cells = [
                 name,
-                f"{digits_words(last.ms, 3)} at {last.length}",
+                f"{digits_words(last.ms, 3)} at {last.case.length}",
                 f"{fit.exponent:.2f} ({fit.low:.2f} to {fit.high:.2f})" if fit else "",
                 f"{fit.flops:.2f}" if fit and fit.flops is not None else "",
-                *(crossing_words(found.get(by)) for by in ("flops", "bytes", "seconds")),
+                *crossings,
             ]
             yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Measure unless told not to, and draw."""
+    """Measure unless --draw is given, and draw."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

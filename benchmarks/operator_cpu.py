@@ -1,4 +1,4 @@
-"""How much faster is the operator than others' ways to the same result, and how far from the machine's floor?
+"""How much faster is the operator than other implementations, and how far from the machine's roofline?
 
     python benchmarks/operator_cpu.py            # measure, then draw; 20 minutes
     python benchmarks/operator_cpu.py --quick    # the same on a few small cases: a minute and a half, to try it out
@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common import RESULTS
-from globalconv.bench.machine import TUNABLES
-from globalconv.bench.peers import peers
-from globalconv.bench.picture import pictures
-from globalconv.bench.record import Record, Row, record_from_json
-from globalconv.bench.table import grouped, ratio_words, threads_words
+from globalconv.measure.allocator import TUNABLES
+from globalconv.measure.bench.peers import peers
+from globalconv.measure.bench.plot import pictures
+from globalconv.measure.bench.table import grouped, ratio_words
+from globalconv.measure.case import threads_words
+from globalconv.measure.record import Row, record_from_json
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "speed.md"
@@ -74,7 +75,7 @@ def figures_block() -> str:
     lines = [
         "",
         f"{about['cpu']} ({about['vector_instructions']}), {about['cores']} cores, torch {about['torch']}, "
-        f"{first.elements:,} numbers in each tensor.",
+        f"{first.settings['elements']:,} numbers in each tensor.",
         "",
     ]
     sizes = dict.fromkeys((row.case.width, row.case.threads) for row in first.results)
@@ -89,29 +90,29 @@ def figures_block() -> str:
                 f"(copies {speeds.bytes_per_second / 1e9:.1f} GB/s, multiplies matrices at "
                 f"{speeds.flops_per_second / 1e9:.0f} GFlop/s)",
                 "",
-                *_table(record, rows),
+                *_table(rows),
                 "",
             ]
     return "\n".join(lines)
 
 
-def _table(record: Record, rows: Sequence[Row]) -> list[str]:
-    labels = {way.name: way.label for way in peers() if way.name in {row.way for row in rows}}
+def _table(rows: Sequence[Row]) -> list[str]:
+    labels = {peer.name: peer.label for peer in peers() if peer.name in {row.subject for row in rows}}
     widths = {row.case.width for row in rows}
     lines = [
-        "| | error | x floor | " + " | ".join(labels.values()) + " |",
+        "| | error | x roofline | " + " | ".join(labels.values()) + " |",
         "|---|---|---|" + "---|" * len(labels),
     ]
     for case, some in grouped(rows):
-        mine = [row for row in some if row.way == row.ours]
+        own = [row for row in some if row.subject == row.baseline]
         title = case.words() + f", width {case.width}" * (len(widths) > 1)
-        error = max(row.error or 0.0 for row in mine)
-        cells = [f"{error:.0e}", _span([row.over_floor or 0.0 for row in mine])]
-        longest = max(row.case.length for row in mine)
+        error = max(row.error or 0.0 for row in own)
+        cells = [f"{error:.0e}", _span([row.over_roofline or 0.0 for row in own])]
+        longest = max(row.case.length for row in own)
         for name in labels:
-            peer = [row for row in some if row.way == name]
+            peer = [row for row in some if row.subject == name]
             upto = max((row.case.length for row in peer), default=longest)
-            cells.append(_span([row.ratio for row in peer]) + f" (to {upto})" * (upto < longest))
+            cells.append(_span([row.ratio or 0.0 for row in peer]) + f" (to {upto})" * (upto < longest))
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
 

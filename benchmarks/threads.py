@@ -3,8 +3,8 @@
     python benchmarks/threads.py
 
 Times global_conv's fused kernel on one thread, on two of torch's own (OpenMP), and on two of Python's (which it takes
-after a fork), in turns, in one process; before each call torch runs an operation of its own on its threads, as the rest
-of a model does. 8 million numbers in 256 channels, float32, forward, and forward with backward. Prints
+after a fork), interleaved, in one process; before each call torch runs an operation of its own on its threads, as the
+rest of a model does. 8 million numbers in 256 channels, float32, forward, and forward with backward. Prints
 medians and quartiles of the ratios within a round, and writes benchmarks/results/threads.json. Takes two minutes;
 GLIBC_TUNABLES as in docs/speed.md leaves page faults out.
 """
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.ops import Mode, global_conv
 from globalconv.ops.fused_cpu import threads as team
-from globalconv.turns import in_turns, ratio, seconds
 
 WIDTH, ELEMENTS = 256, 2**23
 LENGTHS = (256, 1024, 4096, 16384)
@@ -74,7 +74,7 @@ def main() -> None:
             x = torch.randn(ELEMENTS // (length * WIDTH), length, WIDTH, generator=generator).requires_grad_()
             taps = torch.randn(WIDTH, length, generator=generator).requires_grad_()
             for name, call in calls(x, taps, mode).items():
-                times = in_turns({way: partial(timed, way, call) for way in WAYS}, rounds=arguments.rounds)
+                times = interleaved({way: partial(timed, way, call) for way in WAYS}, rounds=arguments.rounds)
                 row = {"mode": mode, "length": length, "pass": name}
                 told = []
                 for way, measured in times.items():

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/training_overhead.py
 
-Trains the same models on the same batches in turns, in one process on one thread, once by
+Trains the same models on the same batches, interleaved, in one process on one thread, once by
 globalconv.training.fit and once by the loop in bare() below: forward, backward, clip, AdamW, and nothing
 else. At the default sizes of the tasks recall, digits and text, each with attention and with the plain
 convolution. A step lasts from the drawing of its batch to the drawing of the next, in seconds of processor
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio
 from globalconv.study.design.build import build_model
 from globalconv.study.design.presets import QUICK
 from globalconv.study.design.spec import ModelSpec
@@ -30,7 +31,6 @@ from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
 from globalconv.tasks.base import EvaluationSplit
 from globalconv.training import TrainingSettings, fit
 from globalconv.training.parameter_groups import build_optimizer
-from globalconv.turns import in_turns, ratio
 
 TASKS = ("recall", "digits", "text")
 MIXERS = ("attention", "global_conv")
@@ -112,7 +112,7 @@ def compare(kind: str, mixer: str, *, steps: int, rounds: int, seed: int) -> dic
         return task.median_step()
 
     loops = {"fit": partial(median_step, by_fit), "bare": partial(median_step, by_hand)}
-    medians = in_turns(loops, rounds=rounds)
+    medians = interleaved(loops, rounds=rounds)
     against = ratio(medians["fit"], medians["bare"])
     return {
         "task": kind,

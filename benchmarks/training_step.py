@@ -4,7 +4,7 @@
 
 Models of the default studies (text also at length 1024), one for each way to mix: attention; and the arms with
 a convolution, once with the backend that global_conv chooses and once with torch.fft ("spectral"). They train on
-the same batches in turns, in one process on one thread: forward, loss, backward, AdamW. Prints the steps' times by
+the same batches, interleaved, in one process on one thread: forward, loss, backward, AdamW. Prints the steps' times by
 those of the arm's own with the chosen backend (above 1: that one is faster), median and quartiles of the
 ratios within a round, and writes them to benchmarks/results/training_step.json. Takes about a minute.
 """
@@ -17,13 +17,13 @@ from typing import Any
 import torch
 
 from common import options, write_record
+from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.study.design.build import build_model
 from globalconv.study.design.presets import QUICK
 from globalconv.study.design.spec import ModelSpec
 from globalconv.tasks import Task, build_task
 from globalconv.training import TrainingSettings
 from globalconv.training.parameter_groups import build_optimizer
-from globalconv.turns import in_turns, ratio, seconds
 
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("recall", {}),
@@ -32,7 +32,7 @@ CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("text", {"length": 1024}),
 )
 ARMS = ("global_conv", "gated_conv")
-STEPS_AT_A_TURN = 5
+STEPS_AT_A_TIME = 5
 
 
 def trainer(task: Task, kind: str, mixer: str, backend: str | None, *, seed: int) -> Callable[[], None]:
@@ -53,7 +53,7 @@ def trainer(task: Task, kind: str, mixer: str, backend: str | None, *, seed: int
     optimizer = build_optimizer(model, settings, torch.device("cpu"))
 
     def train() -> None:
-        for step in range(1, STEPS_AT_A_TURN + 1):
+        for step in range(1, STEPS_AT_A_TIME + 1):
             batch = task.train_batch(step, seed=seed, batch_size=settings.batch_size)
             loss = task.loss(model(batch.inputs), batch)
             optimizer.zero_grad()
@@ -76,8 +76,8 @@ def main() -> None:
         for call in calls.values():
             call()
         times = {
-            name: [taken / STEPS_AT_A_TURN for taken in some]
-            for name, some in in_turns(
+            name: [taken / STEPS_AT_A_TIME for taken in some]
+            for name, some in interleaved(
                 {name: partial(seconds, call) for name, call in calls.items()}, rounds=arguments.rounds
             ).items()
         }

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from globalconv.cost.command.record import Crossing, Record, record_from_json
 from globalconv.display.axes import dress
 from globalconv.display.palette import look
 from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
+from globalconv.measure.record import Record, record_from_json
 from globalconv.mixers import Attention, GlobalConv, Mixer
 from globalconv.probes import (
     InteractionOrder,
@@ -220,19 +220,19 @@ def runs_in_parallel() -> Claim:
 
 def costs_as_much(record: Record) -> Claim:
     """Flops of the direct sum and of the transform, and what the clock says."""
-    longest = max(row.length for row in record.results)
-    crossings = {c.mixer: c for c in record.crossovers if (c.by, c.width) == ("seconds", COST_WIDTH)}
+    longest = max(row.case.length for row in record.results)
+    crossings = {c.subject: c for c in record.crossovers if (c.by, c.width) == ("seconds", COST_WIDTH)}
     fits = [fit for fit in record.scaling if fit.width == COST_WIDTH]
     told = []
     for fit in fits:
-        crossing = crossings.get(fit.mixer)
-        against = "" if crossing is None else f", below attention {where(crossing)}"
+        crossing = crossings.get(fit.subject)
+        against = "" if crossing is None else f", below attention {crossing.words()}"
         of_flops = "" if fit.flops is None else f" (its flops: {fit.flops:.2f})"
         told.append(
-            f"- `{fit.mixer}`: seconds grow as L^{fit.exponent:.2f} [{fit.low:.2f}, {fit.high:.2f}]"
+            f"- `{fit.subject}`: seconds grow as L^{fit.exponent:.2f} [{fit.low:.2f}, {fit.high:.2f}]"
             f"{of_flops}{against}"
         )
-    of_flops = {fit.mixer: fit.flops or 0.0 for fit in fits}
+    of_flops = {fit.subject: fit.flops or 0.0 for fit in fits}
     holds = of_flops["reference"] > 1.9 and 1 < of_flops["spectral"] < 1.3
     return Claim(
         "Both cost O(L^2 D).",
@@ -243,17 +243,6 @@ def costs_as_much(record: Record) -> Claim:
         "the longest four lengths of each curve:\n\n" + "\n".join(told),
         f"globalconv cost --widths {COST_WIDTH} --lengths 64:{longest}",
         ("figures/cost-forward.png", b""),
-    )
-
-
-def where(crossing: Crossing) -> str:
-    """A crossover in words."""
-    if crossing.length is None:
-        return f"nowhere up to {crossing.longest}"
-    return (
-        f"from length {crossing.length:.0f} on"
-        if crossing.before
-        else f"from {crossing.after} on, the shortest measured"
     )
 
 

@@ -24,7 +24,7 @@ from globalconv.study.request import OPTIONS, request_of
 from tests.study import fake_answers
 from tests.study.small_studies import brief
 
-RUN_BENCH, RUN_COST = "globalconv.bench.run.run_bench", "globalconv.cost.command.run.run_cost"
+RUN_BENCH, RUN_COST = "globalconv.measure.bench.run.run_bench", "globalconv.measure.cost.run.run_cost"
 STUDIES = Path(__file__).parents[1] / "studies"
 TINY = {
     "width": 8,

@@ -40,11 +40,11 @@ RUNNERS = {
     "compare": "globalconv.study.run.run_study",
     "report": "globalconv.study.run.rebuild_report",
     "backends": "globalconv.study.run.print_backends",
-    "bench": "globalconv.bench.run.run_bench",
+    "bench": "globalconv.measure.bench.run.run_bench",
     "probe": "globalconv.probing.run.run_probe",
     "generate": "globalconv.generate.run_generate",
     "predict": "globalconv.prediction.run_predict",
-    "cost": "globalconv.cost.command.run.run_cost",
+    "cost": "globalconv.measure.cost.run.run_cost",
 }
 FAST = (
     "globalconv backends",
@@ -88,9 +88,9 @@ SHOWN = {
     ],
     "globalconv predict RUN_DIR new.npz": ["600 rows of new.npz, predicted", "balanced accuracy"],
     "globalconv cost": ["fused cpu, ms"],
-    "globalconv cost --decode": ["decoding one token, by what is cached"],
+    "globalconv cost --decode": ["decoding, one token"],
     "globalconv cost --widths 64 --lengths 64:16384": ["spectral, ms", "1.11"],
-    "globalconv bench": ["x floor", "error"],
+    "globalconv bench": ["x roofline", "error"],
 }
 """Of each command what it must print, capitals, underscores and line ends apart."""
 ELSEWHERE = {
@@ -105,7 +105,7 @@ ELSEWHERE = {
     "lint-imports": ".ci/run",
     "python studies/claims.py": "tests/test_claims.py",
     "python docs/floors.py": "tests/test_architecture.py",
-    "python benchmarks/operator_cpu.py": "tests/bench, from its records",
+    "python benchmarks/operator_cpu.py": "tests/measure, from its records",
 }
 OTHERS = [said for said in COMMANDS if said not in OURS]
 
@@ -367,7 +367,15 @@ def a_study(names: dict, out: str) -> None:
     assert names["predictions"].probabilities.shape == (120, 3)
 
 
+def counted(names: dict, out: str) -> None:
+    """Four layers with their gradients take about three times what the mixers declare, and the channel MLPs beside."""
+    stack = names["model"].stack
+    assert 8 * 3 * stack.flops(4096) == pytest.approx(names["counts"].flops, rel=0.1)
+    assert out.split() == [str(n) for n in (names["counts"].flops, names["counts"].moved, names["kept"])]
+
+
 SNIPPETS = {
+    "costs.md": counted,
     "python.md": a_study,
     "claims.md": as_many_operations_at_both_lengths,
     "probes.md": probed,

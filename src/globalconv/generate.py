@@ -14,11 +14,11 @@ from typing import Literal, TextIO
 import torch
 from rich.console import Console
 
-from globalconv.cost.memory import peak_bytes
 from globalconv.decoding import Choice, LanguageModelState, likeliest, next_token, recomputes, sampler, stream
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
 from globalconv.host.devices import device_line, device_memory, resolve_device
+from globalconv.measure.memory import peak_bytes
 from globalconv.models import LanguageModel
 from globalconv.options import SEEDS, check_range
 from globalconv.study.runs.trained import load_model, read_spec

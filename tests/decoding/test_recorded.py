@@ -31,7 +31,7 @@ def test_the_page_shows_what_is_recorded(script, record):
 
 def test_the_bars(record):
     """By tiles, a token costs at most twice as much at 32768 as at 1024; naively, ten times or more."""
-    us = {(row["way"], row["length"]): row["us"] for row in record["results"]}
+    us = {(row["subject"], row["length"]): row["us"] for row in record["results"]}
     for mixer in ("global_conv", "gated_conv"):
         assert us[mixer, 32768] <= 2 * us[mixer, 1024]
         assert us[f"{mixer}, naive", 32768] >= 10 * us[f"{mixer}, naive", 1024]

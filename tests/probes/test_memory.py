@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
+from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers import MIXERS, Attention
 from globalconv.models import Stack
 from globalconv.probes import content_dependence, interaction, interaction_order, subject_of

@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from scipy import stats
 
-from globalconv.cost import measure_cost
+from globalconv.measure.curves import measure_cost
 from globalconv.study.design.build import build_model
 from globalconv.study.design.spec import RunSpec
 from globalconv.study.runs.execute import rebuild_task

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from globalconv.bench import run
-from globalconv.bench.record import Record
-from globalconv.bench.request import BenchRequest, parse_elements
 from globalconv.host.threads import threads_restored
+from globalconv.measure.bench import run
+from globalconv.measure.bench.request import BenchRequest, parse_elements
+from globalconv.measure.record import Record
 from globalconv.options import parse_duration, parse_lengths, parse_names, parse_numbers, typed
 
 

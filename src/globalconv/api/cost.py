@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from globalconv.cost.command import run
-from globalconv.cost.command.record import Record
-from globalconv.cost.command.request import CostRequest
 from globalconv.host.threads import threads_restored
+from globalconv.measure.cost import run
+from globalconv.measure.cost.request import CostRequest
+from globalconv.measure.record import Record
 from globalconv.options import parse_bytes, parse_duration, parse_lengths, parse_names, parse_numbers, typed
 
 

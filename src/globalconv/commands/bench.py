@@ -15,21 +15,19 @@ def bench(
     modes: Annotated[
         str, typer.Option(help="Comma-separated: circular, causal, bidirectional.")
     ] = "circular,causal",
-    elements: Annotated[
-        str, typer.Option(help="Batch x length x width; the batch is what makes it so.")
-    ] = "2**23",
-    rounds: Annotated[int, typer.Option(help="Times that each is called, at most.")] = 9,
+    elements: Annotated[str, typer.Option(help="Batch x length x width, which decides the batch.")] = "2**23",
+    rounds: Annotated[int, typer.Option(help="How often each is called, at most.")] = 9,
     peers: Annotated[
         str | None,
         typer.Option(
             help="Comma-separated: torch_dim1, torch_transposed, torch_own_layout (torch.fft in three layouts), scipy, "
-            "ducc0, jax, conv1d, attention; or a backend of ours: reference, spectral, fused_cpu. Default: all that "
+            "ducc0, jax, conv1d, attention; or one of the backends: reference, spectral, fused_cpu. Default: all that "
             "are installed."
         ),
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="What they are measured against. Default: the backend that global_conv chooses."),
+        typer.Option(help="The baseline of all ratios. Default: the backend that global_conv chooses."),
     ] = None,
     backward: Annotated[
         bool, typer.Option("--backward/--no-backward", help="Also forward and backward together.")
@@ -37,13 +35,13 @@ def bench(
     gated: Annotated[bool, typer.Option("--gated", help="Also with a skip term and two gates.")] = False,
     budget: Annotated[
         str,
-        typer.Option(help="Time for everything: 5m, 1h, 90s. Slow peers and rounds are cut to fit it."),
+        typer.Option(help="Total time: 5m, 1h, 90s. Slow peers and rounds are cut to fit it."),
     ] = "5m",
     out: Annotated[
-        Path, typer.Option(help="Directory of bench.json, bench.csv and the pictures; overwritten.")
+        Path, typer.Option(help="Directory for bench.json, bench.csv and the pictures; overwritten.")
     ] = Path("globalconv-bench"),
 ) -> None:
-    """Measure the operator's speed on this machine, side by side with others' ways to the same result."""
+    """Measure the operator's speed on this machine, side by side with other implementations."""
     options = dict(locals())  # each by its name
     from globalconv.api import bench as api
 

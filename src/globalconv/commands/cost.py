@@ -14,9 +14,9 @@ def cost(
     mixers: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution by one of its backends, as "
-            "reference, spectral or fused_cpu, or by the one that is chosen, as global_conv; package.module:Class. "
-            "Default: all but global_conv, where they can run."
+            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution as reference, spectral or "
+            "fused_cpu (its backends), or as global_conv (the backend that is chosen); package.module:Class. "
+            "Default: all but global_conv that can run here."
         ),
     ] = None,
     mode: Annotated[str, typer.Option(help="circular or causal. token_mlp cannot be causal.")] = "circular",
@@ -24,30 +24,29 @@ def cost(
         bool, typer.Option("--backward", help="Forward and backward together, instead of forward alone.")
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Also one new token at each length of what is cached.")
+        bool,
+        typer.Option("--decode", help="Also decoding: the mean time of a token in sequences of each length."),
     ] = False,
-    batch: Annotated[int, typer.Option(help="Sequences at a time.")] = 1,
+    batch: Annotated[int, typer.Option(help="Sequences in a batch.")] = 1,
     heads: Annotated[
-        int | None, typer.Option(help="Of attention. Default: one for each 64 channels.")
+        int | None, typer.Option(help="Attention heads. Default: one for each 64 channels.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Of the CPU.")] = 1,
-    rounds: Annotated[int, typer.Option(help="Times that each point is measured.")] = 7,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    rounds: Annotated[int, typer.Option(help="How often each point is measured.")] = 7,
     budget: Annotated[
         str,
-        typer.Option(
-            help="Time for everything: 90s, 5m, 1h. Curves end where they would exceed their share."
-        ),
+        typer.Option(help="Total time: 90s, 5m, 1h. Curves end where they would exceed their share."),
     ] = "90s",
     memory: Annotated[
         str | None,
-        typer.Option(help="What a call may need: 512MB, 4GB. Default: half of the device's memory."),
+        typer.Option(help="Memory limit of a call: 512MB, 4GB. Default: half of the device's memory."),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Directory of cost.json, cost.csv and the pictures; overwritten.")
+        Path, typer.Option(help="Directory for cost.json, cost.csv and the pictures; overwritten.")
     ] = Path("globalconv-cost"),
 ) -> None:
-    """Measure what each mixer costs against the length, beside what the formulas say, and where curves cross."""
+    """Measure what each mixer costs against the length, count its flops and bytes, and find where the curves cross."""
     options = dict(locals())  # each by its name
     from globalconv.api import cost as api
 

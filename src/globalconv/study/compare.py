@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from globalconv.cost import CostCurve, measure_cost
-from globalconv.cost.crossover import crossover
 from globalconv.display.numbers import format_duration
 from globalconv.display.progress import Progress
+from globalconv.measure.crossover import crossover_sentence
+from globalconv.measure.curves import Curve, measure_cost
 from globalconv.study import schema
 from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
@@ -145,40 +145,11 @@ def _measure_costs(session: Session) -> None:
     session.tick()
 
 
-def _cost_answer(curves: list[CostCurve], plan: StudyPlan, *, width: int) -> schema.CostAnswer:
+def _cost_answer(curves: list[Curve], plan: StudyPlan, *, width: int) -> schema.CostAnswer:
     return schema.CostAnswer(
         width=width,
         num_threads=1,
         device=plan.request.device,
-        curves=[
-            schema.CostCurve(
-                mixer=curve.mixer,
-                points=[
-                    schema.CostPoint(length=t.length, seconds=t.median, low=t.low, high=t.high)
-                    for t in curve.timings
-                ],
-                stopped=curve.stopped,
-            )
-            for curve in curves
-        ],
-        crossover=_crossover(curves),
+        curves=[schema.CostCurve.model_validate(curve, from_attributes=True) for curve in curves],
+        crossover=crossover_sentence({curve.mixer: curve.seconds() for curve in curves}, rival="attention"),
     )
-
-
-def _crossover(curves: list[CostCurve]) -> str:
-    """A sentence: from which measured length on each convolution beats attention."""
-    seconds = {curve.mixer: {t.length: t.median for t in curve.timings} for curve in curves}
-    if "attention" not in seconds:
-        return "attention was not among the arms, so there is no crossover to tell."
-    sentences = []
-    for mixer, times in seconds.items():
-        found = None if mixer == "attention" else crossover(times, seconds["attention"])
-        if found is None:
-            continue
-        if found.after is None:
-            sentences.append(f"{mixer} is not faster up to length {found.longest}")
-        else:
-            ratio = seconds["attention"][found.longest] / times[found.longest]
-            at_last = f"{ratio:.1f} times at {found.longest}"
-            sentences.append(f"{mixer} is faster from length {found.after} on ({at_last})")
-    return "Against attention, " + "; ".join(sentences) + "."

@@ -6,10 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from globalconv.display.axes import SMALL, dress, finite, legible
+from globalconv.display.axes import dress, finite, legible
 from globalconv.display.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from globalconv.display.numbers import rate, round_duration, shortened, tick
 from globalconv.display.palette import light
+from globalconv.measure.plot import Line, Point, plot_lines
 from globalconv.study.report.looks import Looks, interval_ends, metric_label
 from globalconv.study.report.wording import direction
 from globalconv.study.schema import CostAnswer, CurvePoint, TaskAnswer
@@ -202,49 +203,13 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
 
 def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     """Seconds of one forward and backward pass against the length, both logarithmic."""
-    dress(axes)
-    for curve in cost.curves:
-        look = looks[curve.mixer]
-        lengths = [point.length for point in curve.points]
-        axes.fill_between(
-            lengths,
-            [point.low for point in curve.points],
-            [point.high for point in curve.points],
-            color=look.color,
-            alpha=0.22,
-            linewidth=0,
+    lines = [
+        Line(
+            shortened(curve.mixer, 30),
+            looks[curve.mixer],
+            [Point(point.length, point.seconds, point.low, point.high) for point in curve.points],
+            stopped=curve.stopped is not None,
         )
-        axes.plot(
-            lengths,
-            [point.seconds for point in curve.points],
-            color=look.color,
-            marker=look.marker,
-            markersize=6.5,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            linewidth=1.8,
-            label=shortened(curve.mixer, 30),
-            zorder=3,
-        )
-        if curve.stopped and curve.points:
-            last = curve.points[-1]
-            axes.annotate(
-                "stopped",
-                (last.length, last.seconds),
-                (0, 9),
-                textcoords="offset points",
-                ha="center",
-                fontsize=SMALL,
-                color=look.color,
-            )
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.margins(x=0.06, y=0.09)
-    lengths = sorted({point.length for curve in cost.curves for point in curve.points})
-    axes.xaxis.set_major_locator(FixedLocator(legible(axes, lengths, str)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
-    axes.set_xlabel("sequence length")
-    axes.set_ylabel("forward + backward, one sequence")
+        for curve in cost.curves
+    ]
+    plot_lines(axes, lines, ylabel="forward + backward, one sequence", words=round_duration)

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from globalconv.cost import peak_tensor_bytes
 from globalconv.errors import InputError
+from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
 from globalconv.study.design.build import build_model, count_parameters

@@ -1,0 +1,1 @@
+"""What each token mixer costs here against the length: `globalconv cost`."""

@@ -1,0 +1,194 @@
+"""What was asked for, and refused where it cannot be done, before anything is measured."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from globalconv.display.numbers import format_bytes
+from globalconv.errors import InputError, unknown_name
+from globalconv.host.cores import usable_cores
+from globalconv.host.devices import device_memory
+from globalconv.measure.case import Case, Phase
+from globalconv.measure.cost.contenders import RIVAL, USUAL, Contender, find_contender, obstacle
+from globalconv.measure.cost.counted import Cost, cost_of
+from globalconv.measure.cost.decoding import decodes
+from globalconv.measure.curves import SHORTEST
+from globalconv.measure.roofline import FLOAT32
+from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, duration_option
+
+MixerMode = Literal["circular", "causal"]
+SHARE_OF_MEMORY = 0.5
+"""The share of the machine's memory that a call may need, where no budget is given."""
+HOLDS = ", which is as much as the memory holds of one input"
+SLOW = 1e9
+"""Flops per second that any machine reaches: to tell a budget that cannot hold even the shortest lengths."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One set of curves over the lengths: a phase, a width, and the mixers that take part."""
+
+    phase: Phase
+    width: int
+    contenders: tuple[Contender, ...]
+
+
+@dataclass(frozen=True)
+class CostRequest:
+    """Which mixers to measure, at which sizes, and for how long; ``sweeps`` refuses what cannot be done.
+
+    ``mixers``: names of CONTENDERS or ``package.module:Class``; None: the usual ones that can run here.
+    ``heads``: of attention; None: one for each 64 channels. ``memory``: bytes that a call may need; None:
+    half of what the device has.
+    """
+
+    lengths: tuple[int, ...]
+    widths: tuple[int, ...] = (64, 256)
+    mixers: tuple[str, ...] | None = None
+    mode: str = "circular"
+    batch: int = 1
+    heads: int | None = None
+    device: str = "auto"
+    threads: int = 1
+    backward: bool = False
+    decode: bool = False
+    rounds: int = 7
+    budget_seconds: float = 90.0
+    memory: float | None = None
+
+    @property
+    def causal(self) -> bool:
+        """Whether the mixers may not see the future."""
+        return self.mode == "causal"
+
+    def sweeps(self) -> tuple[list[Sweep], dict[str, str]]:
+        """What is measured, one sweep after the other, and which mixers take no part, with the reason.
+
+        Raises InputError, naming the option and the fix.
+        """
+        self._check_numbers()
+        left_out: dict[str, str] = {}
+        contenders = self._contenders(left_out)
+        phase: Phase = "training" if self.backward else "forward"
+        sweeps = [Sweep(phase, width, contenders) for width in self.widths]
+        if self.decode:
+            decoding = self._decoding(contenders, left_out)
+            sweeps += [Sweep("decode", width, decoding) for width in self.widths]
+        self._check_budget(sweeps)
+        return sweeps, left_out
+
+    def case(self, sweep: Sweep, length: int) -> Case:
+        """One point of a sweep's curves; decoding is always causal."""
+        mode: MixerMode = "causal" if self.causal or sweep.phase == "decode" else "circular"
+        return Case(sweep.phase, mode, False, self.threads, self.batch, sweep.width, length)
+
+    def cost(self, contender: Contender, sweep: Sweep, length: int) -> Cost:
+        """What is counted of one call."""
+        return cost_of(contender, self.case(sweep, length), self.heads)
+
+    def needs(self, contender: Contender, sweep: Sweep, length: int) -> float | None:
+        """About the bytes that a call takes; training holds the gradients as well."""
+        held = self.cost(contender, sweep, length).least_memory()
+        return held if held is None or sweep.phase != "training" else 2 * held
+
+    def memory_limit(self) -> float:
+        """Bytes."""
+        if self.memory is not None:
+            return self.memory
+        return SHARE_OF_MEMORY * device_memory(self.device)
+
+    def _check_numbers(self) -> None:
+        for option, numbers, most in (
+            ("--lengths", self.lengths, LARGEST_LENGTH),
+            ("--widths", self.widths, LARGEST_WIDTH),
+        ):
+            if not numbers or min(numbers) < 1:
+                raise InputError(f"{option} {numbers}: give whole numbers from 1 on.")
+            check_range(option, max(numbers), 1, most)
+        if self.mode not in get_args(MixerMode):
+            raise unknown_name("--mode", self.mode, get_args(MixerMode))
+        check_range("--rounds", self.rounds, 2, MOST_ROUNDS)
+        memory = device_memory(self.device)
+        least = FLOAT32 * min(self.lengths) * min(self.widths)
+        check_range("--batch", self.batch, 1, max(1.0, memory / least), why=HOLDS)
+        least *= self.batch
+        for option, numbers in (("--lengths", self.lengths), ("--widths", self.widths)):
+            check_range(option, max(numbers), 1, memory * min(numbers) / least, why=HOLDS)
+        if self.memory is not None and self.memory > memory:
+            raise InputError(
+                f"--memory {format_bytes(self.memory)}: there are {format_bytes(memory)}; give at most that, or leave "
+                "it out for half of it."
+            )
+        cores = usable_cores()
+        if not 1 <= self.threads <= cores:
+            raise InputError(f"--threads {self.threads}: give 1 to {cores}, the cores that may be used here.")
+        if self.heads is not None and (bad := [w for w in self.widths if self.heads < 1 or w % self.heads]):
+            raise InputError(
+                f"--heads {self.heads} does not divide the width {bad[0]}. Give a divisor of every one of --widths, "
+                "or leave it out for one head per 64 channels."
+            )
+
+    def _contenders(self, left_out: dict[str, str]) -> tuple[Contender, ...]:
+        """Those that can be built and run; InputError for one that was asked for by name and cannot."""
+        kept = []
+        for name in self.mixers or USUAL:
+            contender = find_contender(name)
+            why = obstacle(contender, device=self.device)
+            if why and self.mixers:
+                raise InputError(f"--mixers {name}: {why}.")
+            try:
+                for width in self.widths if not why else ():
+                    contender.outline(width, max(self.lengths), causal=self.causal, heads=self.heads)
+            except InputError as error:
+                if self.mixers or name == RIVAL:  # which is compared with, so it is not dropped in silence
+                    raise InputError(f"{name} cannot be built: {error}") from error
+                why = str(error).partition(";")[0].rstrip(".")
+            if why:
+                left_out[name] = why
+            else:
+                kept.append(contender)
+        return tuple(kept)
+
+    def _decoding(self, contenders: tuple[Contender, ...], left_out: dict[str, str]) -> tuple[Contender, ...]:
+        """One for each mixer that can decode, by the backends that are chosen, as in `globalconv generate`."""
+        kept: dict[str, Contender] = {}
+        for contender in contenders:
+            if self._decodes(contender):
+                kept[contender.mixer] = Contender(
+                    contender.mixer, f"{contender.mixer}, decoding", contender.mixer
+                )
+            else:
+                left_out[f"{contender.name}, decoding"] = "it has no state to decode with"
+        if not kept:
+            raise InputError(
+                "--decode: none of --mixers can decode; add attention, global_conv or gated_conv."
+            )
+        return tuple(kept.values())
+
+    def _decodes(self, contender: Contender) -> bool:
+        try:
+            return decodes(
+                contender.outline(self.widths[0], min(self.lengths), causal=True, heads=self.heads)
+            )
+        except InputError:
+            return False
+
+    def _check_budget(self, sweeps: list[Sweep]) -> None:
+        """Whether the shortest lengths fit."""
+        first, limit = min(self.lengths), self.memory_limit()
+        needed, expected = [], 0.0
+        for sweep in sweeps:
+            for contender in sweep.contenders:
+                needed.append(self.needs(contender, sweep, first) or 0.0)
+                flops = self.cost(contender, sweep, first).flops or 0.0
+                tokens = first if sweep.phase == "decode" else 1
+                expected += (self.rounds + 2) * max(SHORTEST, tokens * flops / SLOW)
+        if min(needed) > limit:
+            raise InputError(
+                f"--memory {format_bytes(limit)}: nothing fits at length {first}; the least would need about "
+                f"{format_bytes(min(needed))}. Give that much, or smaller --lengths, --widths or --batch."
+            )
+        if expected > self.budget_seconds:
+            raise InputError(
+                f"--budget {self.budget_seconds:g}s: length {first} alone could take {expected:.2g} s. Give --budget "
+                f"{duration_option(2 * expected)}, or fewer --mixers, --widths or --rounds, or smaller --lengths."
+            )
