@@ -8,7 +8,8 @@ from pathlib import Path
 from globalconv.display.numbers import format_duration
 from globalconv.display.progress import Phase, Progress
 from globalconv.errors import InputError
-from globalconv.study.design.budget import OVERRUN, Load
+from globalconv.study.design.budget import OVERRUN, SECOND_SEED_OVERRUN, Load
+from globalconv.study.design.reductions import FEWEST_TELLING_SEEDS
 from globalconv.study.design.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.runs.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
 from globalconv.study.runs.directory import StudyDirectory, StudyState
@@ -108,14 +109,15 @@ class Session:
         self, rounds: dict[int, list[RunSpec]], missing: set[str]
     ) -> Iterator[RunSpec]:
         budget = self.plan.budget_seconds or math.inf
-        for seed, specs in rounds.items():
+        for number, (seed, specs) in enumerate(rounds.items()):
             todo = [spec for spec in specs if spec.name in missing]
             begun = len(todo) < len(specs)
             needed = self._slowdown * sum(map(self._planned_seconds, todo)) / self.workers
             left = budget - self.state.seconds
+            late = OVERRUN if number >= FEWEST_TELLING_SEEDS else SECOND_SEED_OVERRUN
             # The first round is always run: without it there is no answer at all. So is one that an
             # interrupted session had begun: half a seed compares nothing.
-            if todo and seed != self.plan.seeds[0] and not begun and needed > left + OVERRUN * budget:
+            if todo and number > 0 and not begun and needed > left + late * budget:
                 self.state.dropped_seeds = [s for s in self.plan.seeds if s >= seed]
                 self.progress.say(
                     f"The clock: {format_duration(max(left, 0.0))} of the budget are left and a seed takes "

@@ -28,6 +28,8 @@ FEWER_SEEDS_BELOW = 0.35
 OVERRUN = 0.1
 """The share of the budget by which a study may end late before a seed is dropped. A machine that is slow for a minute
 must not cost a third of what three seeds can tell."""
+SECOND_SEED_OVERRUN = 0.3
+"""The same for the second seed, without which there is no interval, and so no answer."""
 
 SLACK = 1.1
 """The budget that is advised, over what it must hold by this warm-up: the next one may be slower."""
