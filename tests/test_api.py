@@ -69,7 +69,7 @@ def test_python_takes_the_options_of_the_command_line_under_the_same_names() -> 
 
 @pytest.mark.parametrize("name", ["bench", "cost", "probe"])
 def test_the_other_functions_have_the_options_and_defaults_of_their_commands(name: str) -> None:
-    function = getattr(import_module(f"globalconv.api.{name}"), name)
+    function = getattr(gc, name)
     of_command = getattr(import_module(f"globalconv.commands.{name}"), name)
 
     def options(of: Callable[..., object]) -> dict[str, object]:
@@ -81,16 +81,13 @@ def test_the_other_functions_have_the_options_and_defaults_of_their_commands(nam
 
 
 def test_several_values_are_a_list_or_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from globalconv.api.bench import bench
-    from globalconv.api.cost import cost
-
     asked: list[object] = []
     for runner in (RUN_BENCH, RUN_COST):
         monkeypatch.setattr(runner, lambda request, out, **_: asked.append(request))
-    bench(lengths=[64, 128], widths=8, threads="1", elements=64, modes=["causal"], budget=90, out=tmp_path)
-    bench(lengths="64:128", widths="8", elements="2**6", modes="causal", budget="90s", out=tmp_path)
-    cost(lengths=(64, 128), widths=[8], mixers=["attention", "spectral"], memory=4e9, out=tmp_path)
-    cost(lengths="64,128", widths="8", mixers="attention,spectral", memory="4GB", out=tmp_path)
+    gc.bench(lengths=[64, 128], widths=8, threads="1", elements=64, modes=["causal"], budget=90, out=tmp_path)
+    gc.bench(lengths="64:128", widths="8", elements="2**6", modes="causal", budget="90s", out=tmp_path)
+    gc.cost(lengths=(64, 128), widths=[8], mixers=["attention", "spectral"], memory=4e9, out=tmp_path)
+    gc.cost(lengths="64,128", widths="8", mixers="attention,spectral", memory="4GB", out=tmp_path)
     assert asked[0] == asked[1]
     assert asked[2] == asked[3]
 
@@ -98,11 +95,9 @@ def test_several_values_are_a_list_or_as_typed(tmp_path: Path, monkeypatch: pyte
 def test_measuring_leaves_the_number_of_threads_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from globalconv.api.cost import cost
-
     before = torch.get_num_threads()
     monkeypatch.setattr(RUN_COST, lambda *_, **__: torch.set_num_threads(before + 1))
-    cost(out=tmp_path)
+    gc.cost(out=tmp_path)
     assert torch.get_num_threads() == before
 
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from globalconv.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from globalconv.api.bench import bench
     from globalconv.api.compare import compare, open_study
+    from globalconv.api.cost import cost
     from globalconv.api.probe import probe
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
@@ -21,7 +23,9 @@ __all__ = [
     "LanguageModel",
     "Mixer",
     "TokenMLP",
+    "bench",
     "compare",
+    "cost",
     "global_conv",
     "lengths_from_mask",
     "open_study",
@@ -35,7 +39,9 @@ _HOMES = {
     "Classifier": "models",
     "LanguageModel": "models",
     "predict": "prediction",
+    "bench": "api.bench",
     "compare": "api.compare",
+    "cost": "api.cost",
     "open_study": "api.compare",
     "probe": "api.probe",
 }
