@@ -109,8 +109,8 @@ def runs_of(out: Path, **wanted: Any) -> list[Run]:
 
 TIMES = {"seconds", "seconds_per_step", "train_seconds", "training_seconds", "wall_seconds", "started"}
 """What no two studies agree in: every field of report.json that was read off a clock ..."""
-ALSO_TIMED = ("cost", "command", "methods")
-"""... the cost curves, the command as typed, and the methods, which name the number of workers."""
+ALSO_TIMED = ("cost", "command", "config", "methods")
+"""... the cost curves, the command as typed and as a file, and the methods, which name the number of workers."""
 
 
 def without_times(report: Any) -> Any:
