@@ -26,7 +26,7 @@ from common import options, write_record
 from globalconv.measure.interleaved import interleaved, ratio
 from globalconv.study.design.build import build_model
 from globalconv.study.design.presets import QUICK
-from globalconv.study.design.spec import ModelSpec
+from globalconv.study.spec import ModelSpec
 from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
 from globalconv.tasks.base import EvaluationSplit
 from globalconv.training import TrainingSettings, fit

@@ -20,7 +20,7 @@ from common import options, write_record
 from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.study.design.build import build_model
 from globalconv.study.design.presets import QUICK
-from globalconv.study.design.spec import ModelSpec
+from globalconv.study.spec import ModelSpec
 from globalconv.tasks import Task, build_task
 from globalconv.training import TrainingSettings
 from globalconv.training.parameter_groups import build_optimizer

@@ -15,9 +15,9 @@ from rich.console import Console
 from globalconv.decoding import stream
 from globalconv.errors import InputError
 from globalconv.generate import GenerateRequest, _Writer, run_generate
-from globalconv.study.design.spec import ModelSpec, RunSpec, TaskChoice
 from globalconv.study.runs.execute import execute_run
 from globalconv.study.runs.trained import load_model, read_spec
+from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
 from globalconv.tasks import build_task
 from globalconv.tasks.text import byte_signature
 from globalconv.training.settings import TrainingSettings

@@ -20,8 +20,8 @@ from rich.console import Console
 from globalconv.display.progress import Progress
 from globalconv.study.compare import compare
 from globalconv.study.design.presets import QUICK
-from globalconv.study.design.spec import StudyRequest
 from globalconv.study.schema import StudyAnswer
+from globalconv.study.spec import StudyRequest
 
 HERE = Path(__file__).parent
 TASKS = ("recall", "digits", "text")

@@ -11,8 +11,8 @@ from rich.console import Console
 from globalconv.display import progress as module
 from globalconv.display.progress import Phase, Progress
 from globalconv.options import parse_duration
-from globalconv.study.design.spec import ModelSpec, RunSpec, TaskChoice
 from globalconv.study.runs.run_directory import RunDirectory
+from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
 from globalconv.training import TrainingSettings
 
 

@@ -20,8 +20,8 @@ from globalconv.probing.bare_stack import BareStack
 from globalconv.probing.pace import Pace, pace_of
 from globalconv.probing.questions import Question
 from globalconv.probing.target import ProbeRequest, find_target
-from globalconv.study.design.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
 from globalconv.study.runs.execute import execute_run
+from globalconv.study.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
 from globalconv.tasks import build_task
 from globalconv.training.settings import TrainingSettings
 from tests.study.small_studies import globalconv

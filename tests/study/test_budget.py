@@ -17,7 +17,7 @@ from globalconv.study.design.budget import (
     Terms,
     fit_budget,
 )
-from globalconv.study.design.spec import WarmUp
+from globalconv.study.spec import WarmUp
 
 loads = st.lists(
     st.builds(

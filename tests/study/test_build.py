@@ -22,7 +22,7 @@ from globalconv.study.design.build import (
     sizes,
 )
 from globalconv.study.design.presets import QUICK, SERIOUS
-from globalconv.study.design.spec import ModelSpec
+from globalconv.study.spec import ModelSpec
 from globalconv.tasks.base import Signature
 
 AXES = {"parameters": 0, "flops": 1, "seconds": 0}

@@ -12,7 +12,7 @@ from globalconv.study.design import check_arms as checks
 from globalconv.study.design.build import _sizes as cached_sizes
 from globalconv.study.design.build import sizes
 from globalconv.study.design.check_arms import check_arms, check_outside_mixers
-from globalconv.study.design.spec import DecoderSpec, ModelSpec
+from globalconv.study.spec import DecoderSpec, ModelSpec
 from globalconv.tasks.base import Signature
 from tests.study.broken_mixers import BROKEN, LEAKS, MIXED_ROWS, SOUND
 from tests.study.small_studies import FEW, globalconv, prose

@@ -17,9 +17,9 @@ from scipy import stats
 
 from globalconv.measure.curves import measure_cost
 from globalconv.study.design.build import build_model
-from globalconv.study.design.spec import RunSpec
 from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.schema import SCHEMA_VERSION, StudyAnswer, TaskVerdict
+from globalconv.study.spec import RunSpec
 from globalconv.tasks import Fashion
 from globalconv.training import load_best
 from globalconv.training.evaluate import evaluate

@@ -11,8 +11,8 @@ from globalconv.options import parse_duration
 from globalconv.study.answer.advice import Given
 from globalconv.study.design.budget import Load, Terms, fit_budget
 from globalconv.study.design.presets import SERIOUS_BUDGET_SECONDS
-from globalconv.study.design.spec import ArmPlan, StudyPlan, StudyRequest, TaskChoice, TaskPlan, WarmUp
 from globalconv.study.runs.directory import StudyState
+from globalconv.study.spec import ArmPlan, StudyPlan, StudyRequest, TaskChoice, TaskPlan, WarmUp
 
 STEPS = 500
 EVALUATIONS = 12

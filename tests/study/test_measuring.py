@@ -12,10 +12,10 @@ import pytest
 from globalconv.errors import InputError
 from globalconv.study.design import plan
 from globalconv.study.design.plan import make_plan
-from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.runs import execute
 from globalconv.study.runs.execute import execute_warm_up, rebuild_task, timed
 from globalconv.study.runs.workers import over_the_cores
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.tasks import Recall
 
 SMALL: dict[str, Any] = {"device": "cpu", "length": 16, "width": 8, "depth": 2, "heads": 2, "batch_size": 4}

@@ -9,8 +9,8 @@ from globalconv.errors import InputError
 from globalconv.study.answer.methods import describe_methods
 from globalconv.study.design.arms import DEFAULT_TWINS
 from globalconv.study.design.plan import make_plan
-from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.design.sweep import SWEEP_SEEDS
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from tests.study.small_studies import prose
 
 SECONDS = {"attention": 0.010, "gated_conv": 0.007, "global_conv": 0.005}

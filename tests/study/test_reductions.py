@@ -17,8 +17,8 @@ from globalconv.study.design import plan
 from globalconv.study.design.estimate import estimate_warm_up
 from globalconv.study.design.plan import make_plan
 from globalconv.study.design.reductions import Reduction, reductions
-from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.runs.execute import rebuild_task
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, TaskPlan, WarmUp
 from tests.study.small_studies import prose
 
 NUM = 300

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.study.design.spec import StudyRequest, TaskChoice
+from globalconv.study.spec import StudyRequest, TaskChoice
 from tests.study.small_studies import FEW, globalconv, prose, report_of, runs_of
 
 

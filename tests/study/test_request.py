@@ -7,7 +7,6 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.study.config import read_toml, to_toml
-from globalconv.study.design.spec import StudyRequest
 from globalconv.study.request import (
     command_of,
     default_directory,
@@ -16,6 +15,7 @@ from globalconv.study.request import (
     study_asked_for,
     write_config,
 )
+from globalconv.study.spec import StudyRequest
 from tests.study.small_studies import globalconv
 
 REQUESTS = {

@@ -20,9 +20,9 @@ import torch
 from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
 from globalconv.options import parse_duration
-from globalconv.study.design.spec import ArmPlan, StudyPlan, TaskPlan
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.workers import over_the_cores
+from globalconv.study.spec import ArmPlan, StudyPlan, TaskPlan
 from globalconv.training import fit
 from tests.study.small_studies import (
     FEW,

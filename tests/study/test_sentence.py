@@ -16,8 +16,8 @@ from globalconv.study.answer.statistics import estimate
 from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.study.design.arms import attends, mixers_of
 from globalconv.study.design.presets import preset_for
-from globalconv.study.design.spec import TaskPlan
 from globalconv.study.schema import ArmAnswer, BaselineAnswer, TaskVerdict
+from globalconv.study.spec import TaskPlan
 
 OPENINGS: dict[TaskVerdict, str] = {
     "yes": "Yes: ",

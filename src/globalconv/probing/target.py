@@ -20,11 +20,11 @@ from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range
 from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
 from globalconv.probing.bare_stack import BareStack
-from globalconv.study.design.spec import ModelSpec, RunSpec
 from globalconv.study.runs.examples import unpadded_examples
 from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.runs.paired_examples import joined_pairs
 from globalconv.study.runs.trained import load_model, read_spec
+from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.tasks import SequenceToSequence
 
 EXAMPLES = 4

@@ -11,7 +11,6 @@ from globalconv.measure.curves import Curve, measure_cost
 from globalconv.study import schema
 from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
-from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.report.rehearsal import rehearse
 from globalconv.study.runs.directory import StudyDirectory, StudyState
 from globalconv.study.runs.disk_space import check_space
@@ -24,6 +23,7 @@ from globalconv.study.runs.execute import (
 from globalconv.study.runs.reading import BrokenFile
 from globalconv.study.runs.workers import over_the_cores
 from globalconv.study.session import Session
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0

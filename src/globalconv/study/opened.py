@@ -10,7 +10,6 @@ from torch import nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.study.answer.gather import gather
-from globalconv.study.design.spec import RunSpec, StudyPlan, TaskPlan
 from globalconv.study.report.arms_table import arm_rows
 from globalconv.study.report.notebook import notebook_html
 from globalconv.study.runs.arm_runs import runs_of_arm
@@ -19,6 +18,7 @@ from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.runs.reading import reason
 from globalconv.study.runs.trained import load_model
 from globalconv.study.schema import StudyAnswer
+from globalconv.study.spec import RunSpec, StudyPlan, TaskPlan
 from globalconv.tasks import Text
 from globalconv.tasks.text import byte_signature
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from globalconv.errors import InputError, printable, unknown_name
 from globalconv.options import command_line, duration_option, parse_duration
 from globalconv.study.config import read_toml, write_toml
-from globalconv.study.design.spec import StudyRequest
+from globalconv.study.spec import StudyRequest
 
 KINDS = {
     "int_type": "a whole number",

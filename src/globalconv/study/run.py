@@ -14,10 +14,10 @@ from globalconv.ops import available_backends, choose_backend
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, check_range
 from globalconv.study.answer.gather import gather
 from globalconv.study.compare import compare
-from globalconv.study.design.spec import StudyRequest
 from globalconv.study.report import write_report
 from globalconv.study.report.terminal import print_answer
 from globalconv.study.runs.directory import StudyDirectory
+from globalconv.study.spec import StudyRequest
 
 
 def run_study(request: StudyRequest, out: Path, *, command: str, console: Console) -> None:

@@ -10,7 +10,6 @@ from globalconv.display.progress import Phase, Progress
 from globalconv.errors import InputError
 from globalconv.study.design.budget import OVERRUN, SECOND_SEED_OVERRUN, Load
 from globalconv.study.design.reductions import FEWEST_TELLING_SEEDS
-from globalconv.study.design.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.runs.arm_runs import all_finals, chosen_rate, runs_of_arm, sweep_of
 from globalconv.study.runs.directory import StudyDirectory, StudyState
 from globalconv.study.runs.execute import execute_run
@@ -18,6 +17,7 @@ from globalconv.study.runs.probe_model import look_inside
 from globalconv.study.runs.reading import BrokenFile
 from globalconv.study.runs.run_directory import BrokenRun, RunDirectory
 from globalconv.study.runs.workers import over_the_cores
+from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 
 PROBING_SECONDS = 2.0
 """A guess at how long a model is probed, for the time left."""

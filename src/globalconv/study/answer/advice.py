@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from globalconv.study.design.budget import SLACK, Load, Terms, larger_budget
-from globalconv.study.design.spec import StudyPlan, TaskPlan
 from globalconv.study.runs.directory import StudyState
+from globalconv.study.spec import StudyPlan, TaskPlan
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from statistics import mean
 import numpy as np
 
 from globalconv.study.answer.statistics import estimate
-from globalconv.study.design.spec import TaskPlan
 from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.schema import (
     AxisRanking,
     CurvePoint,
     Estimate,
 )
+from globalconv.study.spec import TaskPlan
 
 BACKWARD_FLOPS = 2.0
 """A backward pass costs about two forward ones: one for the inputs, one for the weights."""

@@ -4,8 +4,8 @@ from statistics import mean
 
 from globalconv.display.numbers import score_text
 from globalconv.study.answer.verdict import Contender
-from globalconv.study.design.spec import TaskPlan
 from globalconv.study.runs.arm_runs import ArmRuns
+from globalconv.study.spec import TaskPlan
 from globalconv.training.plateau import is_too_short
 
 UNSTEADY_SCORES = 5.0

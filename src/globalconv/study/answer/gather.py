@@ -9,7 +9,6 @@ from globalconv.study.answer.sentence import QUESTION
 from globalconv.study.answer.task_answer import answer_task
 from globalconv.study.config import to_toml
 from globalconv.study.design.budget import OVERRUN
-from globalconv.study.design.spec import StudyPlan
 from globalconv.study.request import options_of
 from globalconv.study.runs.arm_runs import ArmRuns, runs_of_arm
 from globalconv.study.runs.directory import StudyDirectory
@@ -19,6 +18,7 @@ from globalconv.study.schema import (
     SCHEMA_VERSION,
     StudyAnswer,
 )
+from globalconv.study.spec import StudyPlan
 
 
 def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:

@@ -1,8 +1,8 @@
 """How a study was done, in sentences, written from its plan."""
 
 from globalconv.study.answer.statistics import CONFIDENCE
-from globalconv.study.design.spec import StudyPlan
 from globalconv.study.design.sweep import COARSE_SHARE, MOST_RATES, SWEEP_SEEDS
+from globalconv.study.spec import StudyPlan
 from globalconv.training.resampling import RESAMPLES
 
 

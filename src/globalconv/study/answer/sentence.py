@@ -5,8 +5,8 @@ import math
 from globalconv.display.numbers import score_text
 from globalconv.study.answer.advice import Given
 from globalconv.study.design.arms import attends
-from globalconv.study.design.spec import TaskPlan
 from globalconv.study.schema import ArmAnswer, TaskVerdict
+from globalconv.study.spec import TaskPlan
 
 QUESTION = "Can a global depthwise convolution replace self-attention here, and at what cost?"
 

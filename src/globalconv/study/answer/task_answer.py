@@ -12,7 +12,6 @@ from globalconv.study.answer.sentence import answer_in_words
 from globalconv.study.answer.statistics import estimate
 from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, judge_arm, judge_task
 from globalconv.study.design.arms import attends
-from globalconv.study.design.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.runs.run_directory import RunResult
 from globalconv.study.schema import (
@@ -23,6 +22,7 @@ from globalconv.study.schema import (
     RatePoint,
     TaskAnswer,
 )
+from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.tasks.classification import METRICS
 from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_short, steps_to_plateau
 

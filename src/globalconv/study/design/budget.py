@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from globalconv.options import duration_option, parse_duration
 from globalconv.study.design.presets import SERIOUS_BUDGET_SECONDS
-from globalconv.study.design.spec import WarmUp
 from globalconv.study.design.sweep import COARSE_SHARE, START_SIZE, SWEEP_SEEDS
+from globalconv.study.spec import WarmUp
 
 FEWEST_SEEDS = 3
 COST_SECONDS = 25.0

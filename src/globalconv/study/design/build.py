@@ -10,7 +10,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, build_mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
 from globalconv.models.original import Size
-from globalconv.study.design.spec import Match, ModelSpec
+from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
 SHARING = ("global_conv", "gated_conv")

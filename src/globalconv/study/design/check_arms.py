@@ -19,7 +19,7 @@ from globalconv.mixers.promises import check_promises
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.models.cross import CrossMixer
 from globalconv.study.design.build import build_model
-from globalconv.study.design.spec import ModelSpec
+from globalconv.study.spec import ModelSpec
 from globalconv.tasks.base import Signature
 
 LONGEST = 30.0

@@ -28,7 +28,7 @@ from globalconv.study.design.reductions import (
     SMALLEST_BATCH_TOKENS,
     Reduction,
 )
-from globalconv.study.design.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice
+from globalconv.study.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice
 from globalconv.tasks import OFFERED, Task, build_task, resolve_task
 from globalconv.tasks.base import Signature
 from globalconv.tasks.patches import patched

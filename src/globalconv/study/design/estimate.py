@@ -7,7 +7,7 @@ speeds that are measured.
 """
 
 from globalconv.study.design.build import sizes
-from globalconv.study.design.spec import ModelSpec, WarmUp
+from globalconv.study.spec import ModelSpec, WarmUp
 from globalconv.tasks.base import Signature
 
 TRAINING_FLOPS = 3.0

@@ -22,9 +22,9 @@ from globalconv.study.design.draft import Draft, OpenedTask, open_task
 from globalconv.study.design.memory import TooLarge
 from globalconv.study.design.reductions import Reduction, reductions
 from globalconv.study.design.sizing import Costs, Sizing, choose_sizes, loads_of, pace_of, terms_of
-from globalconv.study.design.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.study.design.sweep import COARSE_SHARE
 from globalconv.study.design.task_plan import plan_task
+from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 from globalconv.training.settings import TrainingSettings
 from globalconv.version import __version__
 

@@ -13,7 +13,7 @@ from globalconv.study.design.estimate import estimate_warm_up, warm_up_seconds
 from globalconv.study.design.memory import TooLarge
 from globalconv.study.design.presets import is_serious
 from globalconv.study.design.reductions import FEWEST_TELLING_SEEDS, Reduction
-from globalconv.study.design.spec import StudyRequest, WarmUp
+from globalconv.study.spec import StudyRequest, WarmUp
 
 OWN_DATA_BUDGET = 300.0
 """Seconds for a study of the user's own data or sizes where no budget is given."""

@@ -9,9 +9,9 @@ from globalconv.study.design.budget import (
 from globalconv.study.design.build import TOLERANCE, sizes
 from globalconv.study.design.draft import Draft
 from globalconv.study.design.sizing import steps_of
-from globalconv.study.design.spec import ArmPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.study.design.sweep import COARSE_SHARE, coarse_steps, first_grid
 from globalconv.study.schema import BaselineAnswer
+from globalconv.study.spec import ArmPlan, StudyRequest, TaskPlan, WarmUp
 from globalconv.tasks import Baseline, Task
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from globalconv.display.drawing import Figure
 from globalconv.display.numbers import decimals_for, plain, shortened, signed
 from globalconv.display.panels import MARGIN, Frame, Panel, sheet
-from globalconv.display.svg import house_style, inline, to_png, to_svg
+from globalconv.display.svg import to_png
 from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
 from globalconv.study.report.intervals import plot_differences, plot_split
 from globalconv.study.report.looks import VERDICT_TONES, Looks, looks_of
@@ -25,6 +25,7 @@ from globalconv.study.report.probe_pictures import (
     plot_joint_effects,
     plot_written,
 )
+from globalconv.study.report.svg import house_style, inline, to_svg
 from globalconv.study.report.wording import SPLITS, VERDICT_SIGNS, chances, has_split, interval, was_swept
 from globalconv.study.schema import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
 

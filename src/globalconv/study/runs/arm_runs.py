@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from globalconv.study.design.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.study.design.sweep import SWEEP_SEEDS, Sweep, Trial
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.reading import BrokenFile
 from globalconv.study.runs.run_directory import BrokenRun, RunResult
 from globalconv.study.schema import ModelInside
+from globalconv.study.spec import ArmPlan, RunSpec, StudyPlan, TaskPlan
 from globalconv.training.fit import Evaluation
 
 

@@ -1,6 +1,6 @@
 """The directory of a study: its plan, its runs, and what happened on the way.
 
-plan.json     what was asked and what was decided (design.spec.StudyPlan)
+plan.json     what was asked and what was decided (spec.StudyPlan)
 state.json    seconds used so far, seeds dropped, runs redone (StudyState)
 cost.json     seconds against length of the mixers alone, on this machine
 runs/HASH/    one directory per run (study.run_directory)
@@ -21,10 +21,10 @@ from pydantic import BaseModel, ConfigDict
 from globalconv.errors import InputError
 from globalconv.host.atomic_files import make_directory, sweep_up, write_json
 from globalconv.ranges import Seconds
-from globalconv.study.design.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
 from globalconv.study.runs.reading import BrokenFile, read_json
 from globalconv.study.runs.run_directory import BrokenRun, RunDirectory, RunResult
 from globalconv.study.schema import CostAnswer
+from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
 
 REHEARSAL = ".rehearsal-"
 """How the names of folders begin in which a report was written on trial; only a kill leaves one behind."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
-from globalconv.study.design.spec import StudyPlan
+from globalconv.study.spec import StudyPlan
 
 WEIGHT_BYTES = 4
 STATE_WEIGHTS = 4

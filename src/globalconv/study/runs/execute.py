@@ -16,10 +16,10 @@ from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
 from globalconv.study.design.build import build_model, count_parameters
-from globalconv.study.design.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
 from globalconv.study.runs.environment import describe_environment
 from globalconv.study.runs.run_directory import RunDirectory, RunResult
 from globalconv.study.schema import Confusion
+from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
 from globalconv.tasks import Classification, Tallies, Task, build_task
 from globalconv.training import FitResult, fit, load_best
 from globalconv.training.evaluate import added_up, evaluate, tally_each

@@ -14,12 +14,12 @@ from globalconv.models import EncoderDecoder
 from globalconv.models.joined import Joined, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
 from globalconv.study.design.build import build_model
-from globalconv.study.design.spec import RunSpec
 from globalconv.study.runs.examples import unpadded_examples
 from globalconv.study.runs.execute import check_sources, one_thread, rebuild_task
 from globalconv.study.runs.paired_examples import joined_pairs
 from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.study.schema import BlockInside, ModelInside, Part, WrittenAnswer
+from globalconv.study.spec import RunSpec
 from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best

@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from globalconv.host.atomic_files import make_directory, obstacles_explained, write_json, write_text
 from globalconv.ranges import Amount, Count, Score, Seconds, Some
-from globalconv.study.design.spec import RunSpec
 from globalconv.study.runs.reading import BrokenFile, read_json, read_json_lines
 from globalconv.study.schema import Confusion, ModelInside
+from globalconv.study.spec import RunSpec
 from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
 from globalconv.training.fit import Evaluation
 from globalconv.training.resampling import RESAMPLES

@@ -10,9 +10,9 @@ import torch
 from globalconv.errors import InputError
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.study.design.build import build_model
-from globalconv.study.design.spec import ModelSpec, RunSpec
 from globalconv.study.runs.execute import check_sources
 from globalconv.study.runs.reading import BrokenFile, read_json
+from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.tasks.base import Signature
 from globalconv.training import load_best
 from globalconv.training.checkpoint import BrokenCheckpoint
