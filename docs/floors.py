@@ -5,6 +5,7 @@ reduction), and so are those to the ground floor, which everything may import. A
 """
 
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import grimp
@@ -28,17 +29,13 @@ def imports(*, inside: str = "globalconv") -> dict[str, set[str]]:
 
 
 def cycle(edges: dict[str, set[str]]) -> list[str]:
-    """Names of which each imports the next and the last the first; none where there is no cycle."""
-    left = {name: set(targets) for name, targets in edges.items()}
-    while ends := [name for name, targets in left.items() if not targets & left.keys()]:
-        for name in ends:
-            del left[name]
-    if not left:
-        return []
-    path = [next(iter(left))]
-    while (following := next(iter(left[path[-1]] & left.keys()))) not in path:
-        path.append(following)
-    return path[path.index(following) :]
+    """Names of which each imports the one before and the first is the last; none where there is no cycle."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
 
 
 def picture() -> str:

@@ -16,6 +16,7 @@ from globalconv.errors import InputError
 from globalconv.host.atomic_files import write_text
 from globalconv.host.devices import device_line, resolve_device
 from globalconv.options import check_range
+from globalconv.study.report.wording import metric_in_words
 from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.runs.reading import BrokenFile, read_json
 from globalconv.study.runs.run_directory import RunResult
@@ -171,5 +172,5 @@ def _summary(found: Predictions, file: Path) -> Iterator[str]:
     each = ", ".join(f"'{name}' {count}" for name, count in zip(found.classes, counts, strict=True))
     yield f"{len(found.probabilities)} rows of {file.name}, predicted: {each}."
     if found.scores is not None:
-        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in found.scores.items())
-        yield f"By the labels in the file: {told.replace('macro f1', 'macro F1')}."
+        told = ", ".join(f"{metric_in_words(name)} {value:.4f}" for name, value in found.scores.items())
+        yield f"By the labels in the file: {told}."

@@ -33,15 +33,12 @@ class Study:
         """Raises InputError where no study lies, or an unreadable one."""
         self.path = path
         self._directory = StudyDirectory(path)
-        self._plan = None if self._directory.is_report_alone else self._directory.plan()
-        if self._plan is not None:
-            self.answer = gather(self._directory, self._plan)
-        elif self._directory.is_report_alone:
+        self._plan: StudyPlan | None = None
+        if self._directory.is_report_alone:
             self.answer = _report_alone(path)
         else:
-            raise InputError(
-                f"{path} holds no study (no plan.json). Name the directory that `compare` printed."
-            )
+            self._plan = self._directory.existing_plan()
+            self.answer = gather(self._directory, self._plan)
 
     @property
     def verdicts(self) -> dict[str, str]:

@@ -42,10 +42,7 @@ def rebuild_report(directory: Path, *, console: Console) -> None:
             f"{directory} holds a report, but not the runs that it was made from (runs/): it is left as it is. "
             "Open its report.html, or run the study's command with another --out for runs of your own."
         )
-    plan = study.plan() if directory.is_dir() else None
-    if plan is None:
-        raise InputError(f"{directory} holds no study (no plan.json). Name the directory `compare` printed.")
-    answer = gather(study, plan)
+    answer = gather(study, study.existing_plan())
     print_answer(answer, console, write_report(answer, directory))
 
 

@@ -7,7 +7,7 @@ one argument replaced. No derivative, of whatever order, needs a third operation
 be kept.
 
 They are PyTorch's rules for the operations themselves, found by whoever meets one: eager code, torch.func, a compiled
-or exported graph. ``torch.library.register_autograd`` would be the way if it knew of torch.func and of forward mode.
+or exported graph. PyTorch's ``register_autograd`` knows neither torch.func nor forward mode.
 An autograd Function above the operations would be left out by graphs that are differentiated later, and in forward
 mode by torch.compile (pytorch/pytorch#192985): a tangent of zero, in silence.
 """

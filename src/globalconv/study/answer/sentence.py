@@ -2,7 +2,7 @@
 
 import math
 
-from globalconv.display.numbers import score_text
+from globalconv.display.numbers import listed, score_text
 from globalconv.study.answer.advice import Given
 from globalconv.study.design.arms import attends
 from globalconv.study.schema import ArmAnswer, TaskVerdict
@@ -136,7 +136,7 @@ def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, given:
         worse = [arm for arm in others if arm.verdict == "worse"]
         tail = f"; {_named(task, worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
         told = f"{_metric(task)} of {rival.arm}: {_score(task, rival)}"
-        return f"Undecided: no run of {_and(silent)} finished{tail} ({told})."
+        return f"Undecided: no run of {listed(silent)} finished{tail} ({told})."
     arm = next((arm for arm in open_arms if not attends(arm.mixers)), open_arms[0])
     because = arm.because[0].lower() + arm.because[1:].rstrip(".")
     return (
@@ -192,12 +192,8 @@ def _score(task: TaskPlan, arm: ArmAnswer) -> str:
 
 
 def _named(task: TaskPlan, arms: list[ArmAnswer]) -> str:
-    return _and([f"{arm.arm} ({_score(task, arm)})" for arm in arms])
+    return listed([f"{arm.arm} ({_score(task, arm)})" for arm in arms])
 
 
 def _are(arms: list[ArmAnswer]) -> str:
     return "is" if len(arms) == 1 else "are"
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

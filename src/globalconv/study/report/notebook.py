@@ -4,6 +4,7 @@ import base64
 
 from jinja2 import Environment, StrictUndefined
 
+from globalconv.display.numbers import decimals_for
 from globalconv.study.report import wording
 from globalconv.study.report.terminal import difference_text, metric_text
 from globalconv.study.schema import StudyAnswer
@@ -39,7 +40,7 @@ def notebook_html(answer: StudyAnswer, summary: bytes | None) -> str:
         answer=answer,
         summary=base64.b64encode(summary).decode() if summary else "",
         sign=wording.VERDICT_SIGNS.__getitem__,
-        decimals_for=wording.decimals_for,
+        decimals_for=decimals_for,
         metric_text=metric_text,
         difference_text=difference_text,
     )

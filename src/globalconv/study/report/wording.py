@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from globalconv.display.numbers import decimals_for as decimals_for
 from globalconv.display.numbers import flops, listed, plain, signed, span
 from globalconv.study.schema import (
     ArmAnswer,

@@ -112,6 +112,15 @@ class StudyDirectory:
                 "the new plan are then used."
             ) from error
 
+    def existing_plan(self) -> StudyPlan:
+        """The plan of the study that must lie here. Raises InputError if there is none, or it is unusable."""
+        plan = self.plan()
+        if plan is None:
+            raise InputError(
+                f"{self.path} holds no study (no plan.json). Name the directory that `compare` printed."
+            )
+        return plan
+
     def plan_of(self, request: StudyRequest) -> StudyPlan | None:
         """The plan that lies here if it answers ``request``; None if there is none yet.
 
