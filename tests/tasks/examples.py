@@ -111,7 +111,8 @@ def write_parallel_text(path: Path, rng: np.random.Generator, num: int = 700) ->
 
 
 def _text_file(folder: Path, rng: np.random.Generator) -> Task:
-    return Text(str(write_prose(folder / "prose.txt", rng, 60_000)), 24, max_validation_windows=20)
+    # 48 bytes are about ten words of the sixty: two windows are never equal by chance, as they were with 24.
+    return Text(str(write_prose(folder / "prose.txt", rng, 60_000)), 48, max_validation_windows=20)
 
 
 def _text_folder(folder: Path, rng: np.random.Generator) -> Task:
