@@ -122,10 +122,10 @@ class History:
 def naive_step(mixer: Mixer) -> Callable[[Tensor], Tensor]:
     """The next token's output, behind a random past as long as the mixer; it replaces the last token."""
     assert isinstance(mixer, GlobalConv | GatedConv)
-    long, skip = History(mixer.filter()), mixer.skip
+    long, skip = History(mixer.filter(mixer.length)), mixer.skip
     if isinstance(mixer, GlobalConv):
         return lambda x: torch.addcmul(long.dot(x), skip, x)
-    short = History(mixer.short_filter())
+    short = History(mixer.short_filter(mixer.length))
 
     def step(x: Tensor) -> Tensor:
         query, key, value = short.dot(mixer.project(x)).chunk(3, dim=-1)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 
 from globalconv.errors import InputError, printable
+from globalconv.registry.spelling import split_outside_brackets
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST = 1e12
@@ -92,7 +93,7 @@ def typed(value: object) -> str:
 
 def parse_names(option: str, text: str) -> tuple[str, ...]:
     """Names with commas between them; each is kept once."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    names = tuple(dict.fromkeys(part.strip() for part in split_outside_brackets(text, ",")))
     if not all(names):
         raise InputError(f"{option} '{text}': give at least one, and commas between several.")
     return names

@@ -135,7 +135,7 @@ class NaNForOneToken(GlobalConv):
 class TakesAnyWidth(GlobalConv):
     def forward(self, x: Tensor) -> Tensor:
         skip = self.skip.repeat(2)[: x.shape[2]]
-        taps = self.filter().repeat(2, 1)[: x.shape[2], : x.shape[1]]
+        taps = self.filter(self.length).repeat(2, 1)[: x.shape[2], : x.shape[1]]
         return global_conv(x, taps, mode=self.mode) + skip * x
 
 
@@ -184,7 +184,7 @@ class WrapsShortInputs(GlobalConv):
         length = x.shape[1]
         if length >= 2 * self.length or not len(x):
             return super().forward(x)
-        taps = torch.fft.rfft(self.filter()[:, :length], n=length)
+        taps = torch.fft.rfft(self.filter(self.length)[:, :length], n=length)
         y = torch.fft.irfft(torch.fft.rfft(x, dim=1) * taps.T, n=length, dim=1)
         return y + self.skip * x
 
@@ -333,7 +333,10 @@ class OneSided(GlobalConv):
         if self.mode != "bidirectional":
             return super().forward(x)
         self.check_input(x)
-        back, ahead = self.filter()[:, self.length - 1 :], self.filter()[:, : self.length - 1]
+        back, ahead = (
+            self.filter(self.length)[:, self.length - 1 :],
+            self.filter(self.length)[:, : self.length - 1],
+        )
         y = global_conv(x, back[:, : x.shape[1]], mode=self.one_sided, skip=self.skip)
         return y + x * (ahead * torch.arange(1.0, self.length).to(x)).sum(1)
 

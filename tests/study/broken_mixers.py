@@ -98,7 +98,7 @@ class NoisyFFT(GlobalConv):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve."""
         n = 2 * x.shape[1]
-        taps = self.filter()[:, : x.shape[1]].T
+        taps = self.filter(self.length)[:, : x.shape[1]].T
         return torch.fft.irfft(torch.fft.rfft(x, n, 1) * torch.fft.rfft(taps, n, 0), n, 1)[:, : x.shape[1]]
 
 

@@ -1,6 +1,7 @@
-"""Filters: modules that emit taps (channels, num_taps)."""
+"""Filters: modules that emit the taps of a convolution."""
 
 from globalconv.filters.base import Filter
+from globalconv.filters.catalogue import FILTERS, FilterLike, build_filter
 from globalconv.filters.free_taps import FreeTaps
 
-__all__ = ["Filter", "FreeTaps"]
+__all__ = ["FILTERS", "Filter", "FilterLike", "FreeTaps", "build_filter"]

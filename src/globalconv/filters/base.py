@@ -1,20 +1,70 @@
-"""What a filter is: a module that emits the taps of a convolution."""
+"""What a filter is: a module that emits the taps of a convolution, for any number of tokens."""
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.ops import Mode
+from globalconv.ops.interface import MODES
+from globalconv.states import MixerState, OnlineConvolution
 
 
 class Filter(nn.Module, ABC):
-    """A module that emits taps, (channels, num_taps), in lag order.
+    """Emits taps, (channels, number of taps), in lag order.
 
-    Everything trainable inside a filter is trained with the taps' own learning rate and without
-    weight decay, whatever model it sits in (see ``training.parameter_groups``).
+    Every filter is built as ``Filter(channels, length, *, mode="causal", ...)``; what a filter alone knows follows as
+    keyword arguments with defaults. ``length`` is nominal: the number of tokens trained for. ``mode`` is the
+    operator's, and says which lag a tap has: s in modes causal and circular, j - (K - 1) in mode bidirectional, whose
+    filters have 2K - 1 taps.
+
+    Taps start with unit norm in each channel, so that a convolution with them keeps the size of white noise.
+    Everything trainable inside a filter is trained with the taps' own learning rate and without weight decay,
+    whatever model it sits in (see ``training.parameter_groups``).
     """
 
-    channels: int
-    num_taps: int
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
+        super().__init__()
+        if channels < 1 or length < 1:
+            raise InputError(f"channels and length must be at least 1, not {channels} and {length}.")
+        if mode not in MODES:
+            raise unknown_name("mode", mode, MODES)
+        self.channels = channels
+        self.length = length
+        self.mode = mode
 
     @abstractmethod
-    def forward(self) -> Tensor:
-        """The taps, (channels, num_taps)."""
+    def forward(self, length: int) -> Tensor:
+        """The taps for ``length`` tokens: (channels, K), or (channels, 2K - 1) in mode bidirectional.
+
+        In mode circular K is at most ``length``; elsewhere taps that do not reach among the tokens may be there, and do
+        nothing. Raises InputError where the filter has no taps for so many tokens.
+        """
+
+    def reach(self, length: int) -> int:
+        """How many lags reach among ``length`` tokens, on each side in mode bidirectional."""
+        return length
+
+    def begin(
+        self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None
+    ) -> MixerState:
+        """A state that convolves with these taps one token at a time; see ``OnlineConvolution``.
+
+        A filter that is computed by a recurrence brings a state of its own.
+        """
+        taps = self(longest)
+        return OnlineConvolution(
+            taps, width=width, batch=batch, longest=longest, skip=skip, backend=backend, dtype=taps.dtype
+        )
+
+    def extra_repr(self) -> str:
+        """Its size and mode; a subclass adds its own options."""
+        return f"{self.channels}, {self.length}, mode='{self.mode}'"
+
+
+def normalise(filter_: Filter, linear: nn.Parameter) -> None:
+    """Scale ``linear``, (channels, ...), in which the taps are linear, to taps of unit norm in each channel."""
+    with torch.no_grad():
+        norm = filter_(filter_.length).norm(dim=1)
+        linear.div_(norm.clamp_min(torch.finfo(norm.dtype).tiny).view(-1, *[1] * (linear.ndim - 1)))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from globalconv.errors import unknown_name
 from globalconv.filters.base import Filter
 from globalconv.ops import Mode
+from globalconv.ops.conventions import taps_for, taps_that_reach
 
 TapsInit = Literal["decay", "flat", "identity"]
 
@@ -20,55 +21,55 @@ class FreeTaps(Filter):
     in the last, so that training starts with near and far neighbours in reach of some
     channel (after LongConv's decay initialisation, arXiv 2302.06646, section 3.1; theirs fixes the
     constants otherwise and does not normalise). ``init="identity"``: 1 at lag 0, 0 elsewhere.
+    The window decays with the distance from lag 0, in a circle min(s, length - s).
 
-    ``mode`` is the operator's, and says which lag a tap has: s in modes causal and circular, j - (num_taps - 1) / 2 in
-    mode bidirectional. The window decays with the distance from lag 0, in a circle min(s, num_taps - s).
+    More tokens than the nominal length see as many lags as there are; fewer see the nearest.
     """
 
     def __init__(
-        self, channels: int, num_taps: int, *, init: TapsInit = "decay", mode: Mode = "causal"
+        self, channels: int, length: int, *, mode: Mode = "causal", init: TapsInit = "decay"
     ) -> None:
-        super().__init__()
+        super().__init__(channels, length, mode=mode)
         if init not in get_args(TapsInit):
             raise unknown_name("taps initialisation", init, get_args(TapsInit))
-        assert mode != "bidirectional" or num_taps % 2, "as many taps on either side of lag 0"
-        self.channels = channels
-        self.num_taps = num_taps
         self.init = init
-        self.mode = mode
-        self.taps = nn.Parameter(torch.empty(channels, num_taps))
+        self.taps = nn.Parameter(torch.empty(channels, taps_for(length, mode)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the taps anew, in float32 whatever the parameter's dtype, and round once."""
+        """Draw the taps again, in float32 whatever the parameter's dtype, and round once."""
         with torch.no_grad():
             self.taps.copy_(self._drawn(self.taps.device))
 
     def _drawn(self, device: torch.device) -> Tensor:
         distance = self._distance(device)
         # Whatever comes of it, so that what is drawn next does not depend on the initialisation.
-        noise = torch.randn(self.channels, self.num_taps, dtype=torch.float32, device=device)
+        noise = torch.randn(self.taps.shape, dtype=torch.float32, device=device)
         if self.init == "identity":
             return (distance == 0).float().expand(self.channels, -1)
         if self.init == "decay":
-            base = (self.num_taps + 1) // 2 if self.mode == "bidirectional" else self.num_taps
             time_constant = torch.logspace(
-                0, 1, self.channels, base=float(base), dtype=torch.float32, device=device
+                0, 1, self.channels, base=float(self.length), dtype=torch.float32, device=device
             )
             noise = noise * torch.exp(-distance / time_constant[:, None])
         return noise / noise.norm(dim=1, keepdim=True)
 
     def _distance(self, device: torch.device) -> Tensor:
         """From lag 0, of each tap."""
-        tap = torch.arange(self.num_taps, device=device)
+        num_taps = self.taps.shape[1]
+        tap = torch.arange(num_taps, device=device)
         if self.mode == "bidirectional":
-            return (tap - self.num_taps // 2).abs()
-        return torch.minimum(tap, self.num_taps - tap) if self.mode == "circular" else tap
+            return (tap - num_taps // 2).abs()
+        return torch.minimum(tap, num_taps - tap) if self.mode == "circular" else tap
 
-    def forward(self) -> Tensor:
-        """The taps, (channels, num_taps)."""
-        return self.taps
+    def forward(self, length: int) -> Tensor:
+        """The taps, without those that reach beyond ``length`` tokens in a circle. See ``Filter``."""
+        return taps_that_reach(self.taps, length, self.mode)
+
+    def reach(self, length: int) -> int:
+        """See ``Filter``."""
+        return min(length, self.length)
 
     def extra_repr(self) -> str:
-        """Its size, and how it starts."""
-        return f"{self.channels}, {self.num_taps}, init='{self.init}', mode='{self.mode}'"
+        """Its size, mode and how it starts."""
+        return f"{super().extra_repr()}, init='{self.init}'"

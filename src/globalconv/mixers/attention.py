@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.mixers.base import Mixer
+from globalconv.mixers.base import Mixer, Properties
 from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary, rotate, sinusoids
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
@@ -28,6 +28,8 @@ class Attention(Mixer):
 
     Any length works, except that learned positions end at the nominal one (InputError beyond).
     """
+
+    properties = Properties(whole_sequence=True, content_dependent=True, looks_up=True)
 
     def __init__(
         self,
@@ -174,3 +176,8 @@ class AttentionState(MixerState):
 
     def numbers(self) -> int:
         return 2 * self.batch * self.longest * self.width
+
+    def flops(self) -> float:
+        """Four projections, the rotation, and scores and mixing over the tokens so far."""
+        rotary = 6.0 * self.width if self.mixer.positions == "rotary" else 0.0
+        return 8.0 * self.width**2 + rotary + 2.0 * (self.longest + 1) * self.width

@@ -2,12 +2,28 @@
 
 import inspect
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.ops import Integers, Mode
 from globalconv.ops.interface import MODES
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What a kind of mixer can do, whatever its weights are. Each is checked by a probe (``contract.check_mixer``)."""
+
+    whole_sequence: bool = False
+    """An output can depend on every token that it may see, in one layer."""
+    content_dependent: bool = False
+    """How tokens are mixed depends on what they are, not on where they are alone."""
+    looks_up: bool = False
+    """A token can take its value from another one that it finds by content, wherever that stands."""
+    linear: bool = False
+    """The cost grows with the length, up to logarithms, and not with its square."""
 
 
 class Mixer(nn.Module, ABC):
@@ -27,6 +43,9 @@ class Mixer(nn.Module, ABC):
     without ``mode``, causal=True is "causal" and causal=False "circular"; a ``mode`` that contradicts a ``causal`` that
     was given raises InputError.
     """
+
+    properties: ClassVar[Properties] = Properties()
+    """Of the kind, as its author declares them; the default promises nothing."""
 
     def __init__(self, width: int, length: int, *, causal: bool | None, mode: Mode | None = None) -> None:
         super().__init__()

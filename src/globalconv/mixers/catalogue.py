@@ -1,21 +1,19 @@
-"""Mixers by name, also those that live outside this package."""
+"""Mixers by name and options, also those that live outside this package."""
 
 import hashlib
-import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from globalconv.errors import InputError, unknown_name
+from globalconv.filters.catalogue import REGISTRY as FILTERS
+from globalconv.filters.catalogue import filter_options
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.current_folder import import_named
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
-from globalconv.mixers.outside import code_of
 from globalconv.mixers.token_mlp import TokenMLP
+from globalconv.registry.lookup import Registry
+from globalconv.registry.options import check_options, options_of
+from globalconv.registry.spelling import spelled
 
 MIXERS: dict[str, type[Mixer]] = {
     "attention": Attention,
@@ -23,96 +21,86 @@ MIXERS: dict[str, type[Mixer]] = {
     "gated_conv": GatedConv,
     "token_mlp": TokenMLP,
 }
-LONGEST_IMPORT = 60.0
-"""Seconds; a large library of the user's may take some."""
+REGISTRY: Registry[Mixer] = Registry("mixer", Mixer, MIXERS, call="width, length, *, causal=False")
+SIZES = ("width", "length", "causal")
+"""What the model decides."""
 
 
-def find_mixer(name: str) -> type[Mixer]:
-    """The mixer class called ``name``: one of MIXERS, or ``package.module:Class`` from anywhere.
+def find_mixer(text: str) -> type[Mixer]:
+    """The mixer class that ``text`` names: one of MIXERS, or ``package.module:Class`` from anywhere.
 
-    Raises InputError for an unknown name (the nearest is suggested), a module that cannot be imported,
-    or something in it that is no Mixer to build.
+    Options behind the name, ``name[option=value]``, are not looked at. Raises InputError for an unknown name (the
+    nearest is suggested), a module that cannot be imported, or something in it that is no Mixer to build.
     """
-    if ":" not in name:
-        if name not in MIXERS:
-            raise unknown_name("mixer", name, MIXERS)
-        return MIXERS[name]
-    module, _, class_name = name.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), class_name]):
-        raise InputError(f"'{name}' is no mixer: write package.module:Class, without a path and without .py.")
-    found = getattr(_imported(module, name), class_name, None)
-    if found is None:
-        raise _not_there(module, class_name)
-    if not (inspect.isclass(found) and issubclass(found, Mixer)):
-        raise InputError(f"'{name}' is not a subclass of globalconv.mixers.Mixer.")
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
-        raise InputError(f"'{name}' is not finished: it must define {missing}.")
-    return found
-
-
-def _imported(module: str, name: str) -> ModuleType:
-    try:
-        with code_of(name, doing="cannot be imported", seconds=LONGEST_IMPORT):
-            return import_named(module)
-    except InputError as error:
-        cause = error.__cause__
-        if isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}."):
-            raise InputError(
-                f"cannot load the mixer '{name}': there is no module {cause.name}. Write it as package.module:Class, "
-                "with the module importable from here (installed, or on PYTHONPATH)."
-            ) from error
-        raise
-
-
-def _not_there(module: str, class_name: str) -> InputError:
-    known = vars(sys.modules[module]).items()
-    own = [name for name, found in known if inspect.isclass(found) and found.__module__ == module]
-    if own:
-        return unknown_name(f"class of {module}", class_name, own)
-    file = getattr(sys.modules[module], "__file__", None) or "part of Python"
-    return InputError(
-        f"cannot load the mixer '{module}:{class_name}': {module} ({file}) has no {class_name}."
-    )
-
-
-def outside_source(name: str) -> str | None:
-    """Hash of the file that a mixer from outside is written in; None for one of MIXERS.
-
-    Two trainings of one name are the same only if the code is. What the file imports is not looked at.
-    Raises InputError as ``find_mixer``, and for a class that no file holds.
-    """
-    if name in MIXERS:
-        return None
-    file = getattr(sys.modules[find_mixer(name).__module__], "__file__", None)
-    if file is None:
-        raise InputError(
-            f"the mixer '{name}' is not in a file, which other processes could read; put it in one."
-        )
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    return REGISTRY.find(text)
 
 
 def build_mixer(
-    name: str, width: int, length: int, *, causal: bool, options: Mapping[str, Any] | None = None
+    text: str, width: int, length: int, *, causal: bool, options: Mapping[str, Any] | None = None
 ) -> Mixer:
-    """A mixer by name. ``options``: its own keyword arguments (an unknown one raises InputError).
+    """The mixer that ``text`` names, with the options that it writes: ``global_conv[filter=free,init=flat]``.
 
-    What a constructor from outside raises becomes an InputError, with the user's own frames.
+    ``options``: more of them, its own keyword arguments; what ``text`` says goes before. Raises InputError for an
+    option that the mixer, or its filter, does not have, and for a value that it does not take. What a constructor from
+    outside raises becomes an InputError, with the user's own frames.
     """
-    mixer = find_mixer(name)
-    own = dict(options or {})
-    known = [o for o in inspect.signature(mixer).parameters if o not in ("width", "length", "causal")]
-    for option in own:
-        if option not in known:
-            raise unknown_name(f"option of {name}", option, known)
-    if name in MIXERS:
-        return mixer(width, length, causal=causal, **own)
-    try:
-        inspect.signature(mixer).bind(width, length, causal=causal, **own)
-    except TypeError as error:
-        raise InputError(
-            f"'{name}' cannot be built as {mixer.__name__}(width, length, causal={causal}): {error}. Its __init__ "
-            "takes (self, width, length, *, causal=False), and defaults for everything else."
-        ) from error
-    with code_of(name, doing=f"cannot be built with width {width}, length {length}, causal={causal}"):
-        return mixer(width, length, causal=causal, **own)
+    return REGISTRY.build(text, width, length, options={"causal": causal, **mixer_options(text, options)})
+
+
+def mixer_options(text: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options that ``build_mixer`` would hand to the mixer, checked and with values of their own types."""
+    given = {**(options or {}), **spelled(text).options}
+    return check_options(spelled(text).name, given, known_options(text, given))
+
+
+def known_options(text: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The annotation of every option of the mixer that ``text`` names, and of its filter's, by name.
+
+    ``given``: the options that it has; without a filter among them, the default filter's are known.
+    """
+    known = options_of(find_mixer(text), besides=SIZES)
+    if "filter" in known:
+        given = given or spelled(text).options
+        known |= filter_options(given.get("filter", "free"))
+    return known
+
+
+def takes_option(text: str, option: str) -> bool:
+    """Whether the mixer that ``text`` names has an option of this name."""
+    return option in known_options(text)
+
+
+def accepted(text: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``options`` that a mixer of the package has, where ``text`` does not say them itself.
+
+    None for a mixer from outside, whose options may mean something else.
+    """
+    if REGISTRY.is_outside(text):
+        return {}
+    known, said = known_options(text), spelled(text).options
+    return {name: value for name, value in options.items() if name in known and name not in said}
+
+
+def is_outside(text: str) -> bool:
+    """Whether the mixer, or its filter, comes from outside the package."""
+    return bool(_outside(text))
+
+
+def outside_source(text: str) -> str | None:
+    """Hash of the files that a mixer and its filter from outside are written in; None without any.
+
+    Two trainings of one name are the same only if the code is. What the files import is not looked at.
+    Raises InputError as ``find_mixer``, and for a class that no file holds.
+    """
+    sources = [source for registry, name in _outside(text) if (source := registry.source_of(name))]
+    if len(sources) <= 1:
+        return sources[0] if sources else None
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:16]
+
+
+def _outside(text: str) -> list[tuple[Registry[Any], str]]:
+    name, options = spelled(text)
+    parts: list[tuple[Registry[Any], str]] = [(REGISTRY, name)]
+    if "filter" in options:
+        parts.append((FILTERS, options["filter"]))
+    return [(registry, part) for registry, part in parts if registry.is_outside(part)]

@@ -1,18 +1,18 @@
 """A global convolution between two gates: what H3 and Hyena add to the plain one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from globalconv.filters import FreeTaps
-from globalconv.filters.free_taps import TapsInit
-from globalconv.mixers.base import Mixer, check_num_filters
+from globalconv.filters import FilterLike, FreeTaps, build_filter
+from globalconv.mixers.base import Mixer, Properties, check_num_filters
 from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
-from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import compute_dtype
-from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
+from globalconv.states import MixerState, ShortConvolution
+from globalconv.states.state import dtype_of
 
 SHORT_TAPS = 3
 
@@ -20,14 +20,17 @@ SHORT_TAPS = 3
 class GatedConv(Mixer):
     """y = W (q . (h * (k . v) + d k . v)), with q, k, v = short convolutions of a projection of x.
 
-    The structure of Hyena's operator of order 2 (arXiv 2302.10866, section 3.1), with free taps in
+    The structure of Hyena's operator of order 2 (arXiv 2302.10866, section 3.1), by default with free taps in
     place of its implicit filter; the short convolution of 3 taps lets a token meet its neighbour
     before the gates compare them (H3, arXiv 2212.14052, the shift matrix). The filters are static,
     but the gates make the mixing depend on the content.
 
-    ``mode``, ``num_filters``, and lengths below and above the nominal one: as in ``GlobalConv``. The short convolution
-    looks back in every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and nowhere else.
+    ``mode``, ``filter``, ``num_filters``, and lengths below and above the nominal one: as in ``GlobalConv``. The short
+    convolution looks back in every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and
+    nowhere else.
     """
+
+    properties = Properties(whole_sequence=True, content_dependent=True, linear=True)
 
     def __init__(
         self,
@@ -37,15 +40,18 @@ class GatedConv(Mixer):
         causal: bool | None = None,
         mode: Mode | None = None,
         num_filters: int | None = None,
-        init: TapsInit = "decay",
+        filter: FilterLike = "free",
         backend: str | None = None,
+        **filter_options: Any,
     ) -> None:
         super().__init__(width, length, causal=causal, mode=mode)
         self.project = nn.Linear(width, 3 * width)
         # Starts as the identity: the projections themselves.
-        self.short_filter = FreeTaps(3 * width, min(SHORT_TAPS, length), init="identity")
+        self.short_filter = FreeTaps(
+            3 * width, min(SHORT_TAPS, length), mode=self.short_mode, init="identity"
+        )
         self.num_filters = check_num_filters(num_filters, width)
-        self.filter = FreeTaps(self.num_filters, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.filter = build_filter(filter, self.num_filters, length, mode=self.mode, options=filter_options)
         self.skip = nn.Parameter(torch.empty(width))
         self.output = nn.Linear(width, width)
         self.backend = backend
@@ -64,8 +70,7 @@ class GatedConv(Mixer):
         """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
-        short = taps_that_reach(self.short_filter(), x.shape[1], self.short_mode)
-        long = taps_that_reach(self.filter(), x.shape[1], self.mode)
+        short, long = self.short_filter(x.shape[1]), self.filter(x.shape[1])
         projected = self.project(clear_padding(x, lengths))
         projected = global_conv(projected, short, mode=self.short_mode, lengths=lengths, backend=self.backend)
         query, key, value = projected.chunk(3, dim=-1)
@@ -88,8 +93,10 @@ class GatedConv(Mixer):
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""
         projections = 8.0 * length * self.width**2
-        short = global_conv_flops(length, self.short_filter.num_taps, 3 * self.width, mode=self.short_mode)
-        long = global_conv_flops(length, self.length, self.width, mode=self.mode)
+        short = global_conv_flops(
+            length, self.short_filter.reach(length), 3 * self.width, mode=self.short_mode
+        )
+        long = global_conv_flops(length, self.filter.reach(length), self.width, mode=self.mode)
         return projections + short + long + 4.0 * length * self.width
 
     def extra_repr(self) -> str:
@@ -101,12 +108,12 @@ class GatedConvState(MixerState):
     """The short convolution of all three projections, and the long one between the gates, each one token at a time."""
 
     def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
-        taps, backend = mixer.filter(), mixer.backend
-        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=taps.dtype)
+        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
         self.mixer = mixer
-        self.short = ShortConvolution(mixer.short_filter(), batch=batch, longest=longest, backend=backend)
-        self.long = OnlineConvolution(
-            taps, width=mixer.width, batch=batch, longest=longest, skip=mixer.skip, backend=backend
+        short = mixer.short_filter(longest)
+        self.short = ShortConvolution(short, batch=batch, longest=longest, backend=mixer.backend)
+        self.long = mixer.filter.begin(
+            width=mixer.width, batch=batch, longest=longest, skip=mixer.skip, backend=mixer.backend
         )
 
     def _prefill(self, x: Tensor) -> Tensor:
@@ -125,3 +132,8 @@ class GatedConvState(MixerState):
 
     def numbers(self) -> int:
         return self.short.numbers() + self.long.numbers()
+
+    def flops(self) -> float | None:
+        """Four projections, the two convolutions and the two gates."""
+        long = self.long.flops()
+        return None if long is None else 8.0 * self.width**2 + self.short.flops() + long + 2.0 * self.width

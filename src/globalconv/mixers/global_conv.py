@@ -1,19 +1,19 @@
 """The question's own layer: one global depthwise convolution and nothing else."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from globalconv.filters import FreeTaps
-from globalconv.filters.free_taps import TapsInit
-from globalconv.mixers.base import Mixer, check_num_filters
+from globalconv.filters import FilterLike, build_filter
+from globalconv.mixers.base import Mixer, Properties, check_num_filters
 from globalconv.ops import Integers, Mode, global_conv
-from globalconv.ops.conventions import taps_for, taps_that_reach
 from globalconv.ops.flops import global_conv_flops
-from globalconv.states import OnlineConvolution
+from globalconv.states import MixerState
 
 
 class GlobalConv(Mixer):
-    """y = h * x + d x: free taps h as long as the sequence and a skip weight d, per channel.
+    """y = h * x + d x: taps h as long as the sequence and a skip weight d, per channel.
 
     No channel sees another and nothing depends on the content: the mixing matrix is the same for
     every input (circulant, or lower triangular Toeplitz when causal). The skip term is the one of
@@ -24,12 +24,18 @@ class GlobalConv(Mixer):
     ``mode`` says what is beyond the ends (with ``causal`` as in ``Mixer``): "causal" (causal=True) looks back only, and
     zeros lie before the first token; "circular" (causal=False) wraps round, with the input's own length as period, of a
     padded row the row's; "bidirectional" looks both ways, with taps for the lags -(length - 1) to length - 1, zeros lie
-    outside, and nothing wraps. Inputs shorter than ``length`` use the nearest lags only; longer ones see ``length``
-    lags, or as many on either side.
+    outside, and nothing wraps.
+
+    ``filter`` makes the taps: a name of ``globalconv.filters.FILTERS`` with its own options as keyword arguments
+    (``filter="free", init="flat"``), a ``Filter`` class, or a filter built for as many channels, this length and mode.
+    What inputs of other lengths see is the filter's to say; of free taps, shorter ones use the nearest lags, and longer
+    ones see ``length`` lags, or as many on either side.
 
     ``num_filters``: with fewer than ``width``, every width / num_filters channels side by side share one filter, as the
     channels of a head share one mixing matrix in attention. Raises InputError unless it divides the width.
     """
+
+    properties = Properties(whole_sequence=True, linear=True)
 
     def __init__(
         self,
@@ -39,12 +45,13 @@ class GlobalConv(Mixer):
         causal: bool | None = None,
         mode: Mode | None = None,
         num_filters: int | None = None,
-        init: TapsInit = "decay",
+        filter: FilterLike = "free",
         backend: str | None = None,
+        **filter_options: Any,
     ) -> None:
         super().__init__(width, length, causal=causal, mode=mode)
         self.num_filters = check_num_filters(num_filters, width)
-        self.filter = FreeTaps(self.num_filters, taps_for(length, self.mode), init=init, mode=self.mode)
+        self.filter = build_filter(filter, self.num_filters, length, mode=self.mode, options=filter_options)
         self.skip = nn.Parameter(torch.empty(width))
         self.backend = backend
         self.reset_parameters()
@@ -56,25 +63,21 @@ class GlobalConv(Mixer):
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Convolve and add the skip term. x: (batch, length, width)."""
         self.check_input(x)
-        taps = taps_that_reach(self.filter(), x.shape[1], self.mode)
+        taps = self.filter(x.shape[1])
         return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
 
-    def begin(self, *, batch: int, longest: int) -> OnlineConvolution:
+    def begin(self, *, batch: int, longest: int) -> MixerState:
         """See ``states.begin``."""
-        taps = self.filter()
-        return OnlineConvolution(
-            taps,
-            width=self.width,
-            batch=batch,
-            longest=longest,
-            skip=self.skip,
-            backend=self.backend,
-            dtype=taps.dtype,
+        return self.filter.begin(
+            width=self.width, batch=batch, longest=longest, skip=self.skip, backend=self.backend
         )
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""
-        return global_conv_flops(length, self.length, self.width, mode=self.mode) + 2.0 * length * self.width
+        return (
+            global_conv_flops(length, self.filter.reach(length), self.width, mode=self.mode)
+            + 2.0 * length * self.width
+        )
 
     def extra_repr(self) -> str:
         """Its size, mode and backend."""

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.outside import code_of
+from globalconv.registry.outside import code_of
 
 FEW_TOKENS = 16
 ROWS = 3

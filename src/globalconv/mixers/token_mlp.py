@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.mixers.base import Mixer
+from globalconv.mixers.base import Mixer, Properties
 from globalconv.ops import Integers, check_lengths, clear_padding
 
 
@@ -16,6 +16,8 @@ class TokenMLP(Mixer):
     in Mixer-B/16). Shorter inputs use the leading weights, which is what zeros as padding come to; a
     longer one raises InputError.
     """
+
+    properties = Properties(whole_sequence=True)
 
     def __init__(self, width: int, length: int, *, causal: bool = False, hidden: int | None = None) -> None:
         super().__init__(width, length, causal=causal)

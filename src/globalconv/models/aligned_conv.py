@@ -55,7 +55,7 @@ class AlignedConv(CrossMixer):
         value = clear_padding(self.value(clear_padding(memory, lengths)), lengths)
         if reach > memory.shape[1]:
             value = F.pad(value, (0, 0, 0, reach - memory.shape[1]))
-        taps = self.filter().roll(self.length - 1, dims=1)
+        taps = self.filter(2 * self.length - 1).roll(self.length - 1, dims=1)
         return global_conv(value, taps, mode="bidirectional", backend=self.backend)[:, :places]
 
     def gated(self, x: Tensor, mixed: Tensor) -> Tensor:

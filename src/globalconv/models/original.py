@@ -8,6 +8,7 @@ from torch import nn
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import build_mixer
+from globalconv.mixers.catalogue import accepted
 from globalconv.models.aligned_conv import AlignedConv
 from globalconv.models.cross import CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
@@ -72,7 +73,7 @@ def build_encoder_decoder(
         size = SIZES[size]
     original = design == "original"
     positions = "none" if original else "rotary"
-    defaults = {"attention": {"num_heads": size.heads, "positions": positions}}
+    defaults = {"num_heads": size.heads, "positions": positions}
 
     def mixers(names: str | Sequence[str], *, causal: bool) -> list[Any]:
         per_block = [names] * size.depth if isinstance(names, str) else list(names)
@@ -84,7 +85,7 @@ def build_encoder_decoder(
                 size.width,
                 length,
                 causal=causal,
-                options={**defaults.get(name, {}), **(options or {}).get(name, {})},
+                options={**accepted(name, defaults), **(options or {}).get(name, {})},
             )
             for name in per_block
         ]

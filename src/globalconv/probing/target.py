@@ -12,14 +12,16 @@ from torch.nn import functional as F
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
 from globalconv.host.devices import device_memory
-from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
-from globalconv.mixers.current_folder import import_named
+from globalconv.mixers import MIXERS, Mixer, build_mixer
+from globalconv.mixers.catalogue import is_outside, takes_option
 from globalconv.models import EncoderDecoder, Stack
 from globalconv.models.joined import crossings
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range
 from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
 from globalconv.probing.bare_stack import BareStack
+from globalconv.registry.current_folder import import_named
+from globalconv.registry.spelling import spelled
 from globalconv.study.runs.examples import unpadded_examples
 from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.runs.paired_examples import joined_pairs
@@ -124,16 +126,17 @@ def _found(request: ProbeRequest) -> Target:
 
 def is_mixer(subject: str) -> bool:
     """Whether ``subject`` names a mixer, in this package or outside (package.module:Class)."""
-    if subject in MIXERS:
+    bare = spelled(subject).name if subject.endswith("]") else subject
+    if bare in MIXERS:
         return True
-    return ":" in subject and inspect.isclass(found := _attribute(subject)) and issubclass(found, Mixer)
+    return ":" in bare and inspect.isclass(found := _attribute(bare)) and issubclass(found, Mixer)
 
 
 def mixers_for(name: str, number: int, request: ProbeRequest) -> list[Mixer]:
     """``number`` mixers of one kind at the sizes asked for, drawn from the request's seed."""
     width, length = request.width or WIDTH, request.length or LENGTH
     options = _exact_options(name, length)
-    if name == "attention" and request.positions is not None:
+    if request.positions is not None and takes_option(name, "positions"):
         options["positions"] = request.positions
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
@@ -194,7 +197,7 @@ def _check_numbers(request: ProbeRequest) -> None:
 
 def _check_sizes(name: str, depth: int, request: ProbeRequest) -> None:
     """Refuse a mixer whose weights alone do not fit; of one from outside nobody knows before it is built."""
-    if name not in MIXERS:
+    if is_outside(name):
         return
     width = request.width or WIDTH
     with torch.device("meta"):
@@ -318,9 +321,8 @@ def _target(name: str, what: str, model: nn.Module, inputs: Tensor, block: str, 
 
 def _exact_options(name: str, length: int) -> dict[str, str]:
     """A backend that has second derivatives of any shape without compiling anything, where a mixer has a choice."""
-    if "backend" not in inspect.signature(find_mixer(name)).parameters:
-        return {}
-    return {"backend": "reference" if length <= DIRECT_SUM else "spectral"}
+    exact = "reference" if length <= DIRECT_SUM else "spectral"
+    return {"backend": exact} if takes_option(name, "backend") else {}
 
 
 def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:

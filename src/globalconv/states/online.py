@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.ops import global_conv
+from globalconv.ops.flops import spectral_flops
 from globalconv.ops.interface import compute_dtype
 from globalconv.states.state import MixerState, undifferentiated
 from globalconv.states.tiles import tile_of
@@ -145,6 +146,13 @@ class OnlineConvolution(MixerState):
     def numbers(self) -> int:
         return 2 * self.inputs.numel() + 2 * self.block_inputs.numel()
 
+    def flops(self) -> float:
+        """Products inside a block, and a tile after each block."""
+        products = sum(2.0 * (self.block - token % BLOCK) for token in range(self.longest))
+        sizes = (self._size(count) for count in range(BLOCK, self.longest, BLOCK))
+        tiles = sum(spectral_flops(2 * size, 1, wrapped=True) + size for size in sizes)
+        return self.width * (products + tiles) / self.longest
+
 
 class ShortConvolution(MixerState):
     """The same for a few taps: each input adds itself, times the taps, to as many outputs."""
@@ -184,6 +192,10 @@ class ShortConvolution(MixerState):
 
     def numbers(self) -> int:
         return self.sums.numel()
+
+    def flops(self) -> float:
+        """An input, times every tap."""
+        return 2.0 * len(self._lags) * self.width
 
 
 def ring_places(num_taps: int, longest: int) -> int:

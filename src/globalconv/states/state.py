@@ -144,6 +144,13 @@ class MixerState(ABC):
     def _keep(self, rows: Tensor) -> None:
         """Replace each tensor that changes by a new one, of these rows."""
 
+    def flops(self) -> float | None:
+        """Flops of a token of one sequence, 2 per multiply-add, the mean over ``longest`` tokens; None: not known.
+
+        By formula: a few tokens of a convolution cost more than all others, so a count would have to decode them all.
+        """
+        return None
+
     @abstractmethod
     def numbers(self) -> int:
         """How many numbers are kept for the sequences: what grows with the batch, the weights' share left out."""

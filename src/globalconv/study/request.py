@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from globalconv.errors import InputError, printable, unknown_name
 from globalconv.options import command_line, duration_option, parse_duration
+from globalconv.registry.spelling import split_outside_brackets
 from globalconv.study.config import read_toml, write_toml
 from globalconv.study.spec import StudyRequest
 
@@ -119,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def _names(arms: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in arms.split(","))
+    names = tuple(part.strip() for part in split_outside_brackets(arms, ","))
     if not all(names):
         raise InputError(f"--arms '{arms}': name the arms with commas between them: attention,global_conv.")
     return names

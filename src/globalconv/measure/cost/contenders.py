@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from globalconv.errors import unknown_name
-from globalconv.mixers import MIXERS, Mixer, build_mixer, find_mixer
+from globalconv.mixers import MIXERS, Mixer, build_mixer
+from globalconv.mixers.catalogue import accepted, is_outside, mixer_options
 from globalconv.ops import available_backends
+from globalconv.registry.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,7 @@ class Contender:
     def build(self, width: int, length: int, *, causal: bool, heads: int | None) -> Mixer:
         """The mixer. Raises InputError where it cannot be built so."""
         options: dict[str, object] = {} if self.backend is None else {"backend": self.backend}
-        if self.mixer == "attention":
-            options["num_heads"] = heads or usual_heads(width)
+        options |= accepted(self.mixer, {"num_heads": heads or usual_heads(width)})
         return build_mixer(self.mixer, width, length, causal=causal, options=options)
 
     def outline(self, width: int, length: int, *, causal: bool, heads: int | None) -> Mixer:
@@ -55,13 +56,17 @@ USUAL = tuple(name for name in CONTENDERS if name != "global_conv")
 
 
 def find_contender(name: str) -> Contender:
-    """One of CONTENDERS, or ``package.module:Class``. Raises InputError, the nearest name suggested."""
+    """One of CONTENDERS, any mixer with its options, or ``package.module:Class``.
+
+    Raises InputError, the nearest name suggested.
+    """
     if name in CONTENDERS:
         return CONTENDERS[name]
-    if ":" not in name:
+    bare = spelled(name).name
+    if ":" not in bare and bare not in MIXERS:
         raise unknown_name("mixer", name, {*CONTENDERS, *MIXERS})
-    find_mixer(name)
-    return Contender(name, f"{name}, from outside", name)
+    mixer_options(name)
+    return Contender(name, f"{name}, from outside" if is_outside(name) else name, name)
 
 
 def obstacle(contender: Contender, *, device: str) -> str | None:

@@ -10,10 +10,9 @@ from torch._subclasses import FakeTensorMode
 
 from globalconv.measure.case import Case
 from globalconv.measure.cost.contenders import Contender
-from globalconv.measure.cost.decoding import decoding_flops
 from globalconv.measure.counting import count_call
 from globalconv.measure.roofline import FLOAT32
-from globalconv.mixers import MIXERS
+from globalconv.mixers.catalogue import is_outside
 from globalconv.states import begin
 
 COUNTED_LENGTHS = (8, 16, 24)
@@ -53,14 +52,16 @@ def _counted(contender: Contender, case: Case, length: int, heads: int | None) -
     causal = case.mode == "causal"
     outline = contender.outline(case.width, length, causal=causal, heads=heads)
     parameters = sum(parameter.numel() for parameter in outline.parameters())
-    if contender.mixer not in MIXERS:
+    if is_outside(contender.mixer):
         declared = case.batch * outline.flops(length) if case.phase == "forward" else None
         return Cost(declared, None, None, parameters)
     with FakeTensorMode():
         mixer = contender.build(case.width, length, causal=causal, heads=heads)
         if case.phase == "decode":
-            cached = begin(mixer, batch=case.batch, longest=length).numbers()
-            return Cost(case.batch * decoding_flops(mixer), None, FLOAT32 * cached, parameters)
+            state = begin(mixer, batch=case.batch, longest=length)
+            flops = state.flops()
+            of_all = None if flops is None else case.batch * flops
+            return Cost(of_all, None, FLOAT32 * state.numbers(), parameters)
         x = torch.empty(case.batch, length, case.width)
         counts, kept = count_call(mixer, x, backward=case.backward)
     return Cost(counts.flops, counts.moved, kept, parameters)

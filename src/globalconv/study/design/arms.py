@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
+from globalconv.mixers.catalogue import mixer_options
 from globalconv.models.original import find_cross_mixer
+from globalconv.registry.spelling import split_outside_brackets
 from globalconv.tasks import TASKS, SequenceToSequence
 
 HYBRIDS = {"hybrid": "global_conv+attention"}
@@ -26,8 +28,9 @@ LEAST_TELLING_ARMS = ("token_mlp", "hybrid")
 def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
     """The mixer of each block, from the input up.
 
-    ``arm`` is a mixer (see ``globalconv.mixers``), several joined by ``+`` and repeated over the depth
-    (``global_conv+attention`` alternates), or ``hybrid``, which is short for just that. Raises
+    ``arm`` is a mixer (see ``globalconv.mixers``), perhaps with options (``attention[positions=none]``), several joined
+    by ``+`` and repeated over the depth (``global_conv+attention`` alternates), or ``hybrid``, which is short for just
+    that. Raises
     InputError for an unknown mixer, for an arm of encoder-decoders, and for a pattern longer than the depth.
     """
     if _is_a_twins(arm):
@@ -41,21 +44,29 @@ def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
 
 def _is_a_twins(arm: str) -> bool:
     """Whether ``arm`` is one of TWINS, or ENCODER/DECODER/CROSS."""
-    if any(name in TWINS for name in arm.split("+")):
+    if any(name in TWINS for name in _parts(arm, "+")):
         return True
-    first = arm.split("/")[0].split("+")
+    first, *others = _parts(arm, "/")
     # Not folder/file:Class, where somebody wrote a path in place of a module: find_mixer tells that.
-    path = ":" in arm and not all(":" in name or name in MIXERS or name in HYBRIDS for name in first)
-    return "/" in arm and not path
+    path = ":" in arm and not all(":" in name or _is_known(name) for name in _parts(first, "+"))
+    return bool(others) and not path
+
+
+def _parts(arm: str, separator: str) -> list[str]:
+    return split_outside_brackets(arm, separator)
+
+
+def _is_known(name: str) -> bool:
+    return name.partition("[")[0] in (*MIXERS, *HYBRIDS)
 
 
 def _blocks(arm: str, depth: int) -> tuple[str, ...]:
     """``mixers_of`` for any part of an arm."""
-    pattern = "+".join(HYBRIDS.get(name, name) for name in arm.split("+")).split("+")
+    pattern = _parts("+".join(HYBRIDS.get(name, name) for name in _parts(arm, "+")), "+")
     for name in pattern:
-        if ":" not in name and name not in MIXERS:
-            raise unknown_name("arm", name, [*MIXERS, *HYBRIDS])
-        find_mixer(name)
+        if ":" not in name.partition("[")[0] and not _is_known(name):
+            raise unknown_name("arm", name.partition("[")[0], [*MIXERS, *HYBRIDS])
+        mixer_options(name)
     if len(pattern) > depth:
         raise InputError(
             f"arm '{arm}' alternates {len(pattern)} mixers, which depth {depth} cannot hold; "
@@ -78,22 +89,21 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
     ``arm`` is ENCODER/DECODER/CROSS: two arms as ``mixers_of`` takes them and a cross mixer; without CROSS,
     attention; without DECODER, as the encoder. Or one of TWINS. Raises InputError.
     """
-    parts = TWINS.get(arm, arm).split("/")
+    parts = _parts(TWINS.get(arm, arm), "/")
     if len(parts) > 3 or not all(parts):
         raise InputError(
             f"arm '{arm}': write ENCODER/DECODER/CROSS, such as global_conv/attention or global_conv/"
             "global_conv/aligned_conv."
         )
-    for name in sorted({name for part in parts for name in part.split("+")} & set(TWINS)):
+    for name in sorted({name for part in parts for name in _parts(part, "+")} & set(TWINS)):
         raise InputError(
             f"arm '{arm}': {name} is short for the whole of {TWINS[name]} and can be no part of an arm. Write that "
             "out, as ENCODER/DECODER/CROSS."
         )
     if len(parts) == 1:
-        simple = set(arm.split("+"))
-        unknown = [name for name in simple if ":" not in name and name not in (*MIXERS, *HYBRIDS)]
+        unknown = [name for name in _parts(arm, "+") if ":" not in name and not _is_known(name)]
         if unknown:
-            raise unknown_name("arm", unknown[0], [*MIXERS, *HYBRIDS, *TWINS])
+            raise unknown_name("arm", unknown[0].partition("[")[0], [*MIXERS, *HYBRIDS, *TWINS])
     encoder, decoder, cross = (
         parts[0],
         parts[min(1, len(parts) - 1)],
@@ -104,5 +114,5 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
 
 
 def attends(mixers: tuple[str, ...]) -> bool:
-    """Whether any block is attention: such an arm does not replace it."""
-    return "attention" in mixers
+    """Whether any block looks up by content, as attention does: such an arm does not replace it."""
+    return any(find_mixer(name).properties.looks_up for name in mixers)

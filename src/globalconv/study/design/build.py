@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from globalconv.errors import InputError
-from globalconv.mixers import MIXERS, build_mixer
+from globalconv.mixers import build_mixer
+from globalconv.mixers.catalogue import is_outside, takes_option
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
 from globalconv.models.original import Size
+from globalconv.registry.spelling import spelled
 from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
-SHARING = ("global_conv", "gated_conv")
-"""The mixers that can share a filter among channels (``num_filters``)."""
 NARROWEST_MLP_RATIO = 1
 """An arm whose channel MLP is narrower than the model hardly mixes channels, and is no rival of anyone."""
 TOLERANCE = 0.02
@@ -80,7 +80,7 @@ def _sizes(spec: str, signature: Signature) -> tuple[int, float]:
     # Planning asks for the same models at every batch size, and a model takes 10 ms to build.
     parsed = ModelSpec.model_validate_json(spec)
     # Without values, but for a constructor from outside, which may look at them.
-    device = "meta" if set(parsed.all_mixers) <= set(MIXERS) else "cpu"
+    device = "cpu" if any(map(is_outside, parsed.all_mixers)) else "meta"
     with torch.random.fork_rng(devices=[]), torch.device(device):
         model = build_model(parsed, signature)
     return count_parameters(model), model.flops(signature.length) / signature.length
@@ -130,13 +130,18 @@ def _matched(arm: ModelSpec, target: float, signature: Signature, *, on: Match) 
 def _with_shared_filters(arm: ModelSpec) -> Iterator[ModelSpec]:
     """``arm``, and the same with filters shared by 2, 4, 8 ... channels, as far as the width can be divided."""
     yield arm
-    convolutions = [name for name in dict.fromkeys(arm.all_mixers) if name in SHARING]
+    convolutions = [name for name in dict.fromkeys(arm.all_mixers) if _can_share(name)]
     channels = 2
     while convolutions and arm.width % channels == 0:
         options = {name: arm.mixer_options.get(name, {}) for name in convolutions}
         shared = {name: own | {"num_filters": arm.width // channels} for name, own in options.items()}
         yield arm.model_copy(update={"mixer_options": arm.mixer_options | shared})
         channels *= 2
+
+
+def _can_share(mixer: str) -> bool:
+    """Whether channels can share a filter, and the arm does not say how many there are."""
+    return takes_option(mixer, "num_filters") and "num_filters" not in spelled(mixer).options
 
 
 def match_mlp_width(arm: ModelSpec, target: float, signature: Signature, *, on: Match) -> ModelSpec:

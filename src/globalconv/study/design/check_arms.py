@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
+from globalconv.filters import Filter
 from globalconv.host.devices import resolve_device
-from globalconv.mixers import MIXERS, Mixer, build_mixer
-from globalconv.mixers.outside import code_of
+from globalconv.mixers import Mixer, build_mixer
+from globalconv.mixers.catalogue import is_outside
 from globalconv.mixers.promises import check_promises
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.models.cross import CrossMixer
+from globalconv.registry.outside import code_of
 from globalconv.study.design.build import build_model
 from globalconv.study.spec import ModelSpec
 from globalconv.tasks.base import Signature
@@ -49,7 +51,7 @@ def check_outside_mixers(
         if model.decoder is not None:
             sides = [(model.mixers, False), (model.decoder.mixers, True)]
         for names, causal in sides:
-            for name in sorted(set(names) - set(MIXERS)):
+            for name in sorted(filter(is_outside, set(names))):
 
                 def build(name: str = name, causal: bool = causal, model: ModelSpec = model) -> Mixer:
                     return build_mixer(
@@ -131,7 +133,9 @@ def _leak(part: nn.Module, width: int, length: int, *, causal: bool, device: str
 
 
 def _is_from_outside(part: nn.Module) -> bool:
-    return isinstance(part, Mixer) and type(part) not in MIXERS.values()
+    """Whether ``part`` is a mixer that somebody else wrote, or has a filter that somebody else did."""
+    written = [type(m).__module__ for m in part.modules() if isinstance(m, Mixer | Filter)]
+    return isinstance(part, Mixer) and any(module.partition(".")[0] != "globalconv" for module in written)
 
 
 _FIX = {

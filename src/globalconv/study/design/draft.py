@@ -6,14 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from globalconv.errors import InputError
-from globalconv.mixers.catalogue import outside_source
+from globalconv.mixers.catalogue import accepted, outside_source, takes_option
 from globalconv.models.original import Design
 from globalconv.study.design.arms import (
     DEFAULT_ARMS,
     DEFAULT_TWINS,
     LEAST_TELLING_ARMS,
     LEAST_TELLING_TWINS,
-    attends,
     mixers_of,
     twin_of,
 )
@@ -268,10 +267,10 @@ def _heads(width: int, preset: Preset) -> int:
 def _model_spec(arm: str, depth: int, width: int, heads: int, preset: Preset) -> ModelSpec:
     """An arm's model before its channel MLP is matched."""
     names = mixers_of(arm, depth)
-    own_options = {"attention": {"num_heads": heads}}
+    own_options = {name: own for name in names if (own := accepted(name, {"num_heads": heads}))}
     return ModelSpec(
         mixers=names,
-        mixer_options={name: own_options[name] for name in names if name in own_options},
+        mixer_options=own_options,
         sources=_sources(names),
         width=width,
         mlp_width=preset.mlp_ratio * width,
@@ -301,8 +300,9 @@ def _sources(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _has_heads(model: ModelSpec) -> bool:
-    """Whether any of it is attention, that to the encoder's output too."""
-    return attends(model.all_mixers) or (model.decoder is not None and attends((model.decoder.cross,)))
+    """Whether any part of it takes a number of heads, attention to the encoder's output too."""
+    cross = None if model.decoder is None else model.decoder.cross
+    return cross == "attention" or any(takes_option(name, "num_heads") for name in model.all_mixers)
 
 
 def _what_twins_share(models: dict[str, ModelSpec]) -> str:

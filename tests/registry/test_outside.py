@@ -7,7 +7,7 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.mixers import build_mixer, find_mixer
-from globalconv.mixers.outside import code_of
+from globalconv.registry.outside import code_of
 
 MODULES = {
     "syntax": "class X(:\n",
@@ -67,11 +67,9 @@ class Needs(GlobalConv):
 
 def test_a_constructor_that_fails_is_told_with_its_own_lines(tmp_path, monkeypatch):
     module = written(tmp_path, "classes", CLASSES, monkeypatch)
-    with pytest.raises(
-        InputError, match=r"with width 4, length 6, causal=True: ValueError: not today\n  File"
-    ):
+    with pytest.raises(InputError, match=r"as Refuses\(4, 6, causal=True\): ValueError: not today\n  File"):
         build_mixer(f"{module}:Refuses", 4, 6, causal=True)
-    with pytest.raises(InputError, match=r"NoCausal\(width, length, causal=True\): .*argument 'causal'"):
+    with pytest.raises(InputError, match=r"NoCausal\(4, 6, causal=True\): .*argument 'causal'"):
         build_mixer(f"{module}:NoCausal", 4, 6, causal=True)
     with pytest.raises(InputError, match="missing a required argument: 'heads'"):
         build_mixer(f"{module}:Needs", 4, 6, causal=False)

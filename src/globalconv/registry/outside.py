@@ -45,7 +45,7 @@ def code_of(name: str, *, doing: str, seconds: float | None = None) -> Iterator[
         ) from error
     except SystemExit as error:
         raise InputError(
-            f"'{name}' {doing}: it calls exit({error.code}), and a mixer must not end the program.{_own_frames(error)}"
+            f"'{name}' {doing}: it calls exit({error.code}), and must not end the program.{_own_frames(error)}"
         ) from error
     except BaseException as error:
         told = str(error).strip().partition("\n")[0]

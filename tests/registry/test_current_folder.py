@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from globalconv.mixers.current_folder import import_named
+from globalconv.registry.current_folder import import_named
 
 TRACE = "open({!r}, 'a').write('{} ')\n"
 

@@ -1,0 +1,56 @@
+"""Filters by name, also those that live outside this package."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from globalconv.errors import InputError
+from globalconv.filters.base import Filter
+from globalconv.filters.free_taps import FreeTaps
+from globalconv.ops import Mode
+from globalconv.registry.lookup import Registry
+from globalconv.registry.options import check_options, options_of
+
+FILTERS: dict[str, type[Filter]] = {
+    "free": FreeTaps,
+}
+REGISTRY: Registry[Filter] = Registry("filter", Filter, FILTERS, call='channels, length, *, mode="causal"')
+SIZES = ("channels", "length", "mode")
+"""What the mixer decides."""
+
+FilterLike = str | Filter | type[Filter]
+"""A filter's name (one of FILTERS, or ``package.module:Class``), the class, or a filter that is built already."""
+
+
+def filter_options(filter_: FilterLike) -> dict[str, Any]:
+    """The annotations of a filter's own options, by name. Raises InputError for an unknown filter."""
+    if isinstance(filter_, Filter):
+        return {}
+    return options_of(REGISTRY.find(filter_) if isinstance(filter_, str) else filter_, besides=SIZES)
+
+
+def build_filter(
+    filter_: FilterLike, channels: int, length: int, *, mode: Mode, options: Mapping[str, Any]
+) -> Filter:
+    """A filter of ``channels`` for ``length`` tokens, with its own ``options``.
+
+    A filter that is built already is taken as it is. Raises InputError if it does not fit, for an unknown filter or
+    option, and for a value that the filter does not take.
+    """
+    name = filter_ if isinstance(filter_, str) else _name_of(filter_)
+    own = check_options(f"filter {name}", options, filter_options(filter_))
+    if isinstance(filter_, str):
+        return REGISTRY.build(filter_, channels, length, options={"mode": mode, **own})
+    if not isinstance(filter_, Filter):
+        return filter_(channels, length, mode=mode, **own)
+    fits = (filter_.channels, filter_.length, filter_.mode)
+    if fits != (channels, length, mode):
+        raise InputError(
+            f"the filter {name} is built with channels {fits[0]}, length {fits[1]} and mode '{fits[2]}', and the mixer "
+            f"needs {channels}, {length} and '{mode}'. Build it so, or give the class."
+        )
+    return filter_
+
+
+def _name_of(filter_: Filter | type[Filter]) -> str:
+    kind = type(filter_) if isinstance(filter_, Filter) else filter_
+    return next((name for name, known in FILTERS.items() if known is kind), kind.__name__)

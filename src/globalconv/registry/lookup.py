@@ -1,0 +1,122 @@
+"""Classes by name: those of the package, and ``package.module:Class`` from anywhere."""
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from globalconv.errors import InputError, unknown_name
+from globalconv.registry.current_folder import import_named
+from globalconv.registry.outside import code_of
+from globalconv.registry.spelling import spelled
+
+LONGEST_IMPORT = 60.0
+"""Seconds; a large library of the user's may take some."""
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The ``members`` of a family by name, and its members elsewhere, which are subclasses of ``base``.
+
+    ``base`` is an abstract class, which no annotation of a type can say. ``call`` shows how a class is built, as errors should say it: "(width, length, *, causal=False)".
+    """
+
+    def __init__(self, kind: str, base: Any, members: Mapping[str, type[T]], *, call: str) -> None:
+        self.kind = kind
+        self.base: type[T] = base
+        self.members = members
+        self.call = call
+
+    def find(self, text: str) -> type[T]:
+        """The class that ``text`` names; options behind the name are not looked at.
+
+        Raises InputError for an unknown name (the nearest is suggested), a module that cannot be imported, or
+        something in it that is no finished class of the family.
+        """
+        name = spelled(text).name
+        if ":" not in name:
+            if name not in self.members:
+                raise unknown_name(self.kind, name, self.members)
+            return self.members[name]
+        module, _, class_name = name.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), class_name]):
+            raise InputError(
+                f"'{name}' is no {self.kind}: write package.module:Class, without a path and without .py."
+            )
+        found = getattr(self._imported(module, name), class_name, None)
+        if found is None:
+            raise self._not_there(module, class_name)
+        if not (inspect.isclass(found) and issubclass(found, self.base)):
+            raise InputError(
+                f"'{name}' is not a subclass of {self.base.__module__.rpartition('.')[0]}.{self.base.__name__}."
+            )
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        if missing:
+            raise InputError(f"'{name}' is not finished: it must define {missing}.")
+        return found
+
+    def is_outside(self, text: str) -> bool:
+        """Whether ``text`` names a class from outside the package."""
+        return spelled(text).name not in self.members
+
+    def source_of(self, text: str) -> str | None:
+        """Hash of the file that a class from outside is written in; None for one of the package's own.
+
+        Two trainings of one name are the same only if the code is. What the file imports is not looked at.
+        Raises InputError as ``find``, and for a class that no file holds.
+        """
+        if not self.is_outside(text):
+            return None
+        file = getattr(sys.modules[self.find(text).__module__], "__file__", None)
+        if file is None:
+            raise InputError(
+                f"the {self.kind} '{text}' is not in a file, which other processes could read; put it in one."
+            )
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+
+    def build(self, text: str, *sizes: int, options: Mapping[str, Any]) -> T:
+        """The class that ``text`` names, called with ``sizes`` and ``options``, which were checked.
+
+        What a constructor from outside raises becomes an InputError, with the user's own frames.
+        """
+        found = self.find(text)
+        if not self.is_outside(text):
+            return found(*sizes, **options)
+        name = spelled(text).name
+        shown = ", ".join([*map(str, sizes), *(f"{option}={value!r}" for option, value in options.items())])
+        try:
+            inspect.signature(found).bind(*sizes, **options)
+        except TypeError as error:
+            raise InputError(
+                f"'{name}' cannot be built as {found.__name__}({shown}): {error}. Its __init__ takes "
+                f"(self, {self.call}), and defaults for everything else."
+            ) from error
+        with code_of(name, doing=f"cannot be built as {found.__name__}({shown})"):
+            return found(*sizes, **options)
+
+    def _imported(self, module: str, name: str) -> ModuleType:
+        try:
+            with code_of(name, doing="cannot be imported", seconds=LONGEST_IMPORT):
+                return import_named(module)
+        except InputError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and f"{module}.".startswith(f"{cause.name}."):
+                raise InputError(
+                    f"cannot load the {self.kind} '{name}': there is no module {cause.name}. Write it as "
+                    "package.module:Class, with the module importable from here (installed, or on PYTHONPATH)."
+                ) from error
+            raise
+
+    def _not_there(self, module: str, class_name: str) -> InputError:
+        known = vars(sys.modules[module]).items()
+        own = [name for name, found in known if inspect.isclass(found) and found.__module__ == module]
+        if own:
+            return unknown_name(f"class of {module}", class_name, own)
+        file = getattr(sys.modules[module], "__file__", None) or "part of Python"
+        return InputError(
+            f"cannot load the {self.kind} '{module}:{class_name}': {module} ({file}) has no {class_name}."
+        )
