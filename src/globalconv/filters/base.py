@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.ops import Mode
+from globalconv.ops import Integers, Mode, check_lengths, global_conv
+from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import MODES
 from globalconv.states import MixerState, OnlineConvolution
 
@@ -42,9 +44,60 @@ class Filter(nn.Module, ABC):
         nothing. Raises InputError where the filter has no taps for so many tokens.
         """
 
+    def flops(self, length: int, width: int) -> float:
+        """Flops of the convolution of one sequence of ``length`` tokens of ``width`` channels, 2 per multiply-add.
+
+        Without those of computing the taps, which a batch shares as it does their spectrum.
+        """
+        return global_conv_flops(length, self.reach(length), width, mode=self.mode)
+
     def reach(self, length: int) -> int:
         """How many lags reach among ``length`` tokens, on each side in mode bidirectional."""
         return length
+
+    @property
+    def nested(self) -> bool:
+        """Whether the taps for fewer tokens are the first of those for more, as the operator assumes of padded rows."""
+        return self.mode != "circular"
+
+    def convolve(
+        self,
+        x: Tensor,
+        *,
+        lengths: Integers | None = None,
+        skip: Tensor | None = None,
+        gate_in: Tensor | None = None,
+        gate_out: Tensor | None = None,
+        backend: str | None = None,
+    ) -> Tensor:
+        """``ops.global_conv`` of ``x`` (batch, length, width) with these taps; the arguments are the operator's."""
+        lengths = check_lengths(lengths, x)
+        if lengths is None or self.nested:
+            return global_conv(
+                x,
+                self(x.shape[1]),
+                mode=self.mode,
+                lengths=lengths,
+                skip=skip,
+                gate_in=gate_in,
+                gate_out=gate_out,
+                backend=backend,
+            )
+        rows = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
+        alike = [
+            F.pad(
+                self.convolve(
+                    x[some, :n],
+                    skip=skip,
+                    gate_in=None if gate_in is None else gate_in[some, :n],
+                    gate_out=None if gate_out is None else gate_out[some, :n],
+                    backend=backend,
+                ),
+                (0, 0, 0, x.shape[1] - n),
+            )
+            for some, n in zip(rows, lengths.unique().tolist(), strict=True)
+        ]
+        return torch.cat(alike)[torch.cat(rows).argsort()]
 
     def begin(
         self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None

@@ -66,6 +66,11 @@ class FreeTaps(Filter):
         """The taps, without those that reach beyond ``length`` tokens in a circle. See ``Filter``."""
         return taps_that_reach(self.taps, length, self.mode)
 
+    @property
+    def nested(self) -> bool:
+        """See ``Filter``: a row that ends earlier uses the first taps."""
+        return True
+
     def reach(self, length: int) -> int:
         """See ``Filter``."""
         return min(length, self.length)

@@ -6,15 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from globalconv.filters import FilterLike, FreeTaps, build_filter
+from globalconv.filters import FilterLike, build_filter
+from globalconv.filters.short_taps import short_filter
 from globalconv.mixers.base import Mixer, Properties, check_num_filters
-from globalconv.ops import Integers, Mode, check_lengths, clear_padding, global_conv
-from globalconv.ops.flops import global_conv_flops
+from globalconv.ops import Integers, Mode, check_lengths, clear_padding
 from globalconv.ops.interface import compute_dtype
-from globalconv.states import MixerState, ShortConvolution
+from globalconv.states import MixerState
 from globalconv.states.state import dtype_of
-
-SHORT_TAPS = 3
 
 
 class GatedConv(Mixer):
@@ -26,8 +24,8 @@ class GatedConv(Mixer):
     but the gates make the mixing depend on the content.
 
     ``mode``, ``filter``, ``num_filters``, and lengths below and above the nominal one: as in ``GlobalConv``. The short
-    convolution looks back in every mode; in a circle it wraps, so that the layer stays equivariant to shifts, and
-    nowhere else.
+    convolution looks back in every mode and wraps in a circle alone; ``short_taps`` says how many lags it has, 0 that
+    there is none.
     """
 
     properties = Properties(whole_sequence=True, content_dependent=True, linear=True)
@@ -40,16 +38,14 @@ class GatedConv(Mixer):
         causal: bool | None = None,
         mode: Mode | None = None,
         num_filters: int | None = None,
+        short_taps: int = 3,
         filter: FilterLike = "free",
         backend: str | None = None,
         **filter_options: Any,
     ) -> None:
         super().__init__(width, length, causal=causal, mode=mode)
         self.project = nn.Linear(width, 3 * width)
-        # Starts as the identity: the projections themselves.
-        self.short_filter = FreeTaps(
-            3 * width, min(SHORT_TAPS, length), mode=self.short_mode, init="identity"
-        )
+        self.short_filter = short_filter(3 * width, short_taps, length, mode=self.mode)
         self.num_filters = check_num_filters(num_filters, width)
         self.filter = build_filter(filter, self.num_filters, length, mode=self.mode, options=filter_options)
         self.skip = nn.Parameter(torch.empty(width))
@@ -61,28 +57,15 @@ class GatedConv(Mixer):
         """The skip weight starts at one; filters and projections draw their own."""
         nn.init.ones_(self.skip)
 
-    @property
-    def short_mode(self) -> Mode:
-        """The short convolution's: one-sided."""
-        return "circular" if self.mode == "circular" else "causal"
-
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
-        short, long = self.short_filter(x.shape[1]), self.filter(x.shape[1])
         projected = self.project(clear_padding(x, lengths))
-        projected = global_conv(projected, short, mode=self.short_mode, lengths=lengths, backend=self.backend)
+        projected = self.short_filter.convolve(projected, lengths=lengths, backend=self.backend)
         query, key, value = projected.chunk(3, dim=-1)
-        mixed = global_conv(
-            value,
-            long,
-            mode=self.mode,
-            lengths=lengths,
-            skip=self.skip,
-            gate_in=key,
-            gate_out=query,
-            backend=self.backend,
+        mixed = self.filter.convolve(
+            value, lengths=lengths, skip=self.skip, gate_in=key, gate_out=query, backend=self.backend
         )
         return clear_padding(self.output(mixed), lengths)
 
@@ -93,11 +76,8 @@ class GatedConv(Mixer):
     def flops(self, length: int) -> float:
         """Four projections, the short and the long convolution, the skip term and two gates."""
         projections = 8.0 * length * self.width**2
-        short = global_conv_flops(
-            length, self.short_filter.reach(length), 3 * self.width, mode=self.short_mode
-        )
-        long = global_conv_flops(length, self.filter.reach(length), self.width, mode=self.mode)
-        return projections + short + long + 4.0 * length * self.width
+        short = self.short_filter.flops(length, 3 * self.width)
+        return projections + short + self.filter.flops(length, self.width) + 4.0 * length * self.width
 
     def extra_repr(self) -> str:
         """Its size, mode and backend."""
@@ -110,11 +90,9 @@ class GatedConvState(MixerState):
     def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
         self.mixer = mixer
-        short = mixer.short_filter(longest)
-        self.short = ShortConvolution(short, batch=batch, longest=longest, backend=mixer.backend)
-        self.long = mixer.filter.begin(
-            width=mixer.width, batch=batch, longest=longest, skip=mixer.skip, backend=mixer.backend
-        )
+        sizes: dict[str, Any] = {"batch": batch, "longest": longest, "backend": mixer.backend}
+        self.short = mixer.short_filter.begin(width=3 * mixer.width, skip=None, **sizes)
+        self.long = mixer.filter.begin(width=mixer.width, skip=mixer.skip, **sizes)
 
     def _prefill(self, x: Tensor) -> Tensor:
         return self._between_gates(self.long.prefill, self.short.prefill(self.mixer.project(x)))
@@ -135,5 +113,7 @@ class GatedConvState(MixerState):
 
     def flops(self) -> float | None:
         """Four projections, the two convolutions and the two gates."""
-        long = self.long.flops()
-        return None if long is None else 8.0 * self.width**2 + self.short.flops() + long + 2.0 * self.width
+        short, long = self.short.flops(), self.long.flops()
+        if short is None or long is None:
+            return None
+        return 8.0 * self.width**2 + short + long + 2.0 * self.width

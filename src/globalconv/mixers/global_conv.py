@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from globalconv.filters import FilterLike, build_filter
 from globalconv.mixers.base import Mixer, Properties, check_num_filters
-from globalconv.ops import Integers, Mode, global_conv
-from globalconv.ops.flops import global_conv_flops
+from globalconv.ops import Integers, Mode
 from globalconv.states import MixerState
 
 
@@ -63,8 +62,7 @@ class GlobalConv(Mixer):
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Convolve and add the skip term. x: (batch, length, width)."""
         self.check_input(x)
-        taps = self.filter(x.shape[1])
-        return global_conv(x, taps, mode=self.mode, lengths=lengths, skip=self.skip, backend=self.backend)
+        return self.filter.convolve(x, lengths=lengths, skip=self.skip, backend=self.backend)
 
     def begin(self, *, batch: int, longest: int) -> MixerState:
         """See ``states.begin``."""
@@ -74,10 +72,7 @@ class GlobalConv(Mixer):
 
     def flops(self, length: int) -> float:
         """The convolution and the skip term."""
-        return (
-            global_conv_flops(length, self.filter.reach(length), self.width, mode=self.mode)
-            + 2.0 * length * self.width
-        )
+        return self.filter.flops(length, self.width) + 2.0 * length * self.width
 
     def extra_repr(self) -> str:
         """Its size, mode and backend."""

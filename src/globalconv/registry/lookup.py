@@ -22,7 +22,8 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """The ``members`` of a family by name, and its members elsewhere, which are subclasses of ``base``.
 
-    ``base`` is an abstract class, which no annotation of a type can say. ``call`` shows how a class is built, as errors should say it: "(width, length, *, causal=False)".
+    ``base`` is an abstract class, which no annotation of a type can say. ``call`` shows how a class is built, as errors
+    should say it: "width, length, *, causal=False".
     """
 
     def __init__(self, kind: str, base: Any, members: Mapping[str, type[T]], *, call: str) -> None:
