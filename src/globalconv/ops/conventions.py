@@ -79,6 +79,8 @@ def taps_that_reach(taps: Tensor, length: int, mode: Mode) -> Tensor:
     if mode != "circular":  # where it cuts them itself
         return taps
     num_taps = taps.shape[1]
+    if known(length) and num_taps <= length:
+        return taps
     if known(length) or num_taps <= FEW_TAPS:
         return taps[:, :length]
     place = torch.arange(length, device=taps.device).clamp(max=num_taps)
