@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.filters.precision import wide
 from globalconv.ops import Integers, Mode, check_lengths, global_conv
 from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import MODES
 from globalconv.states import MixerState, OnlineConvolution
+from globalconv.states.state import dtype_of
 
 
 class Filter(nn.Module, ABC):
@@ -106,9 +108,14 @@ class Filter(nn.Module, ABC):
 
         A filter that is computed by a recurrence brings a state of its own.
         """
-        taps = self(longest)
         return OnlineConvolution(
-            taps, width=width, batch=batch, longest=longest, skip=skip, backend=backend, dtype=taps.dtype
+            self(longest),
+            width=width,
+            batch=batch,
+            longest=longest,
+            skip=skip,
+            backend=backend,
+            dtype=dtype_of(self),
         )
 
     def extra_repr(self) -> str:
@@ -116,8 +123,8 @@ class Filter(nn.Module, ABC):
         return f"{self.channels}, {self.length}, mode='{self.mode}'"
 
 
-def normalise(filter_: Filter, linear: nn.Parameter) -> None:
-    """Scale ``linear``, (channels, ...), in which the taps are linear, to taps of unit norm in each channel."""
+def normalise(filter_: Filter, linear: nn.Parameter, *, dim: int) -> None:
+    """Scale ``linear``, in which the taps are linear, to taps of unit norm; dimension ``dim`` is the channels'."""
     with torch.no_grad():
-        norm = filter_(filter_.length).norm(dim=1)
-        linear.div_(norm.clamp_min(torch.finfo(norm.dtype).tiny).view(-1, *[1] * (linear.ndim - 1)))
+        norm = wide(filter_(filter_.length)).norm(dim=1)
+        linear.div_(norm.clamp_min(torch.finfo(norm.dtype).tiny).view(-1, *[1] * (linear.ndim - 1 - dim)))

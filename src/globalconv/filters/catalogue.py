@@ -5,13 +5,33 @@ from typing import Any
 
 from globalconv.errors import InputError
 from globalconv.filters.base import Filter
+from globalconv.filters.exponentials import FreeExponentials
+from globalconv.filters.fourier import Fourier
 from globalconv.filters.free_taps import FreeTaps
+from globalconv.filters.implicit import Implicit
+from globalconv.filters.moving_average import MovingAverage
+from globalconv.filters.multi_scale import MultiScale
+from globalconv.filters.relative_positions import RelativePositions
+from globalconv.filters.s4d import S4D
+from globalconv.filters.spectral_basis import SpectralBasis
+from globalconv.filters.squash import Squashed
+from globalconv.filters.windowed import Windowed
 from globalconv.ops import Mode
 from globalconv.registry.lookup import Registry
 from globalconv.registry.options import check_options, options_of
 
 FILTERS: dict[str, type[Filter]] = {
     "free": FreeTaps,
+    "squash": Squashed,
+    "windowed": Windowed,
+    "multi_scale": MultiScale,
+    "fourier": Fourier,
+    "implicit": Implicit,
+    "toeplitz": RelativePositions,
+    "exponential": FreeExponentials,
+    "s4d": S4D,
+    "ema": MovingAverage,
+    "stu": SpectralBasis,
 }
 REGISTRY: Registry[Filter] = Registry("filter", Filter, FILTERS, call='channels, length, *, mode="causal"')
 SIZES = ("channels", "length", "mode")

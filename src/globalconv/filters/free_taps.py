@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from globalconv.errors import unknown_name
+from globalconv.errors import InputError, unknown_name
 from globalconv.filters.base import Filter
 from globalconv.ops import Mode
 from globalconv.ops.conventions import taps_for, taps_that_reach
@@ -23,17 +23,27 @@ class FreeTaps(Filter):
     constants otherwise and does not normalise). ``init="identity"``: 1 at lag 0, 0 elsewhere.
     The window decays with the distance from lag 0, in a circle min(s, length - s).
 
-    More tokens than the nominal length see as many lags as there are; fewer see the nearest.
+    ``taps``: how many lags there are, the nominal length at most; None: as many as that. More tokens than lags see the
+    nearest; so do fewer.
     """
 
     def __init__(
-        self, channels: int, length: int, *, mode: Mode = "causal", init: TapsInit = "decay"
+        self,
+        channels: int,
+        length: int,
+        *,
+        mode: Mode = "causal",
+        init: TapsInit = "decay",
+        taps: int | None = None,
     ) -> None:
         super().__init__(channels, length, mode=mode)
         if init not in get_args(TapsInit):
             raise unknown_name("taps initialisation", init, get_args(TapsInit))
         self.init = init
-        self.taps = nn.Parameter(torch.empty(channels, taps_for(length, mode)))
+        if taps is not None and taps < 1:
+            raise InputError(f"taps {taps}: a filter has at least 1.")
+        self.num_lags = length if taps is None else min(taps, length)
+        self.taps = nn.Parameter(torch.empty(channels, taps_for(self.num_lags, mode)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -49,7 +59,7 @@ class FreeTaps(Filter):
             return (distance == 0).float().expand(self.channels, -1)
         if self.init == "decay":
             time_constant = torch.logspace(
-                0, 1, self.channels, base=float(self.length), dtype=torch.float32, device=device
+                0, 1, self.channels, base=float(self.num_lags), dtype=torch.float32, device=device
             )
             noise = noise * torch.exp(-distance / time_constant[:, None])
         return noise / noise.norm(dim=1, keepdim=True)
@@ -73,7 +83,7 @@ class FreeTaps(Filter):
 
     def reach(self, length: int) -> int:
         """See ``Filter``."""
-        return min(length, self.length)
+        return min(length, self.num_lags)
 
     def extra_repr(self) -> str:
         """Its size, mode and how it starts."""

@@ -1,0 +1,54 @@
+"""GFNet's filter: weights of frequencies."""
+
+import torch
+from torch import Tensor, nn
+
+from globalconv.filters.base import Filter
+from globalconv.ops import Mode
+from globalconv.ops.conventions import taps_for, taps_that_reach
+
+
+class Fourier(Filter):
+    """Taps whose orthonormal Fourier transform is free: the global filter of arXiv 2107.00645, equation 4, in 1-D.
+
+    A rotation of free taps: the same filters with as many parameters, but Adam, which scales each parameter by itself,
+    takes other steps. White in frequency and so in lag at the start. More tokens than the nominal length see as many
+    lags; fewer see the first.
+    """
+
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
+        super().__init__(channels, length, mode=mode)
+        self.num_taps = taps_for(length, mode)
+        self.spectrum = nn.Parameter(torch.empty(channels, self.num_taps))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """White noise of unit norm; a real basis is orthonormal, so that the taps' norm is the same."""
+        with torch.no_grad():
+            self.spectrum.normal_()
+            self.spectrum.div_(self.spectrum.norm(dim=1, keepdim=True))
+
+    def forward(self, length: int) -> Tensor:
+        """See ``Filter``."""
+        return taps_that_reach(_from_real_spectrum(self.spectrum), length, self.mode)
+
+    @property
+    def nested(self) -> bool:
+        """See ``Filter``."""
+        return True
+
+    def reach(self, length: int) -> int:
+        """See ``Filter``."""
+        return min(length, self.length)
+
+
+def _from_real_spectrum(spectrum: Tensor) -> Tensor:
+    """Taps from as many real numbers: the coefficients of 1, sqrt 2 cos and sqrt 2 sin, orthonormal."""
+    num = spectrum.shape[-1]
+    pairs = (num - 1) // 2
+    exact = spectrum if spectrum.dtype == torch.float64 else spectrum.float()
+    cosines, sines = exact[:, 1 : 1 + pairs], exact[:, 1 + pairs : 1 + 2 * pairs]
+    middle = torch.complex(cosines, sines) / 2**0.5
+    ends = exact[:, :1], exact[:, 1 + 2 * pairs :]  # the mean, and the highest frequency of an even number
+    whole = torch.cat([ends[0] + 0j, middle, ends[1] + 0j], dim=1)
+    return torch.fft.irfft(whole, n=num, norm="ortho").to(spectrum.dtype)

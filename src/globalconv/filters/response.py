@@ -1,0 +1,52 @@
+"""Filters that are given by a formula: one response for each side on which they look."""
+
+from abc import abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from globalconv.filters.base import Filter
+from globalconv.ops import Mode
+from globalconv.ops.graphs import known
+
+
+class Response(Filter):
+    """A filter made of responses r(0), r(1), ..., which know no end: any number of tokens has taps.
+
+    Causal taps are one response. In the other modes there is a second one, with parameters of its own, for the side
+    ahead. It begins at lag -1, as in S4, LongConv and SGConv, so that lag 0 is not counted twice. In a circle the two
+    meet half way: lag s looks back up to half of the circle, and ahead beyond.
+    """
+
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
+        super().__init__(channels, length, mode=mode)
+        self.sides = 1 if mode == "causal" else 2
+
+    @abstractmethod
+    def response(self, num: int) -> Tensor:
+        """r(0) .. r(num - 1), back and perhaps ahead: (sides, channels, num)."""
+
+    def forward(self, length: int) -> Tensor:
+        """The taps for ``length`` tokens, in float32 at least. See ``Filter``."""
+        device = next(self.parameters()).device.type
+        with torch.autocast(device, enabled=False):
+            return self._taps(length)
+
+    def _taps(self, length: int) -> Tensor:
+        if self.mode == "causal":
+            return self.response(length)[0]
+        if self.mode == "bidirectional":
+            back, ahead = self.response(length)
+            return torch.cat([ahead[:, : length - 1].flip(1), back], dim=1)
+        nearest = length // 2 + 1
+        back, ahead = self.response(nearest)
+        return torch.cat([back[:, :nearest], ahead[:, : length - nearest].flip(1)], dim=1)
+
+
+def sized(responses: Tensor, num: int) -> Tensor:
+    """(..., num) of ``responses`` (..., K) that end: cut, or with zeros behind."""
+    if not known(num):
+        place = torch.arange(num, device=responses.device).clamp(max=responses.shape[-1])
+        return F.pad(responses, (0, 1)).index_select(-1, place)
+    return F.pad(responses, (0, num - responses.shape[-1]))

@@ -1,0 +1,48 @@
+"""The diagonal state space of S4D."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from globalconv.filters.base import normalise
+from globalconv.filters.exponentials import Exponentials, check_order
+from globalconv.filters.precision import wide
+from globalconv.ops import Mode
+
+FASTEST, SLOWEST = 0.1, 0.001
+"""Time steps dt of the channels, uniform on a log scale between them."""
+
+
+class S4D(Exponentials):
+    """r(s) = 2 Re sum_n C_n (exp(dt A_n) - 1) / A_n exp(dt A_n s), A_n = -1/2 + i pi n, with zero-order hold.
+
+    S4D-Lin of arXiv 2206.11893 (section 4, equations 7 and 9), by the code of its authors: the real part of A as the
+    logarithm of its negative, dt a channel's own, and ``states`` / 2 conjugate pairs. A, dt and C are learned. C is
+    normal as theirs, and then scaled to unit norm of the taps.
+    """
+
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal", states: int = 64) -> None:
+        super().__init__(channels, length, mode=mode)
+        self.order = check_order(states // 2)
+        shape = (self.sides, channels, self.order)
+        self.log_step = nn.Parameter(torch.empty(self.sides, channels, 1))
+        self.log_decay = nn.Parameter(torch.empty(shape))
+        self.frequency = nn.Parameter(torch.empty(shape))
+        self.weight = nn.Parameter(torch.empty(*shape, 2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """A_n = -1/2 + i pi n; dt and C are drawn."""
+        with torch.no_grad():
+            self.log_step.uniform_(math.log(SLOWEST), math.log(FASTEST))
+            self.log_decay.fill_(math.log(0.5))
+            self.frequency.copy_(math.pi * torch.arange(self.order, dtype=torch.float32))
+            self.weight.normal_()
+        normalise(self, self.weight, dim=1)
+
+    def modes(self) -> tuple[Tensor, Tensor]:
+        """See ``Exponentials``."""
+        a = torch.complex(-wide(self.log_decay).exp(), wide(self.frequency))
+        log_poles = wide(self.log_step).exp() * a
+        return log_poles, 2 * torch.view_as_complex(wide(self.weight)) * torch.expm1(log_poles) / a

@@ -1,0 +1,83 @@
+"""The spectral filters of the STU: a fixed basis, the eigenvectors of a Hankel matrix."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from globalconv.errors import InputError
+from globalconv.filters.base import normalise
+from globalconv.filters.response import Response, sized
+from globalconv.ops import Mode
+
+NODES = 24
+"""Of the quadrature in each octave of 1 - a."""
+
+
+class SpectralBasis(Response):
+    """r = sum_k sigma_k^(1/4) (m_k phi_k(s) + w_k (-1)^s phi_k(s)), with free m and w: arXiv 2312.06837, section 3.
+
+    phi_k are the first ``order`` eigenvectors of Z_ij = 2 / ((i + j)^3 - (i + j)), i, j = 1 .. length, and sigma_k
+    their eigenvalues. Linear systems with real poles, slow ones too, are close to few of them. This is the form that
+    contracts the basis before the convolution, a filter for each channel (``use_approx`` in the code of Flash STU); the
+    other one has a matrix of width x width for each k. Beyond the nominal length, taps are 0.
+    """
+
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal", order: int = 24) -> None:
+        super().__init__(channels, length, mode=mode)
+        if order < 1:
+            raise InputError(f"order {order}: give at least 1.")
+        self.order = min(order, length)
+        self.weight = nn.Parameter(torch.empty(self.sides, channels, 2 * self.order))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal weights, scaled to unit norm of the taps."""
+        with torch.no_grad():
+            self.weight.normal_()
+        normalise(self, self.weight, dim=1)
+
+    def response(self, num: int) -> Tensor:
+        """See ``Response``."""
+        basis = torch.from_numpy(_basis(self.length, self.order)).to(self.weight.device, self.weight.dtype)
+        return sized(self.weight @ basis, num)
+
+    def reach(self, length: int) -> int:
+        """See ``Filter``."""
+        return min(length, self.length)
+
+    def extra_repr(self) -> str:
+        """Its size, mode and order."""
+        return f"{super().extra_repr()}, order={self.order}"
+
+
+@lru_cache(maxsize=8)
+def _basis(length: int, order: int) -> NDArray[np.float32]:
+    """(2 order, length): the scaled eigenvectors, and the same with every second sign turned."""
+    values, vectors = hankel_eigenvectors(length, order)
+    scaled = (values**0.25 * vectors).T
+    turned = scaled * (-1.0) ** np.arange(length)
+    return np.concatenate([scaled, turned]).astype(np.float64)
+
+
+def hankel_eigenvectors(length: int, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest ``order`` eigenvalues of Z, falling, and their eigenvectors, (length, order).
+
+    Z_ij is the integral of a^(i-1) a^(j-1) (1 - a)^2 over a from 0 to 1. So Z = B B^T to rounding, where B has a column
+    for each node of a quadrature that is finer towards 1, and B's singular vectors are wanted: no matrix of
+    length x length is made. Eigenvalues below the rounding of the first one have no direction of their own.
+    """
+    point, weight = np.polynomial.legendre.leggauss(NODES)
+    octaves = math.ceil(math.log2(length)) + 6
+    upper = 2.0 ** -np.arange(octaves + 1)  # of 1 - a; the last interval reaches to 0
+    lower = np.append(upper[1:], 0.0)
+    rest = ((upper - lower)[:, None] * (point + 1) / 2 + lower[:, None]).ravel()
+    weights = ((upper - lower)[:, None] * weight / 2).ravel()
+    places = np.arange(length)
+    columns = np.exp(np.log1p(-rest) * places[:, None]) * rest * np.sqrt(weights)
+    vectors, values, _ = np.linalg.svd(columns, full_matrices=False)
+    signs = np.where(vectors.sum(axis=0) < 0, -1.0, 1.0)
+    return values[:order] ** 2, (vectors * signs)[:, :order]

@@ -1,0 +1,38 @@
+"""Hyena-MR's filter: free taps under fixed exponential windows."""
+
+import torch
+from torch import Tensor
+
+from globalconv.filters.free_taps import FreeTaps
+from globalconv.ops import Mode
+from globalconv.ops.conventions import taps_that_reach
+
+FASTEST, SLOWEST = 1.0, 0.01
+"""Rates of decay over the taps, uniform on a log scale over the channels."""
+
+
+class Windowed(FreeTaps):
+    """h(s) exp(-r s), with ``taps`` free lags h and a fixed rate r for each channel: Hyena-MR (arXiv 2503.01868, 2.1).
+
+    Unlike theirs, a rate belongs to the filter and not to the input's length, so that a filter means the same in every
+    context; and the taps are scaled to unit norm when they are drawn. Their size is 128 taps, 7 for Hyena-SE
+    (``filter=free,taps=7``).
+    """
+
+    def __init__(self, channels: int, length: int, *, mode: Mode = "causal", taps: int = 128) -> None:
+        super().__init__(channels, length, mode=mode, init="flat", taps=taps)
+
+    def reset_parameters(self) -> None:
+        """White noise, of unit norm under the window."""
+        super().reset_parameters()
+        with torch.no_grad():
+            self.taps.div_((self.taps * self._window()).norm(dim=1, keepdim=True))
+
+    def _window(self) -> Tensor:
+        rates = torch.logspace(0, 1, self.channels, base=SLOWEST / FASTEST, device=self.taps.device) * FASTEST
+        distance = self._distance(self.taps.device)
+        return torch.exp(-rates[:, None] * distance).to(self.taps.dtype)
+
+    def forward(self, length: int) -> Tensor:
+        """See ``Filter``."""
+        return taps_that_reach(self.taps * self._window(), length, self.mode)
