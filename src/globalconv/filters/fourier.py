@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.filters.base import Filter
+from globalconv.filters.precision import wide
 from globalconv.ops import Mode
 from globalconv.ops.conventions import taps_for, taps_that_reach
 
@@ -46,9 +47,9 @@ def _from_real_spectrum(spectrum: Tensor) -> Tensor:
     """Taps from as many real numbers: the coefficients of 1, sqrt 2 cos and sqrt 2 sin, orthonormal."""
     num = spectrum.shape[-1]
     pairs = (num - 1) // 2
-    exact = spectrum if spectrum.dtype == torch.float64 else spectrum.float()
+    exact = wide(spectrum)
     cosines, sines = exact[:, 1 : 1 + pairs], exact[:, 1 + pairs : 1 + 2 * pairs]
     middle = torch.complex(cosines, sines) / 2**0.5
     ends = exact[:, :1], exact[:, 1 + 2 * pairs :]  # the mean, and the highest frequency of an even number
     whole = torch.cat([ends[0] + 0j, middle, ends[1] + 0j], dim=1)
-    return torch.fft.irfft(whole, n=num, norm="ortho").to(spectrum.dtype)
+    return torch.fft.irfft(whole, n=num, norm="ortho")

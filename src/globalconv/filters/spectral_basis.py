@@ -1,7 +1,9 @@
 """The spectral filters of the STU: a fixed basis, the eigenvectors of a Hankel matrix."""
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,8 +12,10 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.filters.base import normalise
+from globalconv.filters.precision import wide
 from globalconv.filters.response import Response, sized
 from globalconv.ops import Mode
+from globalconv.ops.interface import compute_dtype
 
 NODES = 24
 """Of the quadrature in each octave of 1 - a."""
@@ -26,24 +30,39 @@ class SpectralBasis(Response):
     other one has a matrix of width x width for each k. Beyond the nominal length, taps are 0.
     """
 
+    basis: Tensor
+
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal", order: int = 24) -> None:
         super().__init__(channels, length, mode=mode)
         if order < 1:
             raise InputError(f"order {order}: give at least 1.")
         self.order = min(order, length)
         self.weight = nn.Parameter(torch.empty(self.sides, channels, 2 * self.order))
+        self.register_buffer("basis", self._basis(self.weight), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Normal weights, scaled to unit norm of the taps."""
+        self.basis = self._basis(self.weight)
         with torch.no_grad():
             self.weight.normal_()
         normalise(self, self.weight, dim=1)
 
+    def _basis(self, like: Tensor) -> Tensor:
+        basis = torch.from_numpy(_scaled_basis(self.length, self.order))
+        return basis.to(like.device, compute_dtype(like.dtype))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What .to(), .half(), .to_empty() and their like do; the basis is computed and no weight."""
+        before = self.basis
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.basis is not before:
+            self.basis = self._basis(self.weight)
+        return self
+
     def response(self, num: int) -> Tensor:
         """See ``Response``."""
-        basis = torch.from_numpy(_basis(self.length, self.order)).to(self.weight.device, self.weight.dtype)
-        return sized(self.weight @ basis, num)
+        return sized(wide(self.weight) @ self.basis, num)
 
     def reach(self, length: int) -> int:
         """See ``Filter``."""
@@ -55,12 +74,12 @@ class SpectralBasis(Response):
 
 
 @lru_cache(maxsize=8)
-def _basis(length: int, order: int) -> NDArray[np.float32]:
+def _scaled_basis(length: int, order: int) -> NDArray[np.float64]:
     """(2 order, length): the scaled eigenvectors, and the same with every second sign turned."""
     values, vectors = hankel_eigenvectors(length, order)
     scaled = (values**0.25 * vectors).T
     turned = scaled * (-1.0) ** np.arange(length)
-    return np.concatenate([scaled, turned]).astype(np.float64)
+    return np.concatenate([scaled, turned])
 
 
 def hankel_eigenvectors(length: int, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

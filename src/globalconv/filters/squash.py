@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.filters.free_taps import FreeTaps, TapsInit
+from globalconv.filters.precision import wide
 from globalconv.ops import Mode
 
 
@@ -45,7 +46,7 @@ class Squashed(FreeTaps):
 
     def forward(self, length: int) -> Tensor:
         """See ``Filter``."""
-        taps = super().forward(length)
+        taps = wide(super().forward(length))
         taps = taps.sign() * F.relu(taps.abs() - self.cut)
         return F.dropout(taps, self.dropout, training=self.training) if self.dropout else taps
 

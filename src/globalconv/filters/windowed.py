@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from globalconv.filters.free_taps import FreeTaps
+from globalconv.filters.precision import places, wide
 from globalconv.ops import Mode
 from globalconv.ops.conventions import taps_that_reach
 
@@ -29,10 +30,10 @@ class Windowed(FreeTaps):
             self.taps.div_((self.taps * self._window()).norm(dim=1, keepdim=True))
 
     def _window(self) -> Tensor:
-        rates = torch.logspace(0, 1, self.channels, base=SLOWEST / FASTEST, device=self.taps.device) * FASTEST
-        distance = self._distance(self.taps.device)
-        return torch.exp(-rates[:, None] * distance).to(self.taps.dtype)
+        channel = places(self.channels, like=self.taps) / max(self.channels - 1, 1)
+        rates = FASTEST * (SLOWEST / FASTEST) ** channel
+        return torch.exp(-rates[:, None] * self._distance(self.taps.device))
 
     def forward(self, length: int) -> Tensor:
         """See ``Filter``."""
-        return taps_that_reach(self.taps * self._window(), length, self.mode)
+        return taps_that_reach(wide(self.taps) * self._window(), length, self.mode)
