@@ -3,11 +3,20 @@
 In half precision a position beyond some hundreds has no digit behind the point, and an angle made of it none at all.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from globalconv.ops.interface import compute_dtype
+
+
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """Operations on this kind of device in the dtypes that they are given."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def wide(tensor: Tensor) -> Tensor:

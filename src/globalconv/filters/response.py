@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from globalconv.filters.base import Filter
+from globalconv.filters.precision import without_autocast
 from globalconv.ops import Mode
 from globalconv.ops.graphs import known
 
@@ -29,8 +30,7 @@ class Response(Filter):
 
     def forward(self, length: int) -> Tensor:
         """The taps for ``length`` tokens, in float32 at least. See ``Filter``."""
-        device = next(self.parameters()).device.type
-        with torch.autocast(device, enabled=False):
+        with without_autocast(next(self.parameters()).device.type):
             return self._taps(length)
 
     def _taps(self, length: int) -> Tensor:
