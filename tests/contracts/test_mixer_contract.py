@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
+from globalconv.filters import FILTERS
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP, find_mixer
 from globalconv.mixers.contract import CHECKS, check_mixer
 from globalconv.ops import Mode, check_lengths, clear_padding, global_conv, real_tokens
@@ -34,6 +35,9 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
         f"{conv.__name__}, {filters} shared filters": partial(conv, num_filters=filters)
         for conv, filters in product((GlobalConv, GatedConv), (1, 4))
     },
+    **{f"global_conv, {name}": partial(GlobalConv, filter=name) for name in FILTERS if name != "free"},
+    "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
+    "gated_conv, no short taps": partial(GatedConv, short_taps=0),
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
 }
 
