@@ -44,18 +44,6 @@ class Facts:
     width: int | None = None
 
 
-def _no_obstacle() -> str | None:
-    return None
-
-
-def _no_objection(_: Facts) -> str | None:
-    return None
-
-
-def _ready(dtype: torch.dtype, gated: bool) -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Backend:
     """One way to compute ``global_conv``.
@@ -79,10 +67,10 @@ class Backend:
     """One phrase, for users: what the backend is, and what it is best at."""
     convolve: Callable[[Tensor, Tensor, Mode], Tensor]
     fused: Callable[[Tensor, Tensor, Mode, Extras], Tensor] | None = None
-    unavailable: Callable[[], str | None] = _no_obstacle
-    refusal: Callable[[Facts], str | None] = _no_objection
-    outrun: Callable[[Facts], str | None] = _no_objection
-    unready: Callable[[torch.dtype, bool], str | None] = _ready
+    unavailable: Callable[[], str | None] = lambda: None
+    refusal: Callable[[Facts], str | None] = lambda facts: None
+    outrun: Callable[[Facts], str | None] = lambda facts: None
+    unready: Callable[[torch.dtype, bool], str | None] = lambda dtype, gated: None
 
     def compute(self, x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
         """The convolution and what is around it."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.ops.fused_cpu import arithmetic
-from globalconv.ops.fused_cpu.transform import children, node_constants
+from globalconv.ops.fused_cpu.transform import child_roots, node_constants
 
 RADICES = (2, 3, 4, 5)
 REAL_CHILDREN = {2: [0.25], 3: [1 / 3], 4: [0.25, 0.125, 0.625], 5: [1 / 5, 2 / 5]}
@@ -35,7 +35,7 @@ def test_down_reduces_modulo_the_children(radix, turns, seed):
     draw = np.random.default_rng(seed)
     x = draw.standard_normal(radix) + 1j * draw.standard_normal(radix)
     got = numbers(step("", radix, "down")(tuple(parts(x)), node_constants(radix, turns)))
-    roots = [cmath.exp(2j * math.pi * child) for child in children(radix, turns)]
+    roots = [cmath.exp(2j * math.pi * child) for child in child_roots(radix, turns)]
     np.testing.assert_allclose(got, [sum(x * v ** np.arange(radix)) for v in roots], atol=1e-12)
 
 

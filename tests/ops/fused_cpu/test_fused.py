@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import library
 
 from globalconv.ops import Mode, global_conv
-from globalconv.ops.fused_cpu import operations
+from globalconv.ops.fused_cpu.operator import OPERATIONS
 from globalconv.ops.interface import MODES
 from tests.ops.laws import dense
 
@@ -132,9 +132,9 @@ def test_after_a_fork(generator):
 def test_torch_accepts_the_operations(mode, with_extras, generator):
     x, taps = (tensor.detach() for tensor in operands(mode, 2, 12, 3, generator=generator))
     extras = (torch.randn(3), torch.randn_like(x), torch.randn_like(x)) if with_extras else (None,) * 3
-    library.opcheck(operations.convolve, (x, taps, *extras, mode, False))
+    library.opcheck(OPERATIONS.convolve, (x, taps, *extras, mode, False))
     for wanted in ([True, True] + [with_extras] * 3, [True] + [False] * 4, [False, True] + [False] * 3):
-        library.opcheck(operations.differentiate, (x, taps, *extras, x.clone(), mode, wanted))
+        library.opcheck(OPERATIONS.differentiate, (x, taps, *extras, x.clone(), mode, wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -192,23 +192,23 @@ def test_skip_weights_that_change_are_seen(generator):
 
 
 def test_a_kept_spectrum_is_used_and_changes_nothing(generator, monkeypatch):
-    from globalconv.ops.fused_cpu import kernels, launch
+    from globalconv.ops.fused_cpu import launch, roles
 
     x, taps = (tensor.detach() for tensor in operands("circular", 2, 128, 48, generator=generator))
-    roles, run = [], launch._Call.run
+    asked, run = [], launch._Call.run
 
     def spy(call, role, **options):
-        roles.append(role)
+        asked.append(role)
         run(call, role, **options)
 
     monkeypatch.setattr(launch, "_spectra", launch.Spectra())
     monkeypatch.setattr(launch._Call, "run", spy)
     first, second = fused(x, taps, "circular"), fused(x, taps, "circular")
     assert torch.equal(first, second)
-    assert [role & kernels.SPECTRA_TO_KEEP for role in roles] == [kernels.SPECTRA_TO_KEEP, 0, 0]
+    assert [role & roles.SPECTRA_TO_KEEP for role in asked] == [roles.SPECTRA_TO_KEEP, 0, 0]
     learning = fused(x, taps.clone().requires_grad_(), "circular")
     assert torch.equal(learning, first)
-    assert not roles[-1] & kernels.SPECTRA_KEPT
+    assert not asked[-1] & roles.SPECTRA_KEPT
 
 
 def test_what_is_kept_is_bounded(generator, monkeypatch):

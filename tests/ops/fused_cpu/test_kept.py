@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from globalconv.ops import global_conv
 from globalconv.ops.fused_cpu import launch, spectra
 from globalconv.ops.fused_cpu.kept import Kept
-from globalconv.ops.interface import Extras
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60), st.booleans()), max_size=40))
@@ -79,8 +78,8 @@ def test_a_filters_gradient_is_written_where_it_stays(generator, monkeypatch):
     monkeypatch.setattr(
         launch._Call, "__init__", lambda call, *given: written.append(given[-1]) or init(call, *given)
     )
-    wanted = (False, True, False, False, False)
-    _, dtaps, *_ = launch.differentiate(x, taps, Extras(), x, "causal", wanted)
+    wanted = [False, True, False, False, False]
+    _, dtaps, *_ = launch.differentiate(x, taps, None, None, None, x, "causal", wanted)
     assert dtaps.data_ptr() == written[0].data_ptr()
 
 

@@ -15,10 +15,11 @@ from globalconv.ops.fused_cpu.transform import (
     REAL_LEAF,
     REAL_UP,
     UP,
-    children,
-    circular_plan,
+    child_roots,
+    circular_root,
     node_constants,
-    right_angle_plan,
+    plan_of,
+    right_angle_root,
     size_for,
     smooth,
 )
@@ -29,16 +30,16 @@ SMOOTH = [n for n in range(1, 400) if smooth(n)]
 @pytest.mark.parametrize("radix", [2, 3, 4, 5])
 @given(turns=st.floats(0, 1, exclude_max=True))
 def test_the_children_are_the_roots(radix, turns):
-    found = {round((child * radix - turns) % 1.0, 9) % 1.0 for child in children(radix, turns)}
+    found = {round((child * radix - turns) % 1.0, 9) % 1.0 for child in child_roots(radix, turns)}
     assert found == {0.0}
-    roots = children(radix, turns)
+    roots = child_roots(radix, turns)
     assert len({round(root, 9) for root in roots}) == radix
 
 
 @given(turns=st.floats(0, 1, exclude_max=True))
 def test_constants_of_radix_four_are_powers_of_its_first_root(turns):
     c = node_constants(4, turns)
-    v = cmath.exp(2j * math.pi * children(4, turns)[0])
+    v = cmath.exp(2j * math.pi * child_roots(4, turns)[0])
     for place, power in ((0, 2), (2, 1), (4, 3)):
         assert abs(complex(c[place], c[place + 1]) - v**power) < 1e-12
 
@@ -54,10 +55,10 @@ def test_size_for(length):
     assert odd in (1, 3, 5, 9, 15)
 
 
-@pytest.mark.parametrize("plan_of", [right_angle_plan, lambda size: circular_plan(2 * size)])
+@pytest.mark.parametrize("root_of", [right_angle_root, lambda size: circular_root(2 * size)])
 @given(size=st.sampled_from(SMOOTH))
-def test_every_row_reaches_one_leaf_and_every_step_down_is_undone(plan_of, size):
-    plan = plan_of(size)
+def test_every_row_reaches_one_leaf_and_every_step_down_is_undone(root_of, size):
+    plan = plan_of(root_of(size))
     assert plan.rows == size
     leaves, open_steps = [], []
     top = [tuple(step) for step in plan.top.tolist()]

@@ -1,6 +1,7 @@
-"""The fused CPU backend.
+"""The fused CPU backend; ``docs/kernels.md`` has its pictures and proofs.
 
-The mathematics: ``transform`` (which reductions), ``problem`` (a convolution as one of them), ``arithmetic``
-(what a reduction does to the numbers that meet). The machine: ``vectors``, ``rows``, ``jit``. The loops:
-``passes``, ``leaves``, ``tiles``, ``kernels``. The way in: ``launch``, ``spectra``, ``operator``, ``backend``.
+The mathematics: ``transform`` (which reductions), ``problem`` (a convolution as one of them), ``arithmetic`` (what a
+reduction does to the numbers that meet). ``interpreter`` and ``rounded`` work it off by NumPy, to the last bit.
+The machine: ``vectors``, ``rows``, ``jit``. The loops: ``passes``, ``leaves``, ``tiles``, ``kernels``. What they share
+with Python, by name: ``sheet``, ``roles``, ``records``. The way in: ``launch``, ``spectra``, ``operator``, ``backend``.
 """

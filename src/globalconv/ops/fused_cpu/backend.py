@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from globalconv.ops.fused_cpu import compiled
-from globalconv.ops.fused_cpu.operator import convolve, fused
+from globalconv.ops.fused_cpu.operator import OPERATIONS
 from globalconv.ops.graphs import surely, to_onnx
 from globalconv.ops.interface import Backend, Facts
 
@@ -82,8 +82,8 @@ def _outrun(facts: Facts) -> str | None:
 BACKEND = Backend(
     name="fused_cpu",
     merit="transform, product and inverse in one pass over memory, compiled for this processor by Numba",
-    convolve=convolve,
-    fused=fused,
+    convolve=OPERATIONS.compute,
+    fused=OPERATIONS.compute,
     unavailable=_unavailable,
     refusal=_refusal,
     outrun=_outrun,

@@ -10,6 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from globalconv.ops.fused_cpu import roles
 from globalconv.ops.fused_cpu.jit import (
     inline,
     kernel,
@@ -18,50 +19,24 @@ from globalconv.ops.fused_cpu.jit import (
     take_number,
     variable,
 )
-from globalconv.ops.fused_cpu.leaves import CORRELATE, GO_DOWN, GO_UP, TIMES, TIMES_CONJUGATE, subtrees
+from globalconv.ops.fused_cpu.leaves import Ahead, Beside, subtrees
+from globalconv.ops.fused_cpu.problem import SEGMENT
 from globalconv.ops.fused_cpu.rows import buffer_bytes, row_at, store_row
-from globalconv.ops.fused_cpu.tiles import load_filter, load_signal, store_filter_gradient, store_result
+from globalconv.ops.fused_cpu.sheet import Sheet
+from globalconv.ops.fused_cpu.tiles import (
+    Filters,
+    Shape,
+    Strip,
+    load_filter,
+    load_signal,
+    store_filter_gradient,
+    store_result,
+)
+from globalconv.ops.fused_cpu.transform import INSTRUCTION
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES, splat, store, zero
 
-# What a role may ask for beside what ``leaves`` does:
-RECOMPUTE = 32  # the other signal comes up too, times the filter: the convolution, for the gate's gradient
-SPECTRA_KEPT = 64  # the filter's spectra lie in memory of their own, and are there
-SPECTRA_TO_KEEP = 128  # ... and are to be made there
-
-# A call is written on one sheet of int64: first these numbers ...
-(
-    ROWS,           # of the plan; and then what else it and the problem hold, tables by address and rows
-    LENGTH,
-    CIRCULAR,
-    TOP_IN_PASSING, # whether the first step of the plan, of radix 4, is taken while loading and storing
-    CONSTANTS_AT,
-    TOP_AT,
-    TOP_ROWS,
-    INNER_AT,
-    INNER_ROWS,
-    PLACES_AT,
-    PLACES_ROWS,
-    ROLE,
-    CHANNELS,
-    BATCH,
-    PER_FILTER,     # channels that share a filter
-    PARTS,          # of the batch
-    STREAMING,      # whether the results go past the caches
-    APART,          # bytes from buffer to buffer
-    UNITS,          # of work: tiles times parts
-    SHARES,         # into which they are divided
-    NEXT_SHARE,     # that nobody has taken; counted up by whoever takes it
-    SCRATCH_AT,
-    SCRATCH_APART,  # from share to share
-    FIRST_TENSOR,
-) = range(24)  # fmt: skip
-# ... and then the tensors, 3 numbers each: address, stride of the batch, stride of the length, in bytes. For the
-# taps and the skip weights: address, stride of the filters, 0; for the taps' gradient: address, stride of the
-# batch's parts, of the channels; for the spectra: address, stride of the tiles, 0. Address 0: not given.
-SIGNAL, SIGNAL_GATE, OTHER, OTHER_GATE, RESULT, RESULT_GATE, SECOND, THIRD, TAPS, SKIP, GRADIENT, SPECTRA = (
-    range(12)
-)
-SHEET = FIRST_TENSOR + 3 * 12
+SHEET = np.dtype(Sheet)
+NEXT_SHARE_AT = Sheet.next_share.offset
 
 TURNED_AT = 8 * REGISTER_BYTES
 ONES_AT = TURNED_AT + REGISTER_BYTES * REGISTER_BYTES
@@ -75,39 +50,41 @@ def scratch_bytes(rows: int, buffers: int) -> int:
 
 
 @inline
-def _signal(tensor: Any, gate: Any, gated: Any, k: int, at: int, ones: int) -> Any:
-    """Row k of the batch, for ``tiles``; ``at``: the tile's channel, in bytes."""
-    return (tensor[0] + k * tensor[1] + at, tensor[2]) + _gate(gate, gated, k, at, ones)  # noqa: RUF005, Numba
-
-
-@inline
-def _gate(gate: Any, gated: Any, k: int, at: int, ones: int) -> Any:
+def _strip(signal: Any, gate: Any, gated: Any, k: int, at: int, ones: int) -> Any:
+    """Row k of the batch; ``at``: the tile's channel, in bytes."""
     if gated is None:
-        return None, 0
-    if gate[0] == 0:
-        return ones, 0
-    return gate[0] + k * gate[1] + at, gate[2]
+        return Strip(signal.at + k * signal.row_step + at, signal.step, None, 0)
+    if gate.at == 0:
+        return Strip(signal.at + k * signal.row_step + at, signal.step, ones, 0)
+    return Strip(
+        signal.at + k * signal.row_step + at, signal.step, gate.at + k * gate.row_step + at, gate.step
+    )
 
 
 @inline
-def _second_result(tensor: Any, gate: Any, k: int, at: int) -> Any:
+def _no_strip(gated: Any) -> Any:
+    if gated is None:
+        return Strip(0, 0, None, 0)
+    return Strip(0, 0, 0, 0)
+
+
+@inline
+def _second_strip(signal: Any, gate: Any, gated: Any, k: int, at: int) -> Any:
     """The gradient of the inner gate, which goes beside that of x, or nothing."""
-    if tensor[0] == 0:
-        return variable(0), variable(0), variable(0), variable(0)
-    return tensor[0] + k * tensor[1] + at, tensor[2], gate[0] + k * gate[1] + at, gate[2]
+    if signal.at == 0:
+        return _no_strip(gated)
+    return _strip(signal, gate, gated, k, at, 0)
 
 
 @inline
-def _ahead(tensor: Any, k: int, at: int, half: int) -> Any:
-    """A signal that is wanted next, for ``subtrees``; ``half`` the rows after which it has a second half."""
-    if tensor[0] == 0:
-        return variable(0), variable(0), variable(0)
-    return tensor[0] + k * tensor[1] + at, tensor[2], half * tensor[2]
-
-
-@inline
-def _integers(address: int, rows: int, columns: int) -> Any:
-    return numba.carray(pointer(address), (rows, columns), np.int64)
+def _ahead(signal: Any, gate: Any, k: int, at: int, half: int) -> Any:
+    """A signal that is wanted next; ``half`` the rows after which it has a second half."""
+    if signal.at == 0:
+        return Ahead(0, 0, 0, 0, 0, 0)
+    first, of_gate = signal.at + k * signal.row_step + at, 0
+    if gate.at:
+        of_gate = gate.at + k * gate.row_step + at
+    return Ahead(first, signal.step, half * signal.step, of_gate, gate.step, half * gate.step)
 
 
 def trial() -> tuple[bytes, ...]:
@@ -125,58 +102,61 @@ def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[bytes, .
     def work_through(sheet_at: int) -> None:
         """Work off shares of a call, as long as there are any that no other thread has taken.
 
-        A share is a range of units; a unit is a tile of channels in one part of the batch. Each SIGNAL goes
-        down the tree, is treated there as ROLE says, comes up if it says so, and goes to RESULT. Where the
-        role has CORRELATE or RECOMPUTE, the OTHER signals go down beside them; GRADIENT (parts, channels,
-        num_taps) gets the taps' gradient: a sum over each part of the batch, not over channels that share a
-        filter. One kernel for all directions: the compiler works through all of this once per kernel.
+        A share is a range of units; a unit is a tile of channels in one part of the batch. What happens to it is said
+        in ``sheet``. The taps' gradient is a sum over each part of the batch, not over channels that share a filter.
+        One kernel for all directions: the compiler works through all of this once per kernel.
         """
-        sheet = _integers(sheet_at, 1, SHEET)[0]
-        tensors = _integers(sheet_at + FIRST_TENSOR * sheet.itemsize, 12, 3)
-        constants = numba.carray(pointer(sheet[CONSTANTS_AT]), (1,), dtype)
-        top = _integers(sheet[TOP_AT], sheet[TOP_ROWS], 5)
-        inner = _integers(sheet[INNER_AT], sheet[INNER_ROWS], 5)
-        places = _integers(sheet[PLACES_AT], sheet[PLACES_ROWS], 6)
-        rows, circular, role = sheet[ROWS], sheet[CIRCULAR], sheet[ROLE]
-        channels, batch, parts, share = sheet[CHANNELS], sheet[BATCH], sheet[PARTS], sheet[PER_FILTER]
-        shape = (rows, sheet[LENGTH], circular, sheet[TOP_IN_PASSING])
+        sheet = numba.carray(pointer(sheet_at), (1,), SHEET)[0]
+        constants = numba.carray(pointer(sheet.constants_at), (1,), dtype)
+        top = numba.carray(pointer(sheet.top.at), (sheet.top.count,), INSTRUCTION)
+        inner = numba.carray(pointer(sheet.inner.at), (sheet.inner.count,), INSTRUCTION)
+        segments = numba.carray(pointer(sheet.segments.at), (sheet.segments.count,), SEGMENT)
+        rows, role = sheet.rows, sheet.role
+        channels, batch, parts = sheet.channels, sheet.batch, sheet.parts
+        shape = Shape(rows, sheet.length, sheet.circular, sheet.top_in_passing)
         item = constants.itemsize
         lanes = REGISTER_BYTES // item
         nothing = zero(constants)
-        two = role & (CORRELATE | RECOMPUTE)
-        half = rows if circular else 0
-        signal, signal_gate = tensors[SIGNAL], tensors[SIGNAL_GATE]
-        comes_first, its_gate = signal, signal_gate
+        two = role & (roles.CORRELATE | roles.RECOMPUTE)
+        half = rows if sheet.circular else 0
+        comes_first, its_gate = sheet.signal, sheet.signal_gate
         if two:
-            comes_first, its_gate = tensors[OTHER], tensors[OTHER_GATE]
-        quiet = (variable(0), variable(0), variable(0))
-        down, up, convolve = variable(GO_DOWN), variable(GO_UP), variable(TIMES | GO_UP)
+            comes_first, its_gate = sheet.other, sheet.other_gate
+        quiet = Ahead(0, 0, 0, 0, 0, 0)
+        down, up, convolve = (
+            variable(roles.GO_DOWN),
+            variable(roles.GO_UP),
+            variable(roles.TIMES | roles.GO_UP),
+        )
         while True:
-            my = take_number(sheet_at + NEXT_SHARE * sheet.itemsize)
-            if my >= sheet[SHARES]:
+            my = take_number(sheet_at + NEXT_SHARE_AT)
+            if my >= sheet.shares:
                 return
-            first_unit = sheet[UNITS] * my // sheet[SHARES]
-            last_unit = sheet[UNITS] * (my + 1) // sheet[SHARES]
-            scratch = sheet[SCRATCH_AT] + my * sheet[SCRATCH_APART]
+            first_unit = sheet.units * my // sheet.shares
+            last_unit = sheet.units * (my + 1) // sheet.shares
+            scratch = sheet.scratch_at + my * sheet.scratch_step
             table, turned, ones = scratch, scratch + TURNED_AT, scratch + ONES_AT
             store(ones, splat(constants, 1.0))
-            buffer, apart = scratch + BUFFERS_AT, sheet[APART]
-            spectrum, sums, other = buffer + apart, buffer + 2 * apart, buffer + 3 * apart
+            buffer, step = scratch + BUFFERS_AT, sheet.buffer_step
+            spectrum, sums, other = buffer + step, buffer + 2 * step, buffer + 3 * step
             for unit in range(first_unit, last_unit):
                 tile, part = unit // parts, unit % parts
                 channel = min(tile * lanes, channels - lanes)
                 at = channel * item
-                aligned = sheet[STREAMING] != 0 and channel == tile * lanes
+                aligned = sheet.streaming != 0 and channel == tile * lanes
                 first, last = batch * part // parts, batch * (part + 1) // parts
-                if role & (SPECTRA_KEPT | SPECTRA_TO_KEEP):
-                    spectrum = tensors[SPECTRA, 0] + tile * tensors[SPECTRA, 1]
-                beside = (other, spectrum, sums)
-                if role & (TIMES | TIMES_CONJUGATE | SPECTRA_TO_KEEP) and not role & SPECTRA_KEPT:
-                    taps = (tensors[TAPS, 0], tensors[TAPS, 1], tensors[SKIP, 0])
-                    load_filter(constants, top, rows, spectrum, places, taps, share, channel, table, turned)
-                    ahead = _ahead(comes_first, first, at, half)
-                    subtrees(constants, inner, spectrum, beside, down, ahead, quiet)
-                if role & CORRELATE:
+                if role & (roles.SPECTRA_KEPT | roles.SPECTRA_TO_KEEP):
+                    spectrum = sheet.spectra_at + tile * sheet.spectra_step
+                beside = Beside(other, spectrum, sums)
+                if (
+                    role & (roles.TIMES | roles.TIMES_CONJUGATE | roles.SPECTRA_TO_KEEP)
+                    and not role & roles.SPECTRA_KEPT
+                ):
+                    taps = Filters(sheet.taps_at, sheet.taps_step, sheet.per_filter, table, turned)
+                    load_filter(constants, top, rows, spectrum, segments, taps, sheet.skip_at, channel)
+                    ahead = _ahead(comes_first, its_gate, first, at, half)
+                    subtrees(constants, inner, spectrum, beside, down, ahead)
+                if role & roles.CORRELATE:
                     for n in range(rows):
                         store_row((nothing, nothing), row_at(sums, n))
                 for k in range(first, last):
@@ -186,29 +166,26 @@ def compiled(dtype: type[np.floating[Any]], gated: int | None) -> tuple[bytes, .
                         next_k = batch * (next_unit % parts) // parts
                         next_at = min(next_unit // parts * lanes, channels - lanes) * item
                     if two:
-                        source = _signal(tensors[OTHER], tensors[OTHER_GATE], gated, k, at, ones)
+                        source = _strip(sheet.other, sheet.other_gate, gated, k, at, ones)
                         load_signal(constants, top, shape, other, source)
-                        ahead, ahead_too = _ahead(signal, k, at, half), _ahead(signal_gate, k, at, half)
-                        subtrees(constants, inner, other, beside, down, ahead, ahead_too)
-                    source = _signal(signal, signal_gate, gated, k, at, ones)
+                        ahead = _ahead(sheet.signal, sheet.signal_gate, k, at, half)
+                        subtrees(constants, inner, other, beside, down, ahead)
+                    source = _strip(sheet.signal, sheet.signal_gate, gated, k, at, ones)
                     load_signal(constants, top, shape, buffer, source)
-                    ahead = _ahead(comes_first, next_k, next_at, half)
-                    ahead_too = _ahead(its_gate, next_k, next_at, half)
-                    subtrees(constants, inner, buffer, beside, role, ahead, ahead_too)
-                    if role & GO_UP:
-                        to = _signal(tensors[RESULT], tensors[RESULT_GATE], gated, k, at, ones)
-                        second = _second_result(tensors[SECOND], tensors[OTHER], k, at)
-                        store_result(constants, top, shape, buffer, to + second, aligned)
-                    if role & RECOMPUTE:
-                        subtrees(constants, inner, other, beside, convolve, quiet, quiet)
-                        to = _signal(tensors[THIRD], signal, gated, k, at, ones)
-                        second = (variable(0), variable(0), variable(0), variable(0))
-                        store_result(constants, top, shape, other, to + second, aligned)
-                if role & CORRELATE:
-                    subtrees(constants, inner, sums, beside, up, quiet, quiet)
-                    gradient = (tensors[GRADIENT, 0] + part * tensors[GRADIENT, 1], tensors[GRADIENT, 2])
-                    store_filter_gradient(
-                        constants, top, rows, sums, places, gradient, channel, table, turned
-                    )
+                    ahead = _ahead(comes_first, its_gate, next_k, next_at, half)
+                    subtrees(constants, inner, buffer, beside, role, ahead)
+                    if role & roles.GO_UP:
+                        result = _strip(sheet.result, sheet.result_gate, gated, k, at, ones)
+                        second = _second_strip(sheet.gate_in_gradient, sheet.other, gated, k, at)
+                        store_result(constants, top, shape, buffer, result, second, aligned)
+                    if role & roles.RECOMPUTE:
+                        subtrees(constants, inner, other, beside, convolve, quiet)
+                        result = _strip(sheet.gate_out_gradient, sheet.signal, gated, k, at, ones)
+                        store_result(constants, top, shape, other, result, _no_strip(gated), aligned)
+                if role & roles.CORRELATE:
+                    subtrees(constants, inner, sums, beside, up, quiet)
+                    place = sheet.gradient_at + part * sheet.gradient_part_step
+                    gradient = Filters(place, sheet.gradient_step, 1, table, turned)
+                    store_filter_gradient(constants, top, rows, sums, segments, gradient, channel)
 
     return machine_code(kernel(work_through))

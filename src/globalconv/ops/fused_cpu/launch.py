@@ -1,8 +1,7 @@
-"""Tensors to addresses, and a call to a sheet of numbers that the kernel reads."""
+"""Tensors to addresses, and a call to the sheet that the kernel reads."""
 
-from collections.abc import Mapping
+import ctypes
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.errors import InputError
-from globalconv.ops.fused_cpu import kernels, leaves
+from globalconv.ops.fused_cpu import roles
 from globalconv.ops.fused_cpu.compiled import NoKernel, kernel_address
 from globalconv.ops.fused_cpu.kept import Kept
+from globalconv.ops.fused_cpu.kernels import scratch_bytes
 from globalconv.ops.fused_cpu.problem import Problem, problem
 from globalconv.ops.fused_cpu.rows import buffer_bytes
+from globalconv.ops.fused_cpu.sheet import Sheet, Signal, Table
 from globalconv.ops.fused_cpu.spectra import Spectra
 from globalconv.ops.fused_cpu.threads import together
-from globalconv.ops.fused_cpu.transform import Plan, circular_plan, right_angle_plan
+from globalconv.ops.fused_cpu.transform import Node, Plan, plan_of
 from globalconv.ops.fused_cpu.vectors import REGISTER_BYTES
-from globalconv.ops.interface import Extras, Mode
+from globalconv.ops.interface import Mode
+from globalconv.ops.native.operations import Extra
 
 STREAM_FROM_BYTES = 4 << 20
 """Results smaller than this stay in the caches, where the next layer finds them."""
@@ -38,41 +40,37 @@ anew costs it little."""
 MOST_SCRATCHES = 4
 """As many are kept as calls are likely to be under way at once, on threads of the caller's."""
 
-Gradients = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
-"""Gradients of x, the taps, skip, gate_in and gate_out; None where one is not wanted."""
 
-
-def convolve(x: Tensor, taps: Tensor, extras: Extras, mode: Mode, *, reuse: bool) -> Tensor:
-    """y = gate_out (h * u + skip u), u = gate_in x. x (B, L, D), taps (G, K), one dtype; returns (B, L, D).
-
-    ``reuse``: the same taps are likely to come again.
-    """
+def convolve(
+    x: Tensor, taps: Tensor, skip: Extra, gate_in: Extra, gate_out: Extra, mode: Mode, reuse: bool
+) -> Tensor:
+    """As ``native.operations.Convolve`` asks."""
     width = x.shape[2]
-    skip, gate_in, gate_out = extras
     taps, skip = _filters(taps, skip, x)
     x = _whole_tiles(x)
     y = torch.empty(x.shape, dtype=x.dtype)
-    tensors = {
-        kernels.SIGNAL: x,
-        kernels.SIGNAL_GATE: gate_in,
-        kernels.RESULT: y,
-        kernels.RESULT_GATE: gate_out,
-    }
-    call = _Call(mode, x, taps, skip, tensors)
-    role = leaves.GO_DOWN | leaves.TIMES | leaves.GO_UP
+    signals = {"signal": x, "signal_gate": gate_in, "result": y, "result_gate": gate_out}
+    call = _Call(mode, x, taps, skip, signals)
+    role = roles.GO_DOWN | roles.TIMES | roles.GO_UP
     if reuse and x.shape[0] <= REUSE_UP_TO_ROWS and call.takes_kept_spectra():
-        role |= kernels.SPECTRA_KEPT
+        role |= roles.SPECTRA_KEPT
     call.run(role)
     return _cut(y, width)
 
 
 def differentiate(
-    x: Tensor, taps: Tensor, extras: Extras, dy: Tensor, mode: Mode, wanted: tuple[bool, ...]
-) -> Gradients:
-    """The gradients of <dy, y> by every operand of ``convolve``, in one pass; ``wanted`` in that order."""
+    x: Tensor,
+    taps: Tensor,
+    skip: Extra,
+    gate_in: Extra,
+    gate_out: Extra,
+    dy: Tensor,
+    mode: Mode,
+    wanted: list[bool],
+) -> tuple[Tensor | None, ...]:
+    """As ``native.operations.Differentiate`` asks, in one pass."""
     groups, width = taps.shape[0], x.shape[2]
     by_x, by_taps, by_skip, by_gate_in, by_gate_out = wanted
-    skip, gate_in, gate_out = extras
     lag_zero = taps.shape[1] // 2 if mode == "bidirectional" else 0
     taps, skip = _filters(taps, skip, x)
     x = _whole_tiles(x)
@@ -86,25 +84,25 @@ def differentiate(
         by_filter
     ):  # the result itself where it can be, so that there is memory for one filter and not for three
         dfilter = torch.empty(shape if parts == 1 else (parts, *shape), dtype=x.dtype)
-    tensors = {
-        kernels.SIGNAL: dy,
-        kernels.SIGNAL_GATE: gate_out,
-        kernels.OTHER: x,
-        kernels.OTHER_GATE: gate_in,
-        kernels.RESULT: dx,
-        kernels.RESULT_GATE: gate_in,
-        kernels.SECOND: dgate_in,
-        kernels.THIRD: dgate_out,
+    signals = {
+        "signal": dy,
+        "signal_gate": gate_out,
+        "other": x,
+        "other_gate": gate_in,
+        "result": dx,
+        "result_gate": gate_in,
+        "gate_in_gradient": dgate_in,
+        "gate_out_gradient": dgate_out,
     }
-    role = leaves.GO_DOWN
+    role = roles.GO_DOWN
     if by_inner:
-        role |= leaves.TIMES_CONJUGATE | leaves.GO_UP
+        role |= roles.TIMES_CONJUGATE | roles.GO_UP
     if by_filter:
-        role |= leaves.CORRELATE
+        role |= roles.CORRELATE
     if by_gate_out:
-        role |= kernels.RECOMPUTE
+        role |= roles.RECOMPUTE
     by_parts = None if dfilter is None else dfilter.view(parts, *shape)
-    _Call(mode, x, taps, skip, tensors, by_parts).run(role)
+    _Call(mode, x, taps, skip, signals, by_parts).run(role)
     dtaps = dskip = None
     if dfilter is not None:
         if parts > 1:
@@ -131,27 +129,25 @@ class _Call:
         x: Tensor,
         taps: Tensor,
         skip: Tensor | None,
-        signals: Mapping[int, Tensor | None],
+        signals: dict[str, Tensor | None],
         gradient: Tensor | None = None,
     ) -> None:
+        """``signals``: by their names on the sheet."""
         self.key = mode, x.shape[1], x.shape[2]  # what a filter's spectra depend on, beside the filter
         self.task: Problem = problem(mode, x.shape[1], taps.shape[1])
-        self.plan = _plan(self.task, x.dtype)
+        self.plan = _plan(self.task.root, x.dtype)
         self.x, self.taps, self.skip = x, taps, skip
         # Kept until the kernel has run: some are copies, whose memory would else be free again.
-        self.signals = {
-            slot: tensor if tensor is None else _whole_tiles(tensor) for slot, tensor in signals.items()
-        }
+        self.signals = {name: _whole_tiles(tensor) for name, tensor in signals.items() if tensor is not None}
         self.gradient = gradient
         self.spectra: Tensor | None = None
-        self.gated = any(self._slot(slot) is not None for slot in _GATES)
 
     def takes_kept_spectra(self) -> bool:
         """Take the filter's spectra from the last call with the same taps, or make them for the next one."""
 
         def make(spectra: Tensor) -> None:
             self.spectra = spectra
-            self.run(kernels.SPECTRA_TO_KEEP, alone=True)
+            self.run(roles.SPECTRA_TO_KEEP, alone=True)
 
         needed = _tiles(self.x) * buffer_bytes(self.plan.rows) + REGISTER_BYTES
         self.spectra = _spectra.of(self.key, self.taps, self.skip, needed, make)
@@ -159,72 +155,72 @@ class _Call:
 
     def run(self, role: int, *, alone: bool = False) -> None:
         """``kernels.work_through``; ``alone``: no signals, only the filter."""
-        x, plan = self.x, self.plan
+        x, plan, taps, gradient = self.x, self.plan, self.taps, self.gradient
         batch, length, channels = x.shape
-        batch = 0 if alone else batch
-        circular = self.task.circular
+        item = x.element_size()
+        circular = self.task.root.turns is None
         parts = 1 if alone else _parts(x)
-        per_buffer = buffer_bytes(plan.rows)
-        two_signals = bool(role & (leaves.CORRELATE | kernels.RECOMPUTE))
+        two_signals = bool(role & (roles.CORRELATE | roles.RECOMPUTE))
         units = _tiles(x) * parts
         numbers = channels * plan.rows if alone else x.numel() * (3 if two_signals else 1)
         shares = max(1, min(torch.get_num_threads(), units, numbers // WORTH_A_THREAD))
-        scratch_apart = kernels.scratch_bytes(plan.rows, buffers=4 if two_signals else 2)
-        sheet = [0] * kernels.SHEET
-        sheet[kernels.ROWS], sheet[kernels.LENGTH], sheet[kernels.CIRCULAR] = plan.rows, length, circular
-        sheet[kernels.TOP_IN_PASSING] = plan.first == 4 and (circular or length == plan.rows)
-        sheet[kernels.CONSTANTS_AT] = plan.constants.ctypes.data
-        sheet[kernels.TOP_AT], sheet[kernels.TOP_ROWS] = _table(plan.top)
-        sheet[kernels.INNER_AT], sheet[kernels.INNER_ROWS] = _table(plan.inner)
-        sheet[kernels.PLACES_AT], sheet[kernels.PLACES_ROWS] = _table(self.task.places)
-        sheet[kernels.ROLE], sheet[kernels.CHANNELS], sheet[kernels.BATCH] = role, channels, batch
-        sheet[kernels.PER_FILTER], sheet[kernels.PARTS] = channels // self.taps.shape[0], parts
-        sheet[kernels.STREAMING], sheet[kernels.APART] = self._streaming(), per_buffer
-        sheet[kernels.UNITS], sheet[kernels.SHARES] = units, shares
-        scratch = _take_scratch(shares * scratch_apart + REGISTER_BYTES)
-        sheet[kernels.SCRATCH_AT] = _aligned(scratch)
-        sheet[kernels.SCRATCH_APART] = scratch_apart
-        spectra = (0 if self.spectra is None else _aligned(self.spectra), per_buffer, 0)
-        signals = (_place(self._slot(slot)) for slot in range(kernels.TAPS))
-        tensors = (*signals, _row_place(self.taps), _row_place(self.skip), _place(self.gradient), spectra)
-        sheet[kernels.FIRST_TENSOR :] = chain.from_iterable(tensors)
-        written = np.array(sheet, np.int64)
-        together(_kernel(x.dtype, self.gated), written.ctypes.data, shares)
+        scratch_step = scratch_bytes(plan.rows, buffers=4 if two_signals else 2)
+        scratch = _take_scratch(shares * scratch_step + REGISTER_BYTES)
+        per_buffer = buffer_bytes(plan.rows)
+        sheet = Sheet(
+            role=role,
+            rows=plan.rows,
+            circular=circular,
+            top_in_passing=plan.first == 4 and (circular or length == plan.rows),
+            constants_at=plan.constants.ctypes.data,
+            top=_table(plan.top),
+            inner=_table(plan.inner),
+            segments=_table(self.task.segments),
+            batch=0 if alone else batch,
+            length=length,
+            channels=channels,
+            per_filter=channels // taps.shape[0],
+            parts=parts,
+            streaming=self._streaming(),
+            units=units,
+            shares=shares,
+            scratch_at=_aligned(scratch),
+            scratch_step=scratch_step,
+            buffer_step=per_buffer,
+            taps_at=taps.data_ptr(),
+            taps_step=taps.stride(0) * item,
+            skip_at=0 if self.skip is None else self.skip.data_ptr(),
+            gradient_at=0 if gradient is None else gradient.data_ptr(),
+            gradient_part_step=0 if gradient is None else gradient.stride(0) * item,
+            gradient_step=0 if gradient is None else gradient.stride(1) * item,
+            spectra_at=0 if self.spectra is None else _aligned(self.spectra),
+            spectra_step=per_buffer,
+            **{
+                name: Signal(signal.data_ptr(), signal.stride(0) * item, signal.stride(1) * item)
+                for name, signal in self.signals.items()
+            },
+        )
+        together(_kernel(x.dtype, not _GATES.isdisjoint(self.signals)), ctypes.addressof(sheet), shares)
         _put_back(scratch)
 
-    def _slot(self, slot: int) -> Tensor | None:
-        return self.signals.get(slot)
-
     def _streaming(self) -> bool:
-        results = [self._slot(slot) for slot in (kernels.RESULT, kernels.SECOND, kernels.THIRD)]
-        given = [result for result in results if result is not None]
-        return bool(given) and all(map(_worth_streaming, given))
+        results = [signal for name, signal in self.signals.items() if name in _RESULTS]
+        return bool(results) and all(map(_worth_streaming, results))
 
 
-_GATES = (kernels.SIGNAL_GATE, kernels.OTHER_GATE, kernels.RESULT_GATE, kernels.SECOND, kernels.THIRD)
+_RESULTS = ("result", "gate_in_gradient", "gate_out_gradient")
+_GATES = {"signal_gate", "other_gate", "result_gate", "gate_in_gradient", "gate_out_gradient"}
 _spectra = Spectra()
 
 
-def _table(table: NDArray[np.int64]) -> tuple[int, int]:
-    return table.ctypes.data, len(table)
-
-
-def _place(tensor: Tensor | None) -> tuple[int, int, int]:
-    """Where a tensor lies, and its first two strides; in bytes."""
-    if tensor is None:
-        return 0, 0, 0
-    size = tensor.element_size()
-    return tensor.data_ptr(), tensor.stride(0) * size, tensor.stride(1) * size
-
-
-def _row_place(tensor: Tensor | None) -> tuple[int, int, int]:
-    """Where a tensor lies, and its first stride alone."""
-    return (0, 0, 0) if tensor is None else (tensor.data_ptr(), tensor.stride(0) * tensor.element_size(), 0)
+def _table(records: NDArray[np.void]) -> Table:
+    return Table(records.ctypes.data, len(records))
 
 
 def _worth_streaming(result: Tensor) -> bool:
-    aligned = not any(number % REGISTER_BYTES for number in _place(result))
-    return aligned and result.numel() * result.element_size() >= STREAM_FROM_BYTES
+    item = result.element_size()
+    steps = result.data_ptr(), result.stride(0) * item, result.stride(1) * item
+    return result.numel() * item >= STREAM_FROM_BYTES and not any(step % REGISTER_BYTES for step in steps)
 
 
 def _whole_tiles(signal: Tensor) -> Tensor:
@@ -262,12 +258,12 @@ def _lanes(x: Tensor) -> int:
 _plans: Kept[Plan] = Kept(PLANS_BYTES)
 
 
-def _plan(task: Problem, dtype: torch.dtype) -> Plan:
-    """The plan of a problem, its constants in the dtype that is computed in."""
-    key = task.size, task.circular, dtype
+def _plan(root: Node, dtype: torch.dtype) -> Plan:
+    """The plan of a tree, its constants in the dtype that is computed in."""
+    key = root, dtype
     plan = _plans.get(key)
     if plan is None:
-        plan = circular_plan(task.size) if task.circular else right_angle_plan(task.size)
+        plan = plan_of(root)
         plan = replace(plan, constants=plan.constants.astype(_numpy_dtype(dtype)))
         _plans.put(key, plan, plan.constants.nbytes + plan.inner.nbytes)
     return plan

@@ -1,20 +1,42 @@
 """Subtrees in the nearest cache, and the work at their leaves: the products of spectra."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from globalconv.ops.fused_cpu.arithmetic import conjugate_times, down2, down4, fma, times, up2, up4
+from globalconv.ops.fused_cpu import roles
+from globalconv.ops.fused_cpu.arithmetic import conjugate_times, down2, down4, real_times, times, up2, up4
 from globalconv.ops.fused_cpu.jit import helper, inline, not_inlined, variable
 from globalconv.ops.fused_cpu.passes import DOWN_THE_TREE, UP_THE_TREE, pass4, step
 from globalconv.ops.fused_cpu.rows import load_neighbours, row_at, store_neighbours
-from globalconv.ops.fused_cpu.transform import BLOCK_OF, NODE_CONSTANTS, REAL_LEAF, REAL_UP, UP
+from globalconv.ops.fused_cpu.transform import (
+    BLOCK_OF,
+    NODE_CONSTANTS,
+    REAL_LEAF,
+    REAL_UP,
+    SIXTEEN_CONSTANTS,
+    UP,
+)
 from globalconv.ops.fused_cpu.vectors import on_registers, prefetch, splat_constants
 
-# What is done on the way, as a sum of:
-GO_DOWN, TIMES, TIMES_CONJUGATE, CORRELATE, GO_UP = 1, 2, 4, 8, 16
 
-# The buffers beside the one that is worked on, as a tuple; each is used only where the role asks for it.
-OTHER, FILTER, SUMS = 0, 1, 2  # the other signal's spectrum, the filter's, and the taps' gradient
+class Beside(NamedTuple):
+    """The buffers beside the one that is worked on; each is used only where the role asks for it."""
+
+    other: int  # the other signal's spectrum
+    filter: int  # the filter's
+    sums: int  # that of the taps' gradient
+
+
+class Ahead(NamedTuple):
+    """A signal that is wanted next, and its gate; address 0: none. ``half``: how far a row's second position is."""
+
+    at: int
+    step: int
+    half: int
+    gate_at: int
+    gate_step: int
+    gate_half: int
+
 
 Numbers = Any  # a tuple of real and imaginary parts, in turn
 
@@ -54,16 +76,16 @@ def _leaves(
         c = splat_constants(constants, first)
         p = row_at(buffer, row)
         x = load(constants, p)
-        if role & GO_DOWN:
+        if role & roles.GO_DOWN:
             x = go_down(x, c)
-        if role & CORRELATE:
-            sums, other = row_at(beside[SUMS], row), row_at(beside[OTHER], row)
+        if role & roles.CORRELATE:
+            sums, other = row_at(beside.sums, row), row_at(beside.other, row)
             store(gather(load(constants, sums), load(constants, other), x), sums)
-        if role & TIMES:
-            x = multiply(load(constants, row_at(beside[FILTER], row)), x)
-        elif role & TIMES_CONJUGATE:
-            x = multiply_adjoint(load(constants, row_at(beside[FILTER], row)), x)
-        if role & GO_UP:
+        if role & roles.TIMES:
+            x = multiply(load(constants, row_at(beside.filter, row)), x)
+        elif role & roles.TIMES_CONJUGATE:
+            x = multiply_adjoint(load(constants, row_at(beside.filter, row)), x)
+        if role & roles.GO_UP:
             x = go_up(x, c)
         store(x, p)
 
@@ -75,52 +97,37 @@ def _stay(x: Numbers, c: Any) -> Numbers:
     return x
 
 
-def _real_product(a: Any, b: Any, c: Any, d: Any) -> Numbers:
-    """Modulo z^2 - 1, (a + b z)(c + d z) = (a c + b d) + (a d + b c) z; the adjoint is the same."""
-    return fma(a, c, b * d), fma(a, d, b * c)
-
-
 _leaf, _two_leaves, _four_leaves = _leaves(1, _stay, _stay), _leaves(2, down2, up2), _leaves(4, down4, up4)
-_real_leaf = _leaves(1, _stay, _stay, _real_product, _real_product)
+_real_leaf = _leaves(1, _stay, _stay, real_times, real_times)
 
 
 # --- subtrees -----------------------------------------------------------------------------------------
 
 
 @helper
-def subtrees(
-    constants: Any, program: Any, buffer: int, beside: Any, role: int, ahead: Any, ahead_too: Any
-) -> None:
+def subtrees(constants: Any, program: Any, buffer: int, beside: Any, role: int, ahead: Any) -> None:
     """Work off ``program`` (a plan's ``inner``): down, the work at the leaves, and up, as ``role`` says.
 
-    ``ahead`` (address, step, to the second half) and ``ahead_too`` are signals that are wanted next: at
-    every fourth row their part of it is asked for, so that memory is read all the time, and not only
-    between two signals. 0: nothing is asked for.
+    At every fourth row its part of ``ahead`` is asked for, so that memory is read all the time, and not only between
+    two signals.
     """
     not_inlined()
     for k in range(program.shape[0]):
-        kind, size, row, first = program[k, 0], program[k, 1], program[k, 2], program[k, 4]
+        instruction = program[k]
+        kind, row, first = instruction.kind, instruction.row, instruction.constants
         if kind == BLOCK_OF:
-            _block(constants, first, buffer, beside, row, size, role, ahead, ahead_too)
+            _block(constants, first, buffer, beside, row, instruction.size, role, ahead)
         elif kind == REAL_LEAF:
             _real_leaf(constants, first, buffer, beside, row, role)
         else:
             up = variable(UP_THE_TREE if kind in (UP, REAL_UP) else DOWN_THE_TREE)
-            if role & (GO_UP if up else GO_DOWN):
-                step(constants, program[k], buffer, up)
+            if role & (roles.GO_UP if up else roles.GO_DOWN):
+                step(constants, instruction, buffer, up)
 
 
 @helper
 def _block(
-    constants: Any,
-    first: int,
-    buffer: int,
-    beside: Any,
-    row: int,
-    rows: int,
-    role: int,
-    ahead: Any,
-    ahead_too: Any,
+    constants: Any, first: int, buffer: int, beside: Any, row: int, rows: int, role: int, ahead: Any
 ) -> None:
     """A whole subtree of 64, 16 or 4 rows of radix 4, of two rows, or a single one."""
     not_inlined()
@@ -131,66 +138,48 @@ def _block(
         _two_leaves(constants, first, buffer, beside, row, role)
         return
     if rows == 4:
-        _ask(ahead, ahead_too, row)
+        _ask(ahead, row)
         _four_leaves(constants, first, buffer, beside, row, role)
         return
     nodes = rows // 16
     if nodes > 1:
-        if role & GO_DOWN:
+        if role & roles.GO_DOWN:
             pass4(constants, first, buffer, row, variable(16), variable(DOWN_THE_TREE))
         first += NODE_CONSTANTS
     for k in range(nodes):
-        _sixteen_leaves(
-            constants,
-            first + 5 * k * NODE_CONSTANTS,
-            buffer,
-            beside,
-            row + 16 * k,
-            variable(4),
-            role,
-            ahead,
-            ahead_too,
-        )
-    if nodes > 1 and role & GO_UP:
+        at = first + k * SIXTEEN_CONSTANTS
+        _sixteen_leaves(constants, at, buffer, beside, row + 16 * k, variable(4), role, ahead)
+    if nodes > 1 and role & roles.GO_UP:
         pass4(constants, first - NODE_CONSTANTS, buffer, row, variable(16), variable(UP_THE_TREE))
 
 
 @helper
 def _sixteen_leaves(
-    constants: Any,
-    first: int,
-    buffer: int,
-    beside: Any,
-    row: int,
-    fours: int,
-    role: int,
-    ahead: Any,
-    ahead_too: Any,
+    constants: Any, first: int, buffer: int, beside: Any, row: int, fours: int, role: int, ahead: Any
 ) -> None:
     """Four rows times ``fours``, which is 4: unknown to the compiler, or it would write the loop out."""
     not_inlined()
-    if role & GO_DOWN:
+    if role & roles.GO_DOWN:
         pass4(constants, first, buffer, row, fours, variable(DOWN_THE_TREE))
     for k in range(fours):
-        _ask(ahead, ahead_too, row + 4 * k)
+        _ask(ahead, row + 4 * k)
         _four_leaves(constants, first + (1 + k) * NODE_CONSTANTS, buffer, beside, row + 4 * k, role)
-    if role & GO_UP:
+    if role & roles.GO_UP:
         pass4(constants, first, buffer, row, fours, variable(UP_THE_TREE))
 
 
 @inline
-def _ask(ahead: Any, ahead_too: Any, row: int) -> None:
-    if ahead[0]:
-        _ask_for_four(ahead, row)
-        if ahead_too[0]:
-            _ask_for_four(ahead_too, row)
+def _ask(ahead: Any, row: int) -> None:
+    if ahead.at:
+        _ask_for_four(ahead.at + row * ahead.step, ahead.step, ahead.half)
+        if ahead.gate_at:
+            _ask_for_four(ahead.gate_at + row * ahead.gate_step, ahead.gate_step, ahead.gate_half)
 
 
 @inline
-def _ask_for_four(signal: Any, row: int) -> None:
-    at = signal[0] + row * signal[1]
+def _ask_for_four(at: int, step: int, half: int) -> None:
     for j in range(4):
-        prefetch(at + j * signal[1])
-    if signal[2]:
+        prefetch(at + j * step)
+    if half:
         for j in range(4):
-            prefetch(at + signal[2] + j * signal[1])
+            prefetch(at + half + j * step)

@@ -1,17 +1,22 @@
-"""The operator as a backend offers it: one of the two operations, whose derivatives are the operations again."""
+"""The compiled kernels as operations of PyTorch's. Importing this imports no Numba; the first call does."""
+
+from typing import Any
 
 from torch import Tensor
 
-from globalconv.ops.fused_cpu import batching, derivatives, operations  # noqa: F401 (two register rules)
-from globalconv.ops.interface import Extras, Mode
+from globalconv.ops.native import register
 
 
-def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    """As ``Backend.convolve`` asks."""
-    return fused(x, taps, mode, Extras())
+def _convolve(*operands: Any) -> Tensor:
+    from globalconv.ops.fused_cpu import launch
+
+    return launch.convolve(*operands)
 
 
-def fused(x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
-    """As ``Backend.fused`` asks."""
-    y: Tensor = operations.convolve(x, taps, *extras, mode, True)
-    return y
+def _differentiate(*operands: Any) -> tuple[Tensor | None, ...]:
+    from globalconv.ops.fused_cpu import launch
+
+    return launch.differentiate(*operands)
+
+
+OPERATIONS = register("fused_cpu", "CPU", _convolve, _differentiate)

@@ -45,14 +45,8 @@ _real_pass5 = _pass(5, arithmetic.real_down5, arithmetic.real_up5)
 def step(constants: Any, instruction: Any, buffer: int, way: int) -> None:
     """Work off a step down, or undo it; ``instruction`` as in ``transform``."""
     not_inlined()
-    kind, radix, row, apart, first = (
-        instruction[0],
-        instruction[1],
-        instruction[2],
-        instruction[3],
-        instruction[4],
-    )
-    if kind in (REAL_DOWN, REAL_UP):
+    radix, row, apart, first = instruction.size, instruction.row, instruction.apart, instruction.constants
+    if instruction.kind in (REAL_DOWN, REAL_UP):
         if radix == 4:
             _real_pass4(constants, first, buffer, row, apart, way)
         elif radix == 2:

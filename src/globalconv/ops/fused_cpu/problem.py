@@ -2,29 +2,40 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.ops.fused_cpu.transform import size_for, smooth
+from globalconv.ops.fused_cpu.records import record
+from globalconv.ops.fused_cpu.transform import Node, circular_root, right_angle_root, size_for, smooth
 from globalconv.ops.interface import Mode
 
-REAL, IMAGINARY = 0, 1
+
+class Segment(NamedTuple):
+    """Taps that lie side by side in the rows, one tap a row."""
+
+    tap: int  # the first
+    row: int  # its row
+    num_taps: int
+    imaginary: int  # 0: they are the rows' real parts; 1: the imaginary ones
+    sign: int
+    again: int  # 1: a second place of taps that the first segment puts into the rows of their own numbers
+
+
+SEGMENT = record(Segment)
 
 
 @dataclass(frozen=True)
 class Problem:
     """A convolution as the kernels compute it.
 
-    ``circular``: modulo z^size - 1, the second half of a signal as imaginary parts beside the first;
-    else modulo z^size - i, and the result's real parts are the answer. ``places`` int64 (segments, 6):
-    where the taps go: (first tap, row of the first, how many, REAL or IMAGINARY, sign, whether it is
-    a second place of taps that the first segment puts into their own rows, and then imaginary and negated).
+    Modulo ``root``. If that is a real node, z^N - 1, the second half of a signal lies as imaginary parts beside the
+    first; if it is z^N - i, the result's real parts are the answer. ``segments`` (segments,): where the taps go.
     """
 
-    size: int
-    circular: bool
-    places: NDArray[np.int64]
+    root: Node
+    segments: NDArray[np.void]
 
 
 @lru_cache(maxsize=256)
@@ -36,19 +47,18 @@ def problem(mode: Mode, length: int, num_taps: int) -> Problem:
     the lag s - L, of which only one meets the signal.
     """
     if mode == "circular" and length % 2 == 0 and smooth(length):
-        half = length // 2
-        ahead = min(num_taps, half)
-        halves = [(0, 0, ahead, REAL, 1, 0), (ahead, 0, num_taps - ahead, IMAGINARY, 1, 0)]
-        return Problem(length, True, _places(halves))
+        ahead = min(num_taps, length // 2)
+        halves = [Segment(0, 0, ahead, 0, 1, 0), Segment(ahead, 0, num_taps - ahead, 1, 1, 0)]
+        return Problem(circular_root(length), _table(halves))
     size = size_for(length)
-    segments = [(0, 0, num_taps, REAL, 1, 0)]
+    segments = [Segment(0, 0, num_taps, 0, 1, 0)]
     if mode == "bidirectional":
         behind = num_taps // 2
-        segments = [(behind, 0, behind + 1, REAL, 1, 0), (0, size - behind, behind, IMAGINARY, -1, 0)]
+        segments = [Segment(behind, 0, behind + 1, 0, 1, 0), Segment(0, size - behind, behind, 1, -1, 0)]
     elif mode == "circular":
-        segments.append((1, size - length + 1, num_taps - 1, IMAGINARY, -1, 1))
-    return Problem(size, False, _places(segments))
+        segments.append(Segment(1, size - length + 1, num_taps - 1, 1, -1, 1))
+    return Problem(right_angle_root(size), _table(segments))
 
 
-def _places(segments: list[tuple[int, int, int, int, int, int]]) -> NDArray[np.int64]:
-    return np.array([segment for segment in segments if segment[2] > 0], np.int64)
+def _table(segments: list[Segment]) -> NDArray[np.void]:
+    return np.array([segment for segment in segments if segment.num_taps > 0], SEGMENT)

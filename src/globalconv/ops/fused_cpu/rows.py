@@ -16,6 +16,8 @@ from globalconv.ops.fused_cpu.vectors import (
     REGISTER_BYTES,
     Register,
     Vector,
+    does,
+    gives,
     of_arity,
     read_vector,
     write_vector,
@@ -40,9 +42,7 @@ def _row_at(builder: Any, buffer: Any, row: Any) -> Any:
 @intrinsic
 def row_at(context: Any, buffer: Any, row: Any) -> Any:
     """The address of a row."""
-    return types.int64(types.int64, types.int64), lambda context, builder, signature, args: _row_at(
-        builder, *args
-    )
+    return types.int64(types.int64, types.int64), gives(_row_at)
 
 
 def _neighbours(builder: Any, count: int, first: Any) -> list[Any]:
@@ -90,12 +90,11 @@ def _loader(count: int, addresses_of: Callable[..., list[Any]], arguments: int) 
 
 def _storer(count: int, addresses_of: Callable[..., list[Any]], arguments: int) -> Any:
     def typed(context: Any, values: Any, *where: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            parts = [builder.extract_value(args[0], i) for i in range(2 * count)]
-            _write_rows(builder, values.dtype, addresses_of(builder, count, *args[1:]), parts)
-            return context.get_dummy_value()
+        def write(builder: Any, packed: Any, *where: Any) -> None:
+            parts = [builder.extract_value(packed, i) for i in range(2 * count)]
+            _write_rows(builder, values.dtype, addresses_of(builder, count, *where), parts)
 
-        return types.none(values, *[types.int64] * arguments), generate
+        return types.none(values, *[types.int64] * arguments), does(write)
 
     return intrinsic(of_arity(typed, 2 + arguments))
 
@@ -126,16 +125,14 @@ def in_place(radix: int, function: Callable[[Any, Any], Any]) -> Any:
     def typed(context: Any, kind: Any, buffer: Any, row: Any, apart: Any, constants: Any) -> Any:
         vector = Vector(kind.dtype)
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _, buffer, row, apart, packed = args
+        def write(builder: Any, _: Any, buffer: Any, row: Any, apart: Any, packed: Any) -> None:
             addresses = _rows_apart(builder, radix, buffer, row, apart)
             x = tuple(Register(builder, vector, part) for part in _read_rows(builder, vector, addresses))
             c = tuple(
                 Register(builder, vector, builder.extract_value(packed, i)) for i in range(len(constants))
             )
             _write_rows(builder, vector, addresses, [part.value for part in function(x, c)])
-            return context.get_dummy_value()
 
-        return types.none(kind, types.int64, types.int64, types.int64, constants), generate
+        return types.none(kind, types.int64, types.int64, types.int64, constants), does(write)
 
     return intrinsic(typed)

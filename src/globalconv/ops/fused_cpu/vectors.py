@@ -82,78 +82,72 @@ def write_vector(builder: Any, vector: Vector, address: Any, value: Any) -> None
     builder.store(value, _pointer(builder, address, _llvm_type(vector)), align=_scalar_bytes(vector))
 
 
+def gives(write: Callable[..., Any]) -> Callable[..., Any]:
+    """The code of an intrinsic whose value is ``write(builder, *arguments)``."""
+    return lambda context, builder, signature, args: write(builder, *args)
+
+
+def does(write: Callable[..., Any]) -> Callable[..., Any]:
+    """The code of an intrinsic without a value."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        write(builder, *args)
+        return context.get_dummy_value()
+
+    return generate
+
+
 @intrinsic
 def load(context: Any, kind: Any, address: Any) -> Any:
     """The vector at ``address``, aligned to its scalars."""
     vector = Vector(kind.dtype)
-    return vector(kind, types.int64), lambda context, builder, signature, args: read_vector(
-        builder, vector, args[1]
-    )
+    return vector(kind, types.int64), gives(lambda builder, _, at: read_vector(builder, vector, at))
 
 
 @intrinsic
 def store(context: Any, address: Any, value: Any) -> Any:
     """Write a vector to ``address``, aligned to its scalars."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        write_vector(builder, value, *args)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, value), generate
+    return types.none(types.int64, value), does(lambda builder, *args: write_vector(builder, value, *args))
 
 
 @intrinsic
 def stream(context: Any, address: Any, value: Any) -> Any:
     """Write a vector past the caches; the address is a multiple of the register's bytes."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(builder, args[0], _llvm_type(value))
-        written = builder.store(args[1], pointer, align=REGISTER_BYTES)
+    def write(builder: Any, at: Any, vector: Any) -> None:
+        written = builder.store(vector, _pointer(builder, at, _llvm_type(value)), align=REGISTER_BYTES)
         hint = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
         written.set_metadata("nontemporal", hint)
-        return context.get_dummy_value()
 
-    return types.none(types.int64, value), generate
+    return types.none(types.int64, value), does(write)
 
 
 @intrinsic
 def prefetch(context: Any, address: Any) -> Any:
     """Ask for the cache line at ``address``; harmless where there is no memory."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = _pointer(builder, args[0], ir.IntType(8))
+    def write(builder: Any, at: Any) -> None:
+        pointer = _pointer(builder, at, ir.IntType(8))
         i32 = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32]),
-            "llvm.prefetch.p0",
-        )
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(function, [pointer, i32(0), i32(3), i32(1)])  # to read, keep in all caches, data
-        return context.get_dummy_value()
 
-    return types.none(types.int64), generate
+    return types.none(types.int64), does(write)
 
 
 @intrinsic
 def splat(context: Any, kind: Any, scalar: Any) -> Any:
     """A vector with ``scalar``, of kind's dtype, in every lane."""
     vector = Vector(kind.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _splat(builder, vector, args[1])
-
-    return vector(kind, kind.dtype), generate
+    return vector(kind, kind.dtype), gives(lambda builder, _, number: _splat(builder, vector, number))
 
 
 @intrinsic
 def zero(context: Any, kind: Any) -> Any:
     """The vector of zeros."""
     vector = Vector(kind.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(_llvm_type(vector), [0.0] * vector.lanes)
-
-    return vector(kind), generate
+    return vector(kind), gives(lambda builder, _: ir.Constant(_llvm_type(vector), [0.0] * vector.lanes))
 
 
 @intrinsic
@@ -256,22 +250,20 @@ sub = on_registers(1, operator.sub)
 @intrinsic
 def load_scalar(context: Any, kind: Any, address: Any) -> Any:
     """The number of kind's dtype at ``address``."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_pointer(builder, args[1], context.get_data_type(kind.dtype)))
-
-    return kind.dtype(kind, types.int64), generate
+    number = _llvm_type(Vector(kind.dtype)).element
+    return kind.dtype(kind, types.int64), gives(
+        lambda builder, _, at: builder.load(_pointer(builder, at, number))
+    )
 
 
 @intrinsic
 def store_scalar(context: Any, kind: Any, address: Any, value: Any) -> Any:
     """Write a number, in kind's dtype, to ``address``."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _pointer(builder, args[1], args[2].type))
-        return context.get_dummy_value()
+    def write(builder: Any, _: Any, at: Any, number: Any) -> None:
+        builder.store(number, _pointer(builder, at, number.type))
 
-    return types.none(kind, types.int64, kind.dtype), generate
+    return types.none(kind, types.int64, kind.dtype), does(write)
 
 
 def _interleave(builder: Any, kind: Any, a: Any, b: Any) -> tuple[Any, Any]:
@@ -294,35 +286,30 @@ def _transpose(builder: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
-def _address_in(builder: Any, table: Any, lane: int, offset: Any) -> Any:
+def _entry(builder: Any, table: Any, lane: Any) -> Any:
+    """A pointer into a table of addresses."""
     i64 = ir.IntType(64)
-    place = builder.add(table, i64(8 * lane))
-    return builder.add(builder.load(_pointer(builder, place, i64)), offset)
+    return _pointer(builder, builder.add(table, builder.mul(lane, i64(8))), i64)
 
 
 @intrinsic
 def store_address(context: Any, table: Any, lane: Any, address: Any) -> Any:
     """Write an address into a table of them."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        i64 = ir.IntType(64)
-        place = builder.add(args[0], builder.mul(args[1], i64(8)))
-        builder.store(args[2], _pointer(builder, place, i64))
-        return context.get_dummy_value()
+    def write(builder: Any, table: Any, lane: Any, address: Any) -> None:
+        builder.store(address, _entry(builder, table, lane))
 
-    return types.none(types.int64, types.int64, types.int64), generate
+    return types.none(types.int64, types.int64, types.int64), does(write)
 
 
 @intrinsic
 def load_address(context: Any, table: Any, lane: Any) -> Any:
     """An address from a table of them."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        i64 = ir.IntType(64)
-        place = builder.add(args[0], builder.mul(args[1], i64(8)))
-        return builder.load(_pointer(builder, place, i64))
+    def write(builder: Any, table: Any, lane: Any) -> Any:
+        return builder.load(_entry(builder, table, lane))
 
-    return types.int64(types.int64, types.int64), generate
+    return types.int64(types.int64, types.int64), gives(write)
 
 
 @intrinsic
@@ -334,17 +321,13 @@ def gather(context: Any, kind: Any, table: Any, offset: Any, tile: Any) -> Any:
     """
     vector = Vector(kind.dtype)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, table, offset, tile = args
-        rows = [
-            read_vector(builder, vector, _address_in(builder, table, lane, offset))
-            for lane in range(vector.lanes)
-        ]
-        for j, row in enumerate(_transpose(builder, rows)):
-            write_vector(builder, vector, builder.add(tile, ir.IntType(64)(j * REGISTER_BYTES)), row)
-        return context.get_dummy_value()
+    def write(builder: Any, _: Any, table: Any, offset: Any, tile: Any) -> None:
+        along, across = _both_ways(builder, vector, table, offset, tile)
+        rows = [read_vector(builder, vector, address) for address in along]
+        for address, row in zip(across, _transpose(builder, rows), strict=True):
+            write_vector(builder, vector, address, row)
 
-    return types.none(kind, types.int64, types.int64, types.int64), generate
+    return types.none(kind, types.int64, types.int64, types.int64), does(write)
 
 
 @intrinsic
@@ -352,14 +335,20 @@ def scatter(context: Any, kind: Any, tile: Any, table: Any, offset: Any) -> Any:
     """The way back of ``gather``."""
     vector = Vector(kind.dtype)
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, tile, table, offset = args
-        rows = [
-            read_vector(builder, vector, builder.add(tile, ir.IntType(64)(j * REGISTER_BYTES)))
-            for j in range(vector.lanes)
-        ]
-        for lane, row in enumerate(_transpose(builder, rows)):
-            write_vector(builder, vector, _address_in(builder, table, lane, offset), row)
-        return context.get_dummy_value()
+    def write(builder: Any, _: Any, tile: Any, table: Any, offset: Any) -> None:
+        along, across = _both_ways(builder, vector, table, offset, tile)
+        rows = [read_vector(builder, vector, address) for address in across]
+        for address, row in zip(along, _transpose(builder, rows), strict=True):
+            write_vector(builder, vector, address, row)
 
-    return types.none(kind, types.int64, types.int64, types.int64), generate
+    return types.none(kind, types.int64, types.int64, types.int64), does(write)
+
+
+def _both_ways(
+    builder: Any, vector: Vector, table: Any, offset: Any, tile: Any
+) -> tuple[list[Any], list[Any]]:
+    """The addresses along memory, in a table plus an offset, and those of the vectors across it."""
+    i64 = ir.IntType(64)
+    lanes = range(vector.lanes)
+    along = [builder.add(builder.load(_entry(builder, table, i64(lane))), offset) for lane in lanes]
+    return along, [builder.add(tile, i64(lane * REGISTER_BYTES)) for lane in lanes]

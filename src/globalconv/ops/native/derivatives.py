@@ -21,11 +21,8 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from globalconv.ops.fused_cpu.operations import convolve, differentiate
-from globalconv.ops.interface import Mode
+from globalconv.ops.native.operations import GATE_IN, GATE_OUT, SKIP, TAPS, Operands, Operations, X
 
-X, TAPS, SKIP, GATE_IN, GATE_OUT = range(5)
-"""The operands' places."""
 ARGUMENTS = ((X,), (TAPS, SKIP), (GATE_IN,), (GATE_OUT,))
 """What y is linear in: each of these alone."""
 
@@ -33,37 +30,34 @@ _unpack_dual = torch._VF._unpack_dual
 """What ``forward_ad.unpack_dual`` calls, at the only level there is: graphs open it without forward_ad knowing.
 Found once, which else takes longer than the call."""
 
-Operands = list[Tensor | None]
-"""One entry per argument. In gradients and tangents, None stands for zero."""
-
 
 class _Convolve(_SingleLevelFunction):
     """What one transform of torch.func, or autograd alone, makes of the first operation."""
 
     @staticmethod
     def forward(*inputs: Any) -> Tensor:
-        *given, _, keys = inputs
-        return _below(convolve, keys, *given, False)  # taps that learn do not come again
+        *given, _, keys, operations = inputs
+        return _below(operations.convolve, keys, *given, False)  # taps that learn do not come again
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        *operands, ctx.mode, _, _ = inputs
+        *operands, ctx.mode, _, _, ctx.operations = inputs
         _keep(ctx, operands)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None) -> tuple[Tensor | None, ...]:
         wanted = list(ctx.needs_input_grad[:5])
         if dy is None:
-            return (None,) * 8
-        gradients = differentiate(*ctx.saved_tensors, dy, ctx.mode, wanted)
-        return *_where(wanted, gradients), None, None, None
+            return (None,) * 9
+        gradients = ctx.operations.differentiate(*ctx.saved_tensors, dy, ctx.mode, wanted)
+        return *_where(wanted, gradients), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor | None:
         total = None
         with forward_ad._set_fwd_grad_enabled(True):  # else a transform around this one would see constants
             for _, moved in _moved(_primals(ctx), tangents):
-                total = _sum(total, convolve(*moved, ctx.mode, False))
+                total = _sum(total, ctx.operations.convolve(*moved, ctx.mode, False))
         return total
 
 
@@ -72,12 +66,12 @@ class _Differentiate(_SingleLevelFunction):
 
     @staticmethod
     def forward(*inputs: Any) -> tuple[Tensor, ...]:
-        *given, keys = inputs
-        return _below(differentiate, keys, *given)
+        *given, keys, operations = inputs
+        return _below(operations.differentiate, keys, *given)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        *operands, dy, ctx.mode, ctx.wanted, _ = inputs
+        *operands, dy, ctx.mode, ctx.wanted, _, ctx.operations = inputs
         _keep(ctx, [*operands, dy])
         unwanted = (empty for empty, asked in zip(output, ctx.wanted, strict=True) if not asked)
         ctx.mark_non_differentiable(*unwanted)
@@ -89,10 +83,10 @@ class _Differentiate(_SingleLevelFunction):
         total: Operands = [None] * 5
         ddy = None
         for argument, moved in _moved(operands, tangents):
-            total = _gradients(total, moved, dy, ctx.mode, of_operands, argument)
+            total = _gradients(ctx, total, moved, dy, of_operands, argument)
             if of_dy:
-                ddy = _sum(ddy, convolve(*moved, ctx.mode, False))
-        return *total, ddy, None, None, None
+                ddy = _sum(ddy, ctx.operations.convolve(*moved, ctx.mode, False))
+        return *total, ddy, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -101,9 +95,9 @@ class _Differentiate(_SingleLevelFunction):
             *operands, dy = _primals(ctx)
             of_operands, ddy = tangents[:5], tangents[5]
             for argument, moved in _moved(operands, of_operands):
-                total = _gradients(total, moved, dy, ctx.mode, ctx.wanted, argument)
+                total = _gradients(ctx, total, moved, dy, ctx.wanted, argument)
             if ddy is not None:
-                total = _gradients(total, operands, ddy, ctx.mode, ctx.wanted)
+                total = _gradients(ctx, total, operands, ddy, ctx.wanted)
             return tuple(
                 None if not asked else _zeros(operand) if tangent is None else tangent
                 for tangent, operand, asked in zip(total, operands, ctx.wanted, strict=True)
@@ -119,16 +113,17 @@ def _below(operation: Any, keys: Any, *inputs: Any) -> Any:
         return operation(*inputs)
 
 
-def _rule(operation: Any, function: Any) -> Callable[..., Any]:
+def _rule(operation: Any, function: Any, operations: Operations) -> Callable[..., Any]:
     def rule(keys: Any, *inputs: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             # Called once for each transform of torch.func, and it is to be that one's rule.
             with enable_single_level_autograd_function():
-                return function.apply(*inputs, keys)
+                return function.apply(*inputs, keys, operations)
         learning = torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)
         if learning or any(_has_tangent(given) for given in inputs):
-            return function.apply(*inputs, keys)
-        return _below(operation, keys, *inputs)  # a Function costs more than it would take a short call
+            return function.apply(*inputs, keys, operations)
+        # As ``_below``: a Function costs more than it would take a short call.
+        return operation.redispatch(keys & torch._C._after_autograd_keyset, *inputs)
 
     return rule
 
@@ -138,8 +133,16 @@ def _has_tangent(given: Any) -> bool:
 
 
 _library = library.Library("globalconv", "FRAGMENT")
-_library.impl("fused_cpu", _rule(convolve, _Convolve), "Autograd", with_keyset=True)
-_library.impl("fused_cpu_backward", _rule(differentiate, _Differentiate), "Autograd", with_keyset=True)
+"""Rules end with the object that they were registered by."""
+
+
+def register(operations: Operations) -> None:
+    """Tell PyTorch how both operations are differentiated."""
+    for operation, function in (
+        (operations.convolve, _Convolve),
+        (operations.differentiate, _Differentiate),
+    ):
+        _library.impl(operation, _rule(operation, function, operations), "Autograd", with_keyset=True)
 
 
 def _keep(ctx: Any, tensors: Operands) -> None:
@@ -169,13 +172,13 @@ def _moved(operands: Any, tangents: Any) -> list[tuple[tuple[int, ...], Operands
 
 
 def _gradients(
-    total: Operands, operands: Any, dy: Tensor, mode: Mode, wanted: Any, but: tuple[int, ...] = ()
+    ctx: Any, total: Operands, operands: Any, dy: Tensor, wanted: Any, but: tuple[int, ...] = ()
 ) -> Operands:
     """``total`` and the gradients of <dy, y> by the operands wanted, without those at the places ``but``."""
     asked = [want and place not in but for place, want in enumerate(wanted)]
     if not any(asked):
         return total
-    more = _where(asked, differentiate(*operands, dy, mode, asked))
+    more = _where(asked, ctx.operations.differentiate(*operands, dy, ctx.mode, asked))
     return [_sum(old, new) for old, new in zip(total, more, strict=True)]
 
 
