@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and the words that help to mend it."""
+"""The one error that is the user's to mend, the words that help to mend it, and the error for damaged files of ours."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -17,6 +17,10 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__("\n".join(map(printable, message.split("\n"))))
+
+
+class BrokenFile(Exception):
+    """A file of a run or a study that cannot be used; the message names the file, and the field where there is one."""
 
 
 def printable(text: str) -> str:

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from globalconv.errors import InputError
+from globalconv.errors import BrokenFile, InputError
 from globalconv.host.atomic_files import write_text
 from globalconv.host.devices import device_line, resolve_device
 from globalconv.options import check_range
 from globalconv.study.report.wording import metric_in_words
 from globalconv.study.runs.execute import rebuild_task
-from globalconv.study.runs.reading import BrokenFile, read_json
+from globalconv.study.runs.reading import read_json
 from globalconv.study.runs.run_directory import RunResult
 from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.tasks import TASKS, Classification, Text

@@ -20,9 +20,8 @@ import torch
 from globalconv.display.numbers import format_duration
 from globalconv.errors import InputError
 from globalconv.options import parse_duration
-from globalconv.study.runs.directory import StudyDirectory
+from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.runs.workers import over_the_cores
-from globalconv.study.spec import ArmPlan, StudyPlan, TaskPlan
 from globalconv.training import fit
 from tests.study.small_studies import (
     FEW,
@@ -444,10 +443,10 @@ def test_no_arm_loses_whose_sweep_is_not_whole(finished: Path, monkeypatch: pyte
 
     assert judged()[0] == "worse"
 
-    def one_is_due(directory: StudyDirectory, plan: StudyPlan, task: TaskPlan, arm: ArmPlan) -> object:
-        return None, [plan.run(task, arm, rate=9.0, seed=1, purpose="sweep")]
+    def one_is_due(arm: ArmRuns) -> None:
+        arm.due = [arm._run(9.0, 1, "sweep")]
 
-    monkeypatch.setattr("globalconv.study.runs.arm_runs.sweep_of", one_is_due)
+    monkeypatch.setattr(ArmRuns, "__post_init__", one_is_due)
     verdict, because = judged()
     assert verdict == "undecided"
     assert "swept in part only" in because

@@ -23,15 +23,15 @@ def trained(spent: float, *, budget: float | None = BUDGET, missing: set[str] | 
     session = Session(
         directory, plan, state, progress=Progress(Console(file=StringIO())), workers=1, started=0.0
     )
-    session._planned_seconds = lambda spec: SECONDS_OF_A_RUN  # type: ignore[method-assign]
+    session._planned_seconds = lambda run: SECONDS_OF_A_RUN  # type: ignore[method-assign]
     rounds: Any = {
         seed: [SimpleNamespace(name=f"{seed}a", seed=seed), SimpleNamespace(name=f"{seed}b", seed=seed)]
         for seed in plan.seeds
     }
     begun = []
-    names = {spec.name for specs in rounds.values() for spec in specs}
-    for spec in session._until_the_clock_runs_out(rounds, names if missing is None else missing):
-        begun.append(spec.seed)
+    due: Any = [run for runs in rounds.values() for run in runs if missing is None or run.name in missing]
+    for run in session._until_the_clock_runs_out(rounds, due):
+        begun.append(run.seed)  # type: ignore[attr-defined]
         state.seconds += SECONDS_OF_A_RUN
     assert state.dropped_seeds == [seed for seed in plan.seeds if seed > max(begun)]
     return sorted(set(begun))

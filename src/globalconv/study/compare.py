@@ -6,6 +6,7 @@ from pathlib import Path
 
 from globalconv.display.numbers import format_duration
 from globalconv.display.progress import Progress
+from globalconv.errors import BrokenFile
 from globalconv.measure.crossover import crossover_sentence
 from globalconv.measure.curves import Curve, measure_cost
 from globalconv.study import schema
@@ -14,13 +15,7 @@ from globalconv.study.design.plan import make_plan
 from globalconv.study.report.rehearsal import rehearse
 from globalconv.study.runs.directory import StudyDirectory, StudyState
 from globalconv.study.runs.disk_space import check_space
-from globalconv.study.runs.execute import (
-    check_sources,
-    execute_warm_up,
-    one_thread,
-    rebuild_task,
-)
-from globalconv.study.runs.reading import BrokenFile
+from globalconv.study.runs.execute import check_sources, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.runs.workers import over_the_cores
 from globalconv.study.session import Session
 from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
@@ -28,7 +23,6 @@ from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
 COST_LENGTHS = [64, 128, 256, 512, 1024, 2048, 4096, 8192]
 COST_MEASURING_SECONDS = 8.0
 WARM_UP_SECONDS = 4.0
-
 """A guess at how long an arm is measured, for the time left."""
 
 

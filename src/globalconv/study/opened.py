@@ -12,13 +12,14 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.study.answer.gather import gather
 from globalconv.study.report.arms_table import arm_rows
 from globalconv.study.report.notebook import notebook_html
-from globalconv.study.runs.arm_runs import runs_of_arm
+from globalconv.study.runs.arm_runs import ArmRuns, arms_of
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.execute import rebuild_task
 from globalconv.study.runs.reading import reason
+from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.study.runs.trained import load_model
 from globalconv.study.schema import StudyAnswer
-from globalconv.study.spec import RunSpec, StudyPlan, TaskPlan
+from globalconv.study.spec import StudyPlan
 from globalconv.tasks import Text
 from globalconv.tasks.text import byte_signature
 
@@ -74,7 +75,7 @@ class Study:
 
         ``task`` may be left out where the study has one. Raises InputError where there is no such run.
         """
-        return self._directory.runs / self._spec(arm, seed, task).name
+        return self._run(arm, seed, task).path
 
     def model(self, arm: str, *, seed: int = 0, task: str | None = None) -> nn.Module:
         """The trained model of a final run, at its best checkpoint: on the CPU, in eval mode.
@@ -82,13 +83,14 @@ class Study:
         A classifier, a language model or an encoder-decoder (``globalconv.models``). Its data must be where it was,
         except a text. Raises InputError.
         """
-        spec = self._spec(arm, seed, task)
+        run = self._run(arm, seed, task)
+        spec = run.spec
         signature = (
             byte_signature(int(str(spec.task.options["length"])))
             if spec.task.kind == Text.kind
             else rebuild_task(spec.task).signature
         )
-        return load_model(self._directory.runs / spec.name, spec.model, signature)
+        return load_model(run.path, spec.model, signature)
 
     def __repr__(self) -> str:
         said = ", ".join(f"{task}: {verdict}" for task, verdict in self.verdicts.items())
@@ -98,58 +100,53 @@ class Study:
         summary = self.figures.get("summary")
         return notebook_html(self.answer, summary.read_bytes() if summary else None)
 
-    def _planned(self) -> StudyPlan:
+    def _arms(self) -> list[ArmRuns]:
         if self._plan is None:
             raise InputError(f"{self.path} holds a report without the runs it was made from (runs/).")
-        return self._plan
+        return list(arms_of(self._directory, self._plan))
 
     def _run_rows(self) -> Iterator[dict[str, Any]]:
-        plan = self._planned()
-        for task in plan.tasks:
-            for arm in task.arms:
-                found = runs_of_arm(self._directory, plan, task, arm, self.answer.seeds, [])
-                for seed in self.answer.seeds:
-                    row = {"task": task.task.name, "arm": arm.arm, "seed": seed, "learning_rate": found.rate}
-                    if found.rate is None:
-                        yield row | {"status": "missing"}
-                        continue
-                    spec = plan.run(task, arm, rate=found.rate, seed=seed, purpose="final")
-                    result = found.finished.get(seed)
-                    if result is None:
-                        yield row | {"status": "diverged" if seed in found.diverged else "missing"}
-                        continue
-                    yield row | {
-                        "status": result.status,
-                        **{f"test_{name}": value for name, value in result.test.items()},
-                        **{f"validation_{name}": value for name, value in result.validation.items()},
-                        "best_step": result.best_step,
-                        "train_seconds": result.seconds,
-                        "run_dir": str(self._directory.runs / spec.name),
-                    }
+        for arm in self._arms():
+            runs = {run.spec.seed: run for run in arm.read(self.answer.seeds).finals(self.answer.seeds)}
+            for seed in self.answer.seeds:
+                row = {
+                    "task": arm.task.task.name,
+                    "arm": arm.plan.arm,
+                    "seed": seed,
+                    "learning_rate": arm.rate,
+                }
+                result = arm.finished.get(seed)
+                if result is None:
+                    yield row | {"status": "diverged" if seed in arm.diverged else "missing"}
+                    continue
+                yield row | {
+                    "status": result.status,
+                    **{f"test_{name}": value for name, value in result.test.items()},
+                    **{f"validation_{name}": value for name, value in result.validation.items()},
+                    "best_step": result.best_step,
+                    "train_seconds": result.seconds,
+                    "run_dir": str(runs[seed].path),
+                }
 
-    def _task(self, name: str | None) -> TaskPlan:
-        tasks = {task.task.name: task for task in self._planned().tasks}
-        if name is None and len(tasks) > 1:
-            raise InputError(f"this study has several tasks; give task= one of {', '.join(tasks)}.")
-        name = next(iter(tasks)) if name is None else name
-        if name not in tasks:
-            raise unknown_name("task", name, tasks)
-        return tasks[name]
-
-    def _spec(self, arm_name: str, seed: int, task_name: str | None) -> RunSpec:
+    def _run(self, arm_name: str, seed: int, task_name: str | None) -> RunDirectory:
         """The finished final run that is meant."""
-        plan, task = self._planned(), self._task(task_name)
-        arms = {arm.arm: arm for arm in task.arms}
+        found = self._arms()
+        tasks = list(dict.fromkeys(arm.task.task.name for arm in found))
+        if task_name is None and len(tasks) > 1:
+            raise InputError(f"this study has several tasks; give task= one of {', '.join(tasks)}.")
+        task = tasks[0] if task_name is None else task_name
+        if task not in tasks:
+            raise unknown_name("task", task, tasks)
+        arms = {arm.plan.arm: arm for arm in found if arm.task.task.name == task}
         if arm_name not in arms:
-            raise unknown_name(f"arm of {task.task.name}", arm_name, arms)
-        found = runs_of_arm(self._directory, plan, task, arms[arm_name], self.answer.seeds, [])
-        if seed not in found.finished:
-            seeds = ", ".join(map(str, found.finished)) or "none"
+            raise unknown_name(f"arm of {task}", arm_name, arms)
+        finished = arms[arm_name].read(self.answer.seeds).finished
+        if seed not in finished:
+            seeds = ", ".join(map(str, finished)) or "none"
             raise InputError(
-                f"{arm_name} on {task.task.name} has no finished run with seed {seed}. Finished seeds: {seeds}."
+                f"{arm_name} on {task} has no finished run with seed {seed}. Finished seeds: {seeds}."
             )
-        assert found.rate is not None
-        return plan.run(task, arms[arm_name], rate=found.rate, seed=seed, purpose="final")
+        return arms[arm_name].finals([seed])[0]
 
 
 def _report_alone(path: Path) -> StudyAnswer:

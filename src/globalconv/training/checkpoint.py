@@ -13,11 +13,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from globalconv.errors import BrokenFile
 from globalconv.host.atomic_files import write_bytes
 from globalconv.models.encoder_decoder import current_names
 
 
-class BrokenCheckpoint(Exception):
+class BrokenCheckpoint(BrokenFile):
     """A checkpoint that cannot be read back; the message says why."""
 
 

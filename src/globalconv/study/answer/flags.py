@@ -22,11 +22,11 @@ def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
         flags.append(too_short if is_too_short(steps) else "still improving when its steps ran out")
     if not task.tuned:
         flags.append("learning rate not tuned on this data")
-    elif found.sweeping:
+    elif found.due:
         flags.append("the sweep of its learning rate is unfinished")
     elif not contender.tuned:
         flags.append("best learning rate on the edge of the sweep")
-    if found.sweep and not found.sweeping and found.rate is None:
+    if found.sweep and not found.due and found.rate is None:
         flags.append("diverged at every learning rate")
     if flag := _unsteady_scores(task, found):
         flags.append(flag)

@@ -1,8 +1,9 @@
 """From run directories to the answer: every number of a report is read or computed here, none is typed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from globalconv.display.numbers import format_duration
+from globalconv.errors import BrokenFile
 from globalconv.study.answer.advice import Given
 from globalconv.study.answer.methods import describe_methods
 from globalconv.study.answer.sentence import QUESTION
@@ -10,14 +11,9 @@ from globalconv.study.answer.task_answer import answer_task
 from globalconv.study.config import to_toml
 from globalconv.study.design.budget import OVERRUN
 from globalconv.study.request import options_of
-from globalconv.study.runs.arm_runs import ArmRuns, runs_of_arm
+from globalconv.study.runs.arm_runs import ArmRuns, arms_of
 from globalconv.study.runs.directory import StudyDirectory
-from globalconv.study.runs.reading import BrokenFile
-from globalconv.study.runs.run_directory import RunResult
-from globalconv.study.schema import (
-    SCHEMA_VERSION,
-    StudyAnswer,
-)
+from globalconv.study.schema import SCHEMA_VERSION, StudyAnswer
 from globalconv.study.spec import StudyPlan
 
 
@@ -25,35 +21,21 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     """The answer that the runs in ``directory`` give now, however many of them are there."""
     state = directory.state(plan)
     seeds = [seed for seed in plan.seeds if seed not in state.dropped_seeds]
-    used: list[RunResult] = []
-    num_done = 0
-    num_planned = len(seeds) * sum(len(task.arms) for task in plan.tasks)
+    arms = [arm.read(seeds) for arm in arms_of(directory, plan)]
     failures = list(state.redone)
     environment: dict[str, str] = {}
-    found_on = {
-        task.task.name: {arm.arm: runs_of_arm(directory, plan, task, arm, seeds, used) for arm in task.arms}
-        for task in plan.tasks
-    }
-    lost = any(found.missing or found.sweeping for runs in found_on.values() for found in runs.values())
-    complete = state.complete and not lost  # runs may have gone since it was
+    for arm in arms:
+        failures += _failures(arm)
+        for run in arm.finals(arm.finished):
+            environment |= run.environment()
+    complete = state.complete and not any(
+        arm.missing or arm.due for arm in arms
+    )  # runs may have gone since it was
     given = Given.to(plan, state.model_copy(update={"complete": complete}))
-    tasks = []
-    for task in plan.tasks:
-        runs = found_on[task.task.name]
-        num_done += sum(len(found.finished) + len(found.diverged) for found in runs.values())
-        for arm, found in runs.items():
-            failures += [f"{task.task.name}: {arm} diverged with seed {seed}." for seed in found.diverged]
-            failures += [f"{task.task.name}: {arm}, {told}; it is not counted." for told in found.broken]
-            failures += [
-                f"{task.task.name}: {arm} diverged at learning rate {rate:g} in the sweep."
-                for rate, score in (found.sweep.means if found.sweep else {}).items()
-                if score is None
-            ]
-            for seed, result in found.finished.items():
-                failures += [f"{task.task.name}: {arm}, seed {seed}: {notice}." for notice in result.notices]
-                spec = plan.run(task, found.plan, rate=found.rate or 0.0, seed=seed, purpose="final")
-                environment |= directory.run(spec, task).environment()
-        tasks.append(answer_task(plan, task, runs, given))
+    tasks = [
+        answer_task(plan, task, {arm.plan.arm: arm for arm in arms if arm.task is task}, given)
+        for task in plan.tasks
+    ]
     cuts = list(plan.cuts)
     if state.dropped_seeds:
         cuts.append(
@@ -71,6 +53,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     except BrokenFile as error:
         costs = None
         failures.append(f"{error}; it is measured again when the study's command goes on.")
+    used = [result for arm in arms for result in arm.used]
     return StudyAnswer(
         schema_version=SCHEMA_VERSION,
         globalconv_version=plan.globalconv_version,
@@ -85,10 +68,7 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
         seeds=seeds,
         tasks=tasks,
         cost=costs,
-        unfinished=None
-        if complete
-        else f"{num_done} of {num_planned} final runs are done{_and_sweeps(found_on.values())}; the study's command "
-        "goes on with it.",
+        unfinished=None if complete else _unfinished(arms, len(seeds)),
         cuts=cuts,
         failures=failures,
         environment=environment,
@@ -96,6 +76,21 @@ def gather(directory: StudyDirectory, plan: StudyPlan) -> StudyAnswer:
     )
 
 
-def _and_sweeps(tasks: Iterable[dict[str, ArmRuns]]) -> str:
-    sweeping = any(found.sweeping for runs in tasks for found in runs.values())
-    return ", and runs of a sweep are missing" if sweeping else ""
+def _failures(arm: ArmRuns) -> Iterator[str]:
+    """A sentence for each run that failed or has something to report."""
+    task, name = arm.task.task.name, arm.plan.arm
+    yield from (f"{task}: {name} diverged with seed {seed}." for seed in arm.diverged)
+    yield from (f"{task}: {name}, {message}; it is not counted." for message in arm.broken)
+    for rate, score in (arm.sweep.means if arm.sweep else {}).items():
+        if score is None:
+            yield f"{task}: {name} diverged at learning rate {rate:g} in the sweep."
+    for seed, result in arm.finished.items():
+        yield from (f"{task}: {name}, seed {seed}: {notice}." for notice in result.notices)
+
+
+def _unfinished(arms: list[ArmRuns], num_seeds: int) -> str:
+    done = sum(len(arm.finished) + len(arm.diverged) for arm in arms)
+    sweeps = ", and runs of a sweep are missing" if any(arm.due for arm in arms) else ""
+    return (
+        f"{done} of {num_seeds * len(arms)} final runs are done{sweeps}; the study's command goes on with it."
+    )

@@ -84,7 +84,7 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
             higher_is_better=task.higher_is_better,
             tolerance=task.margin,
         ),
-        tuned=task.tuned and not found.sweeping and not (found.sweep and found.sweep.on_edge),
+        tuned=task.tuned and not found.due and not (found.sweep and found.sweep.on_edge),
         attends=attends(found.plan.model.all_mixers),
         num_diverged=len(found.diverged),
         resampled={seed: result.test_resampled for seed, result in found.finished.items()},

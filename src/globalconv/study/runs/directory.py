@@ -18,13 +18,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from globalconv.errors import InputError
+from globalconv.errors import BrokenFile, InputError
 from globalconv.host.atomic_files import make_directory, sweep_up, write_json
 from globalconv.ranges import Seconds
-from globalconv.study.runs.reading import BrokenFile, read_json
-from globalconv.study.runs.run_directory import BrokenRun, RunDirectory, RunResult
+from globalconv.study.runs.reading import read_json
 from globalconv.study.schema import CostAnswer
-from globalconv.study.spec import PLAN_VERSION, RunSpec, StudyPlan, StudyRequest, TaskPlan
+from globalconv.study.spec import PLAN_VERSION, StudyPlan, StudyRequest
 
 REHEARSAL = ".rehearsal-"
 """How the names of folders begin in which a report was written on trial; only a kill leaves one behind."""
@@ -183,17 +182,6 @@ class StudyDirectory:
     def write_cost(self, cost: CostAnswer) -> None:
         """Keep the cost curves."""
         write_json(self.path / "cost.json", cost.model_dump(mode="json"))
-
-    def run(self, spec: RunSpec, task: TaskPlan) -> RunDirectory:
-        """The directory of one run on ``task``."""
-        return RunDirectory(self.runs, spec, task.metric)
-
-    def result(self, spec: RunSpec, task: TaskPlan) -> RunResult | None:
-        """The result of a run if it is complete and sound."""
-        try:
-            return self.run(spec, task).result()
-        except BrokenRun:
-            return None
 
 
 class _Versioned(BaseModel):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from globalconv.errors import InputError
+from globalconv.errors import BrokenFile, InputError
 from globalconv.models import EncoderDecoder
 from globalconv.models.joined import Joined, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
@@ -23,7 +23,6 @@ from globalconv.study.spec import RunSpec
 from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
-from globalconv.training.checkpoint import BrokenCheckpoint
 from globalconv.training.evaluate import write_answers
 
 EXAMPLES = 8
@@ -43,7 +42,7 @@ def look_inside(spec: RunSpec, runs: Path) -> str | None:
     """
     try:
         _look_inside(spec, runs)
-    except BrokenCheckpoint as error:
+    except BrokenFile as error:
         return str(error)
     return None
 

@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from globalconv.errors import BrokenFile
+
 Read = TypeVar("Read")
 
 LARGEST = 2**26
 """Bytes; no file of a study comes near."""
-
-
-class BrokenFile(Exception):
-    """A file that cannot be used; the message names it, and the field where there is one."""
 
 
 def read_json(path: Path, kind: type[Read]) -> Read:

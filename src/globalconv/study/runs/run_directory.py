@@ -14,17 +14,19 @@ import json
 import math
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from globalconv.errors import BrokenFile
 from globalconv.host.atomic_files import make_directory, obstacles_explained, write_json, write_text
 from globalconv.ranges import Amount, Count, Score, Seconds, Some
-from globalconv.study.runs.reading import BrokenFile, read_json, read_json_lines
+from globalconv.study.runs.reading import read_json, read_json_lines
 from globalconv.study.schema import Confusion, ModelInside
 from globalconv.study.spec import RunSpec
-from globalconv.training.checkpoint import BrokenCheckpoint, check_checkpoint
+from globalconv.training.checkpoint import check_checkpoint
 from globalconv.training.fit import Evaluation
 from globalconv.training.resampling import RESAMPLES
 
@@ -53,12 +55,8 @@ class RunResult(BaseModel):
     notices: list[str]
 
 
-class BrokenRun(Exception):
-    """A run directory whose content is damaged; the message says how."""
-
-
 class RunDirectory:
-    """The files of one run. Reading never repairs; ``BrokenRun`` says what is wrong.
+    """The files of one run. Reading never repairs; ``BrokenFile`` says what is wrong.
 
     ``metric``: what the run must have been scored by, where its study is known.
     """
@@ -94,7 +92,7 @@ class RunDirectory:
 
     def finish(self, result: RunResult, curve: list[Evaluation]) -> None:
         """Write the curve, then the result that makes the run complete."""
-        lines = [json.dumps(_line(evaluation), allow_nan=False) for evaluation in curve]
+        lines = [json.dumps(asdict(evaluation), allow_nan=False) for evaluation in curve]
         write_text(self.path / "curve.jsonl", "".join(line + "\n" for line in lines))
         write_json(self.path / "result.json", result.model_dump(mode="json"))
         (self.path / "step").unlink(missing_ok=True)
@@ -102,39 +100,30 @@ class RunDirectory:
     def result(self) -> RunResult | None:
         """The result of a complete run; None of one that has none yet.
 
-        Raises BrokenRun if any file is damaged that a reader, or the resumed run, would need, or if they do not
+        Raises BrokenFile if any file is damaged that a reader, or the resumed run, would need, or if they do not
         fit together.
         """
         if not (self.path / "result.json").exists():
             if (self.path / "last.safetensors").exists():
-                self._check_weights("last")
+                check_checkpoint(self.path / "last.safetensors")
             return None
-        try:
-            if read_json(self.path / "spec.json", RunSpec) != self.spec:
-                raise BrokenRun("spec.json does not match the directory's name")
-            self.environment()
-            result = read_json(self.path / "result.json", RunResult)
-        except BrokenFile as error:
-            raise BrokenRun(str(error)) from error
+        if read_json(self.path / "spec.json", RunSpec) != self.spec:
+            raise BrokenFile("spec.json does not match the directory's name")
+        self.environment()
+        result = read_json(self.path / "result.json", RunResult)
         self._check_curve(result, self.curve())
         self._check_scores(result)
         if result.best_step is not None:
-            self._check_weights("best")
+            check_checkpoint(self.path / "best.safetensors")
         return result
 
     def curve(self) -> list[Evaluation]:
-        """The evaluations, in order. Raises BrokenRun."""
-        try:
-            return read_json_lines(self.path / "curve.jsonl", Evaluation)
-        except BrokenFile as error:
-            raise BrokenRun(str(error)) from error
+        """The evaluations, in order. Raises BrokenFile."""
+        return read_json_lines(self.path / "curve.jsonl", Evaluation)
 
     def environment(self) -> dict[str, str]:
-        """Where the run was trained. Raises BrokenRun."""
-        try:
-            return read_json(self.path / "environment.json", dict[str, str])
-        except BrokenFile as error:
-            raise BrokenRun(str(error)) from error
+        """Where the run was trained. Raises BrokenFile."""
+        return read_json(self.path / "environment.json", dict[str, str])
 
     def inside(self) -> ModelInside | None:
         """What probes found in the trained model; None if nobody looked. Raises BrokenFile."""
@@ -164,42 +153,27 @@ class RunDirectory:
             self.path.rename(aside)
         return aside
 
-    def _check_weights(self, which: str) -> None:
-        try:
-            check_checkpoint(self.path / f"{which}.safetensors")
-        except BrokenCheckpoint as error:
-            raise BrokenRun(str(error)) from error
-
     def _check_curve(self, result: RunResult, curve: list[Evaluation]) -> None:
         steps = [evaluation.step for evaluation in curve]
         due = self.spec.training.evaluation_steps()
         whole = steps == due if result.status == "finished" else steps == due[: len(steps)]
         if not whole:
-            raise BrokenRun("curve.jsonl does not hold the evaluations of the whole run")
+            raise BrokenFile("curve.jsonl does not hold the evaluations of the whole run")
         if [e.seconds for e in curve] != sorted(e.seconds for e in curve):
-            raise BrokenRun("curve.jsonl does not go forwards in time")
+            raise BrokenFile("curve.jsonl does not go forwards in time")
         for evaluation in curve:
             self._check_metric("curve.jsonl", evaluation.validation)
 
     def _check_scores(self, result: RunResult) -> None:
         if result.status == "finished":
             if result.best_step not in self.spec.training.evaluation_steps():
-                raise BrokenRun("result.json cannot be read: best_step is no step of an evaluation")
+                raise BrokenFile("result.json cannot be read: best_step is no step of an evaluation")
             self._check_metric("result.json", result.validation)
             if self.spec.purpose == "final":
                 self._check_metric("result.json", result.test)
         if len(result.test_resampled) not in (0, RESAMPLES):
-            raise BrokenRun(f"result.json cannot be read: test_resampled does not have {RESAMPLES} scores")
+            raise BrokenFile(f"result.json cannot be read: test_resampled does not have {RESAMPLES} scores")
 
     def _check_metric(self, file: str, scores: dict[str, float]) -> None:
         if self.metric is not None and self.metric not in scores:
-            raise BrokenRun(f"{file} cannot be read: it has no {self.metric}")
-
-
-def _line(evaluation: Evaluation) -> dict[str, Any]:
-    return {
-        "step": evaluation.step,
-        "seconds": evaluation.seconds,
-        "train_loss": evaluation.train_loss,
-        "validation": evaluation.validation,
-    }
+            raise BrokenFile(f"{file} cannot be read: it has no {self.metric}")

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import torch
 
-from globalconv.errors import InputError
+from globalconv.errors import BrokenFile, InputError
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.study.design.build import build_model
 from globalconv.study.runs.execute import check_sources
-from globalconv.study.runs.reading import BrokenFile, read_json
+from globalconv.study.runs.reading import read_json
 from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.tasks.base import Signature
 from globalconv.training import load_best
-from globalconv.training.checkpoint import BrokenCheckpoint
 
 MOST_SHOWN = 8
 """Runs in a message."""
@@ -88,6 +87,6 @@ def load_model(
         model = build_model(spec, signature)
     try:
         load_best(path, model)
-    except BrokenCheckpoint as error:
+    except BrokenFile as error:
         raise InputError(f"the weights in {path} cannot be used ({error}): name another run.") from error
     return model.eval()
