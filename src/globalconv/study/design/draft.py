@@ -16,8 +16,10 @@ from globalconv.study.design.arms import (
     mixers_of,
     twin_of,
 )
+from globalconv.study.design.budget import Load
 from globalconv.study.design.build import match_models
 from globalconv.study.design.check_arms import check_outside_mixers
+from globalconv.study.design.estimate import estimate_warm_up
 from globalconv.study.design.memory import check_memory
 from globalconv.study.design.presets import ANY_ARM_RATE, Preset, preset_for
 from globalconv.study.design.reductions import (
@@ -27,7 +29,7 @@ from globalconv.study.design.reductions import (
     SMALLEST_BATCH_TOKENS,
     Reduction,
 )
-from globalconv.study.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice
+from globalconv.study.spec import DecoderSpec, ModelSpec, StudyRequest, TaskChoice, WarmUp
 from globalconv.tasks import OFFERED, Task, build_task, resolve_task
 from globalconv.tasks.base import Signature
 from globalconv.tasks.patches import patched
@@ -43,6 +45,7 @@ class OpenedTask:
     """A task's data, and where a study of it starts from."""
 
     task: Task
+    request: StudyRequest
     preset: Preset
     as_shipped: bool
     """Everything that was asked for is what the shipped rates were measured with."""
@@ -57,27 +60,28 @@ class OpenedTask:
         """Whether its models are encoder-decoders."""
         return self.task.signature.kind == "sequence_to_sequence"
 
+    @property
+    def design(self) -> Design | None:
+        """The design of its encoder-decoders; None for other models."""
+        return self.request.design or self.preset.design
+
 
 @dataclass(frozen=True)
 class Draft:
-    """A task whose sizes are decided and whose models are matched; what a step costs is not known yet."""
+    """A task whose sizes are decided and whose models are matched."""
 
     opened: OpenedTask
     signature: Signature
     """The task's signature once its positions are joined to ``patch``es."""
     patch: int | None
     """Positions per token, of a table; None for other tasks."""
-    width: int
     depth: int
-    steps: int
     batch_size: int
-    rates: dict[str, float]
     models: dict[str, ModelSpec]
+    warm_ups: dict[str, WarmUp]
+    """Arm -> what its steps cost, estimated until it is measured."""
     left_out: dict[str, str]
     """Arms that cannot run, with the reason."""
-    spared: dict[str, str]
-    """Arms that could, and are left out to fit the budget."""
-    design: Design | None
     notices: tuple[str, ...]
     cuts: tuple[str, ...]
 
@@ -87,14 +91,30 @@ class Draft:
         return self.opened.task.name
 
     @property
-    def preset(self) -> Preset:
-        """Where its sizes come from."""
-        return self.opened.preset
-
-    @property
     def recipe(self) -> dict[str, Any]:
         """The paper's training settings for its own design; the defaults for everything else."""
-        return ORIGINAL_RECIPE | {"warmup": ORIGINAL_WARMUP} if self.design == "original" else {}
+        return ORIGINAL_RECIPE | {"warmup": ORIGINAL_WARMUP} if self.opened.design == "original" else {}
+
+    def rate(self, arm: str) -> float:
+        """The learning rate of an arm, or the middle of its sweep."""
+        return self.opened.preset.rates.get(arm, ANY_ARM_RATE)
+
+    def steps(self, arm: str, *, scale: float = 1.0) -> int:
+        """The steps of an arm: everyone's, or as many as fit in the rival's seconds."""
+        request = self.opened.request
+        steps = max(1, round((request.steps or self.opened.preset.steps) * scale))
+        if request.match == "seconds":
+            rival, own = self.warm_ups[request.rival], self.warm_ups[arm]
+            steps = max(1, round(steps * rival.seconds_per_step / own.seconds_per_step))
+        return steps
+
+    def loads(self) -> list[Load]:
+        """What a run of each arm costs."""
+        evaluations = self.opened.preset.evaluations
+        return [
+            Load.of(warm_up, steps=self.steps(arm), evaluations=evaluations)
+            for arm, warm_up in self.warm_ups.items()
+        ]
 
     def task(self) -> Task:
         """The task at these sizes."""
@@ -116,33 +136,25 @@ def open_task(name: str, request: StudyRequest) -> OpenedTask:
     task = build_task(kind, preset.options | options)
     if request.design is not None and task.signature.kind != "sequence_to_sequence":
         raise InputError(f"--design {request.design}: {task.name} has no encoder-decoder; leave it out.")
-    as_measured = all(
-        asked is None or asked == shipped
-        for asked, shipped in (
-            (request.depth, preset.depth),
-            (request.width, preset.width),
-            (request.heads, preset.heads),
-            (request.batch_size, preset.batch_size),
-            (request.design, preset.design),
+    as_shipped = (
+        preset.source is not None
+        and all(
+            getattr(request, size) in (None, getattr(preset, size))
+            for size in ("depth", "width", "heads", "batch_size", "design")
         )
+        and all(arm in preset.rates for arm in (request.rival, *request.arms))
+        and (not options or task.options == build_task(kind, preset.options).options)
     )
-    known = all(arm in preset.rates for arm in (request.rival, *request.arms))
-    return OpenedTask(
-        task,
-        preset,
-        as_shipped=preset.source is not None
-        and as_measured
-        and known
-        and (not options or task.options == build_task(kind, preset.options).options),
-    )
+    return OpenedTask(task, request, preset, as_shipped)
 
 
-def draft(opened: OpenedTask, request: StudyRequest, reduction: Reduction, *, workers: int) -> Draft:
+def draft(opened: OpenedTask, reduction: Reduction, *, workers: int, pace: float = 1.0) -> Draft:
     """The sizes and models of a task, as far as ``reduction`` cuts them down.
 
-    Raises InputError for arms that are none, and for sizes that ``workers`` runs side by side cannot hold.
+    ``pace``: seconds over those that arithmetic alone gives. Raises InputError for arms that are none, and for sizes
+    that ``workers`` runs side by side cannot hold.
     """
-    task, preset = opened.task, opened.preset
+    task, preset, request = opened.task, opened.preset, opened.request
     if opened.as_shipped:  # at other sizes its rates would not be tuned
         reduction = Reduction(arms_left_out=reduction.arms_left_out)
     cuts = []
@@ -154,33 +166,27 @@ def draft(opened: OpenedTask, request: StudyRequest, reduction: Reduction, *, wo
             f"{patch} consecutive positions form one token, so that a sequence has {signature.length} tokens instead "
             f"of {task.signature.length}"
         )
-    depth = request.depth or max(min(SHALLOWEST, preset.depth), preset.depth // reduction.depth_divisor)
-    width = request.width or max(min(NARROWEST_WIDTH, preset.width), preset.width // reduction.width_divisor)
-    batch_size = request.batch_size or _batch_size(preset, signature, reduction)
-    for what, size, usual in (
-        ("width", width, request.width or preset.width),
-        ("depth", depth, request.depth or preset.depth),
-        ("batch size", batch_size, request.batch_size or preset.batch_size),
-    ):
-        if size != usual:
-            cuts.append(f"{what} {size} instead of {usual}")
+    sizes = {
+        "width": max(min(NARROWEST_WIDTH, preset.width), preset.width // reduction.width_divisor),
+        "depth": max(min(SHALLOWEST, preset.depth), preset.depth // reduction.depth_divisor),
+        "batch_size": _batch_size(preset, signature, reduction),
+    }
+    for what, size in sizes.items():
+        asked, usual = getattr(request, what), getattr(preset, what)
+        if asked:
+            sizes[what] = asked
+        elif size != usual:
+            cuts.append(f"{what.replace('_', ' ')} {size} instead of {usual}")
 
-    check_memory(
-        task.name,
-        signature,
-        width=width,
-        depth=depth,
-        mlp_ratio=preset.mlp_ratio,
-        batch_size=batch_size,
-        workers=workers,
-    )
+    check_memory(task.name, signature, mlp_ratio=preset.mlp_ratio, workers=workers, **sizes)
     names = request.arms or (DEFAULT_TWINS if opened.pairs else DEFAULT_ARMS)
     arms = list(dict.fromkeys([request.rival, *names]))
-    models, left_out = _models(arms, opened, request, signature, width, depth)
+    models, left_out = _models(arms, opened, signature, sizes["width"], sizes["depth"])
     least_telling = LEAST_TELLING_TWINS if opened.pairs else LEAST_TELLING_ARMS
     could = [arm for arm in least_telling if arm in models and arm != request.rival and not request.arms]
     spared = could[: reduction.arms_left_out]
     models = {arm: model for arm, model in models.items() if arm not in spared}
+    cuts += [f"{arm} is left out to fit the budget" for arm in spared]
 
     notices = [_what_twins_share(models)] if opened.pairs else []
     notices += _shared_filters(models)
@@ -188,15 +194,21 @@ def draft(opened: OpenedTask, request: StudyRequest, reduction: Reduction, *, wo
         opened=opened,
         signature=signature,
         patch=patch,
-        width=width,
-        depth=depth,
-        steps=request.steps or preset.steps,
-        batch_size=batch_size,
-        rates={arm: preset.rates.get(arm, ANY_ARM_RATE) for arm in models},
+        depth=sizes["depth"],
+        batch_size=sizes["batch_size"],
         models=models,
+        warm_ups={
+            arm: estimate_warm_up(
+                model,
+                signature,
+                batch_size=sizes["batch_size"],
+                held_out=opened.num_held_out,
+                device=request.device,
+                pace=pace,
+            )
+            for arm, model in models.items()
+        },
         left_out=left_out,
-        spared=dict.fromkeys(spared, "left out to fit the budget"),
-        design=request.design or preset.design,
         notices=tuple(notices),
         cuts=tuple(f"{task.name}: {cut}." for cut in cuts),
     )
@@ -223,19 +235,18 @@ def _batch_size(preset: Preset, signature: Signature, reduction: Reduction) -> i
 def _models(
     arms: list[str],
     opened: OpenedTask,
-    request: StudyRequest,
     signature: Signature,
     width: int,
     depth: int,
 ) -> tuple[dict[str, ModelSpec], dict[str, str]]:
     """The arms' models, matched to the rival's; and those that cannot run or be matched, with the reason."""
-    preset, task = opened.preset, opened.task
+    preset, request = opened.preset, opened.request
     heads = request.heads or _heads(width, preset)
     left_out: dict[str, str] = {}
     models: dict[str, ModelSpec] = {}
     for arm in arms:
         if opened.pairs:
-            model = _twin_spec(arm, depth, width, heads, preset, request.design or preset.design)
+            model = _twin_spec(arm, depth, width, heads, preset, opened.design)
         else:
             model = _model_spec(arm, depth, width, heads, preset)
         hidden = model.mixers if model.decoder is None else model.decoder.mixers
@@ -244,15 +255,14 @@ def _models(
         else:
             models[arm] = model
     check_outside_mixers(models, signature, device=request.device)
-    rival = request.rival
-    if rival in models:
-        models, unmatched = match_models(models, rival, signature, on=request.match)
-        left_out |= unmatched
-    else:
-        raise InputError(f"the rival '{rival}' cannot run on {task.name}: {left_out[rival]}.")
+    rival, name = request.rival, opened.task.name
+    if rival not in models:
+        raise InputError(f"the rival '{rival}' cannot run on {name}: {left_out[rival]}.")
+    models, unmatched = match_models(models, rival, signature, on=request.match)
+    left_out |= unmatched
     if len(models) < 2:
         why = "".join(f" {arm} is left out: {reason}." for arm, reason in left_out.items())
-        raise InputError(f"{task.name} is left with the rival alone; name another arm with --arms.{why}")
+        raise InputError(f"{name} is left with the rival alone; name another arm with --arms.{why}")
     if request.heads is not None and not any(map(_has_heads, models.values())):
         raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
     return models, left_out

@@ -23,17 +23,26 @@ WARM_UP_STEPS = 8
 
 
 def estimate_warm_up(
-    model: ModelSpec, signature: Signature, *, batch_size: int, held_out: tuple[int, int], device: str
+    model: ModelSpec,
+    signature: Signature,
+    *,
+    batch_size: int,
+    held_out: tuple[int, int],
+    device: str,
+    pace: float = 1.0,
 ) -> WarmUp:
-    """What a warm-up of ``model`` would find. ``held_out``: examples of the validation and the test split."""
+    """What a warm-up of ``model`` would find on a machine that takes ``pace`` times as long as the usual one.
+
+    ``held_out``: examples of the validation and the test split.
+    """
     assert device != "auto", "the caller knows which device it is"
     _, flops_per_token = sizes(model, signature)
     speed = CPU_SPEED if device == "cpu" else GPU_SPEED
     forward = flops_per_token * signature.length / speed
     return WarmUp(
-        seconds_per_step=STEP_OVERHEAD + TRAINING_FLOPS * batch_size * forward,
-        seconds_per_evaluation=STEP_OVERHEAD + held_out[0] * forward,
-        seconds_per_test=STEP_OVERHEAD + held_out[1] * forward,
+        seconds_per_step=pace * (STEP_OVERHEAD + TRAINING_FLOPS * batch_size * forward),
+        seconds_per_evaluation=pace * (STEP_OVERHEAD + held_out[0] * forward),
+        seconds_per_test=pace * (STEP_OVERHEAD + held_out[1] * forward),
         peak_memory_bytes=0,
     )
 

@@ -21,7 +21,7 @@ from globalconv.study.design.check_arms import check_arms
 from globalconv.study.design.draft import Draft, OpenedTask, open_task
 from globalconv.study.design.memory import TooLarge
 from globalconv.study.design.reductions import Reduction, reductions
-from globalconv.study.design.sizing import Costs, Sizing, choose_sizes, loads_of, pace_of, terms_of
+from globalconv.study.design.sizing import Sizing, choose_sizes, loads_of, pace_of, terms_of
 from globalconv.study.design.sweep import COARSE_SHARE
 from globalconv.study.design.task_plan import plan_task
 from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
@@ -64,24 +64,23 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     terms = terms_of(request, opened, workers=workers)
     spent = time.monotonic() - started
     tried = list(reductions())
-    sizing = choose_sizes(opened, request, tried, terms, pace=1.0, spent=spent)
+    sizing = choose_sizes(opened, tried, terms, pace=1.0, spent=spent)
     if sizing.seconds > HOPELESS * (terms.budget - spent):
         raise _hopeless(sizing, request, spent)
 
     for redrafts_left in range(MOST_REDRAFTS, -1, -1):
         for drafted in sizing.drafts:
             check_arms(drafted.models, drafted.signature, device=request.device)
-        costs = _measure(sizing, request, warm_ups, until=started + MEASURING_SHARE * terms.budget)
-        spent = time.monotonic() - started
-        fitted = fit_budget(loads_of(sizing.drafts, costs, request), sizing.terms, spent=spent)
+        drafts = _measured(sizing.drafts, warm_ups, until=started + MEASURING_SHARE * terms.budget)
+        spent, pace = time.monotonic() - started, pace_of(sizing, drafts)
+        fitted = fit_budget(loads_of(drafts), sizing.terms, spent=spent)
         tried = tried[tried.index(sizing.reduction) + 1 :]
         enough = sizing.terms.fixed_steps or fitted.scale >= TOO_FEW * sizing.reduction.least_scale
         no_time = spent > MEASURING_SHARE * terms.budget
         if (enough and fitted.fits) or no_time or not redrafts_left or not tried:
             break
-        sizing = choose_sizes(opened, request, tried, terms, pace=pace_of(sizing, costs), spent=spent)
-    tasks = [d.task() for d in sizing.drafts]
-    baselines = [task.baselines() for task in tasks]
+        sizing = choose_sizes(opened, tried, terms, pace=pace, spent=spent)
+    baselines = [d.task().baselines() for d in drafts]
     planning_seconds = time.monotonic() - started
     return StudyPlan(
         globalconv_version=__version__,
@@ -89,8 +88,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,
         tasks=tuple(
-            plan_task(d, costs[d.name], found, request, sizing.terms, scale=fitted.scale)
-            for d, found in zip(sizing.drafts, baselines, strict=True)
+            plan_task(d, found, sizing.terms, scale=fitted.scale)
+            for d, found in zip(drafts, baselines, strict=True)
         ),
         sweep=sizing.terms.sweep,
         coarse_sweep=sizing.terms.sweep and sizing.terms.coarse,
@@ -99,7 +98,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         budget_seconds=None if math.isinf(terms.budget) else terms.budget,
         planning_seconds=planning_seconds,
         estimated_seconds=fitted.seconds,
-        cuts=_cuts(sizing, fitted, opened, request, terms, pace=pace_of(sizing, costs), spent=spent),
+        cuts=_cuts(sizing, fitted, opened, terms, pace=pace, spent=spent),
     )
 
 
@@ -128,17 +127,16 @@ def _hopeless(sizing: Sizing, request: StudyRequest, spent: float) -> InputError
     )
 
 
-def _measure(sizing: Sizing, request: StudyRequest, warm_ups: WarmUps, *, until: float) -> Costs:
-    """The warm-up of every arm of every task."""
-    costs: Costs = {d.name: {} for d in sizing.drafts}
-    arms = [(d, arm) for d in sizing.drafts for arm in d.models]
-    for index, cost in warm_ups([_warm_up_spec(d, arm, request) for d, arm in arms], until):
-        d, arm = arms[index]
-        costs[d.name][arm] = cost
-    return costs
+def _measured(drafts: Sequence[Draft], warm_ups: WarmUps, *, until: float) -> list[Draft]:
+    """The drafts with what the warm-up of every arm found."""
+    arms = [(d, arm) for d in drafts for arm in d.models]
+    found = dict(warm_ups([_warm_up_spec(d, arm) for d, arm in arms], until))
+    by_arm = {(d.name, arm): found[index] for index, (d, arm) in enumerate(arms)}
+    return [replace(d, warm_ups={arm: by_arm[d.name, arm] for arm in d.models}) for d in drafts]
 
 
-def _warm_up_spec(draft: Draft, arm: str, request: StudyRequest) -> RunSpec:
+def _warm_up_spec(draft: Draft, arm: str) -> RunSpec:
+    request = draft.opened.request
     return RunSpec(
         task=draft.choice(),
         arm=arm,
@@ -146,7 +144,7 @@ def _warm_up_spec(draft: Draft, arm: str, request: StudyRequest) -> RunSpec:
         training=TrainingSettings(
             steps=1,
             batch_size=draft.batch_size,
-            learning_rate=draft.rates[arm],
+            learning_rate=draft.rate(arm),
             precision=request.precision,
             **draft.recipe,
         ),
@@ -157,18 +155,10 @@ def _warm_up_spec(draft: Draft, arm: str, request: StudyRequest) -> RunSpec:
 
 
 def _cuts(
-    sizing: Sizing,
-    fitted: Fitted,
-    opened: Sequence[OpenedTask],
-    request: StudyRequest,
-    terms: Terms,
-    *,
-    pace: float,
-    spent: float,
+    sizing: Sizing, fitted: Fitted, opened: Sequence[OpenedTask], terms: Terms, *, pace: float, spent: float
 ) -> tuple[str, ...]:
     """What is cut to fit the budget, a line each, and last the budget that needs no cuts."""
     cuts = [cut for d in sizing.drafts for cut in d.cuts]
-    cuts += [f"{d.name}: {arm} is {why}." for d in sizing.drafts for arm, why in d.spared.items()]
     if sizing.terms.coarse and sizing.terms.sweep:
         cuts.append(
             f"Learning rates are tuned on runs of 1/{round(1 / COARSE_SHARE)} of the steps, each rate with one seed."
@@ -184,14 +174,10 @@ def _cuts(
     if not cuts:
         return ()
     try:
-        whole = choose_sizes(
-            opened, request, [Reduction()], replace(terms, budget=math.inf), pace=pace, spent=spent
-        )
+        whole = choose_sizes(opened, [Reduction()], replace(terms, budget=math.inf), pace=pace, spent=spent)
     except TooLarge:  # then no budget is enough
         return tuple(cuts)
-    assert request.budget_seconds is None or not math.isinf(terms.budget)
-    loads = loads_of(whole.drafts, whole.estimate, request)
-    seconds = SLACK * (spent + whole.terms.seconds(loads, 1.0, terms.seeds))
+    seconds = SLACK * (spent + whole.terms.seconds(loads_of(whole.drafts), 1.0, terms.seeds))
     if seconds > terms.budget:
         larger = LARGER_DEFAULTS if crosses_to_serious(seconds, terms.budget) else ""
         cuts.append(f"Nothing is cut from about --budget {duration_option(seconds)} on{larger}.")
