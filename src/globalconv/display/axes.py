@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-from globalconv.display.drawing import Axes
-from globalconv.display.palette import light
+from globalconv.display.drawing import Axes, Locator
+from globalconv.display.palette import Look, light
 
 SMALL = 9.5
 
@@ -25,6 +25,39 @@ def dress(axes: Axes) -> None:
     axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=light("muted"), pad=4)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(color=light("muted"), size=SMALL)
+
+
+def draw_line(
+    axes: Axes,
+    x: Sequence[float],
+    y: Sequence[float],
+    look: Look,
+    *,
+    size: float = 5,
+    dashed: bool = False,
+    label: str | None = None,
+) -> None:
+    """A line in the look's colour, with its marker, ``size`` points wide, at every point."""
+    axes.plot(
+        x,
+        y,
+        color=look.color,
+        marker=look.marker,
+        markersize=size,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        linewidth=1.7,
+        linestyle="--" if dashed else "-",
+        label=label,
+        zorder=3,
+    )
+
+
+def number_ticks(axis: Any, write: Callable[[float], str], locator: Locator | None = None) -> None:
+    """Label the major ticks of a matplotlib axis, which ``locator`` may place."""
+    if locator is not None:
+        axis.set_major_locator(locator)
+    axis.set_major_formatter(lambda value, _: write(value))
 
 
 def legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from globalconv.display.axes import SMALL, dress, legible
-from globalconv.display.drawing import Axes, FixedLocator, FuncFormatter, NullLocator
+from globalconv.display.axes import SMALL, draw_line, dress, legible, number_ticks
+from globalconv.display.drawing import Axes, FixedLocator
 from globalconv.display.palette import Look
 
 
@@ -48,11 +48,9 @@ def plot_lines(
         if line.points:
             _plot(axes, line, lengths)
     axes.margins(x=0.06, y=0.09)
-    axes.xaxis.set_major_locator(FixedLocator(legible(axes, lengths, str)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: str(round(value))))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    number_ticks(axes.xaxis, lambda length: str(round(length)), FixedLocator(legible(axes, lengths, str)))
+    number_ticks(axes.yaxis, words)
+    axes.minorticks_off()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
 
@@ -71,19 +69,8 @@ def _plot(axes: Axes, line: Line, lengths: Sequence[int]) -> None:
         alpha=0.22,
         linewidth=0,
     )
-    axes.plot(
-        where,
-        [point.value for point in points],
-        color=color,
-        marker=line.look.marker,
-        markersize=6.5,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        linewidth=1.8,
-        linestyle="--" if line.dashed else "-",
-        label=line.label,
-        zorder=4,
-    )
+    values = [point.value for point in points]
+    draw_line(axes, where, values, line.look, size=6.5, dashed=line.dashed, label=line.label)
     known = [(point.length, point.least) for point in line.points if point.least]
     if known:
         axes.plot(*zip(*known, strict=True), color=color, linewidth=1.1, linestyle=(0, (3, 2)), zorder=3)

@@ -9,9 +9,6 @@ from globalconv.display.progress import Progress
 from globalconv.host.atomic_files import make_directory, sweep_up, write_bytes, write_text
 from globalconv.measure.record import Ended, Record, record_to_csv, record_to_json
 
-Draw = Callable[[Record], Iterator[tuple[str, bytes]]]
-"""A record -> file names and contents of its pictures."""
-
 
 def open_directory(out: Path) -> None:
     """Make ``out``, and write into it. Raises InputError where that fails, before anything is measured."""
@@ -32,12 +29,12 @@ def run_session(
     console: Console,
     record: Callable[[Ended], Record],
     show: Callable[[Record, Console], None],
-    pictures: Callable[[], Draw],
+    draw: Callable[[Record], Iterator[tuple[str, bytes]]],
 ) -> Record:
     """Go through ``measuring``, which yields how many of ``total`` units are done after each step; show and write it.
 
-    Ctrl-C ends the measuring and keeps what was done. ``pictures`` imports what draws, which takes half a second that
-    nobody should wait for at the start. Nothing is written where nothing was measured.
+    Ctrl-C ends the measuring and keeps what was done. ``draw`` yields the names and contents of picture files; it
+    imports matplotlib itself, because that takes half a second. Nothing is written where nothing was measured.
     """
     ended: Ended = "complete"
     done = 0
@@ -53,17 +50,12 @@ def run_session(
     found = record(ended)
     if found.results:
         show(found, console)
-        write_record(name, found, out, pictures())
+        write_text(out / f"{name}.json", record_to_json(found))
+        write_text(out / f"{name}.csv", record_to_csv(found))
+        for file, content in draw(found):
+            write_bytes(out / file, content)
         console.print(f"\nWritten to {out}: {name}.json, {name}.csv and pictures.", soft_wrap=True)
     if ended == "interrupted":
         kept = f"{done} of {total} {unit} are kept." if found.results else "Nothing had been measured."
         Console(stderr=True).print(f"\nInterrupted. {kept}", soft_wrap=True, highlight=False)
     return found
-
-
-def write_record(name: str, record: Record, out: Path, pictures: Draw) -> None:
-    """Write what was measured into the directory ``out``: as JSON, as CSV, as pictures."""
-    write_text(out / f"{name}.json", record_to_json(record))
-    write_text(out / f"{name}.csv", record_to_csv(record))
-    for file, content in pictures(record):
-        write_bytes(out / file, content)

@@ -1,6 +1,6 @@
 """What the terminal shows of a record: tables with a column for each length, and what was left out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE
@@ -30,10 +30,9 @@ def plain_table(first: str, *, width: int) -> Table:
     return table
 
 
-def length_tables(
-    lines: Sequence[Cells], lengths: Sequence[int], *, cell: int, width: int
-) -> Iterator[Table]:
+def length_tables(lines: Sequence[Cells], *, cell: int, width: int) -> Iterator[Table]:
     """As many columns, ``cell`` wide, to a table as there is room for; lines without a cell there are left out."""
+    lengths = sorted({length for line in lines for length in line.cells})
     columns = max(1, (width - NAME_WIDTH) // cell)
     for start in range(0, len(lengths), columns):
         part = lengths[start : start + columns]
@@ -46,8 +45,20 @@ def length_tables(
         yield table
 
 
-def print_speeds(record: Record, console: Console) -> None:
-    """What the machine was measured to do."""
+@dataclass(frozen=True)
+class Section:
+    """The rows of a record that differ in their length alone, as a table under a title; ``cell``: a column's width."""
+
+    title: str
+    lines: Sequence[Cells]
+    cell: int
+    below: Table | None = None
+
+
+def print_sections(
+    record: Record, sections: Iterable[Section], console: Console, *, explanation: str
+) -> None:
+    """Print the machine's speeds, the sections, what their numbers mean, and what was left out and why."""
     for speeds in record.speeds:
         console.print(
             f"{threads_words(speeds.threads)}: copies {speeds.bytes_per_second / 1e9:.1f} GB/s, multiplies "
@@ -56,9 +67,14 @@ def print_speeds(record: Record, console: Console) -> None:
             soft_wrap=True,
         )
 
-
-def print_left_out(record: Record, console: Console) -> None:
-    """What was not measured, where, and why."""
+    for section in sections:
+        console.print()
+        console.print(Text(section.title, "bold"), soft_wrap=True)
+        for table in length_tables(section.lines, cell=section.cell, width=console.width):
+            console.print(table)
+        if section.below is not None:
+            console.print(section.below)
+    console.print(explanation, highlight=False, markup=False)
     for line in _left_out(record):
         console.print(line, highlight=False, markup=False)
 

@@ -66,6 +66,10 @@ class Estimate(_Frozen):
     num_seeds: int
 
 
+Axis = Literal["steps", "seconds", "flops"]
+"""What arms can be compared at equal amounts of."""
+
+
 class CurvePoint(_Frozen):
     """Where a run, or the mean over an arm's runs, stood when it was validated."""
 
@@ -76,6 +80,10 @@ class CurvePoint(_Frozen):
     """Training flops until here."""
     value: Estimate
     """The task's metric on the validation split."""
+
+    def along(self, axis: Axis) -> float:
+        """How far training was, in the unit of an axis."""
+        return {"steps": self.step, "seconds": self.seconds, "flops": self.flops}[axis]
 
 
 class RatePoint(_Frozen):
@@ -222,7 +230,7 @@ class ArmAnswer(_Frozen):
 class AxisRanking(_Frozen):
     """The arms ranked at equal something, best first, on the validation split."""
 
-    axis: Literal["steps", "seconds", "flops"]
+    axis: Axis
     at: float
     """The point at which they are compared: the largest that every arm reached."""
     values: dict[str, float]

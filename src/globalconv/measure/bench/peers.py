@@ -142,12 +142,7 @@ def _torch(convolve: Convolve, *, swapped: bool = False) -> Callable[[Problem], 
 
 
 def _torch_fft(axis: int) -> Convolve:
-    return _fft(
-        lambda a, n, dim: torch.fft.rfft(a, n=n, dim=dim),
-        lambda a, n, dim: torch.fft.irfft(a, n=n, dim=dim),
-        next_fast_length,
-        axis,
-    )
+    return _fft(torch.fft.rfft, torch.fft.irfft, next_fast_length, axis)
 
 
 def _transposed(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -206,12 +201,8 @@ def _arrays(convolve_on: Callable[[int], Convolve]) -> Callable[[Problem], Prepa
 def _scipy(threads: int) -> Convolve:
     from scipy import fft
 
-    return _fft(
-        lambda a, n, axis: fft.rfft(a, n=n, axis=axis, workers=threads),
-        lambda a, n, axis: fft.irfft(a, n=n, axis=axis, workers=threads),
-        lambda n: fft.next_fast_len(n, real=True),
-        1,
-    )
+    rfft, irfft = (partial(transform, workers=threads) for transform in (fft.rfft, fft.irfft))
+    return _fft(rfft, irfft, lambda n: fft.next_fast_len(n, real=True), 1)
 
 
 def _ducc(threads: int) -> Convolve:
@@ -247,13 +238,7 @@ def _jax(problem: Problem) -> Prepared:
     upstream, *arrays = (
         jax.device_put(tensor.numpy(), cpu) for tensor in (problem.upstream, *problem.operands.values())
     )
-    convolve = _fft(
-        lambda a, n, axis: jnp.fft.rfft(a, n=n, axis=axis),
-        lambda a, n, axis: jnp.fft.irfft(a, n=n, axis=axis),
-        next_fast_length,
-        1,
-    )
-    whole = _with_gates(convolve, case.mode)
+    whole = _with_gates(_fft(jnp.fft.rfft, jnp.fft.irfft, next_fast_length, 1), case.mode)
 
     def with_gradients(upstream: Any, *arrays: Any) -> Any:
         y, pull = jax.vjp(whole, *arrays)

@@ -12,7 +12,7 @@ from globalconv.measure.bench.measuring import Measured, measure
 from globalconv.measure.bench.request import BenchRequest, absent
 from globalconv.measure.bench.table import print_record
 from globalconv.measure.record import Ended, Record
-from globalconv.measure.session import Draw, open_directory, run_session
+from globalconv.measure.session import open_directory, run_session
 
 QUESTION = "How fast is the operator, against other implementations and against the machine's roofline?"
 
@@ -58,11 +58,11 @@ def run_bench(request: BenchRequest, out: Path, *, console: Console) -> Record:
         console=console,
         record=record,
         show=print_record,
-        pictures=_pictures,
+        draw=_draw,
     )
 
 
-def _pictures() -> Draw:
+def _draw(record: Record) -> Iterator[tuple[str, bytes]]:
     from globalconv.measure.bench.plot import pictures
 
-    return pictures
+    return pictures(record)

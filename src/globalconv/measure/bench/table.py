@@ -8,39 +8,30 @@ from rich.text import Text
 
 from globalconv.measure.case import PHASE_WORDS, Case, threads_words
 from globalconv.measure.record import Record, Row
-from globalconv.measure.table import NAME_WIDTH, Cells, length_tables, print_left_out, print_speeds
+from globalconv.measure.table import NAME_WIDTH, Cells, Section, print_sections
 from globalconv.ops.interface import MODES
 
 CELL_WIDTHS = (13, 8)
 """A ratio with its quartiles, and one without."""
+EXPLANATION = (
+    "\nRatios: the time by that of the first line, within a round; the median over the rounds, and in brackets the "
+    "quartiles, where there is room. Above 1, the first line is faster. 'x roofline': its time by the least that this "
+    "machine could take."
+)
 
 
 def print_record(record: Record, console: Console) -> None:
-    """Print the machine's speeds, a table for each mode, gating and phase, and what was left out and why.
-
-    Quartiles are shown where the terminal is wide enough for them.
-    """
-    print_speeds(record, console)
+    """Print a table for each mode, gating and phase; ratios come with quartiles where the terminal is wide enough."""
+    sections = []
     for case, rows in grouped(record.results):
-        console.print()
-        title = f"{case.words()}, width {case.width}, {threads_words(case.threads)}"
-        console.print(Text(title, "bold"), soft_wrap=True)
-        lengths = sorted({row.case.length for row in rows})
+        num_lengths = len({row.case.length for row in rows})
         room = max(console.width - NAME_WIDTH, CELL_WIDTHS[-1])
-        cell = next((cell for cell in CELL_WIDTHS if cell * len(lengths) <= room), CELL_WIDTHS[-1])
+        cell = next((cell for cell in CELL_WIDTHS if cell * num_lengths <= room), CELL_WIDTHS[-1])
         names = [name for name in record.subjects if name in compared(rows)]
+        title = f"{case.words()}, width {case.width}, {threads_words(case.threads)}"
         lines = [*_baseline(rows), *(_ratios(rows, name, cell) for name in names)]
-        for table in length_tables(lines, lengths, cell=cell, width=console.width):
-            console.print(table)
-    if record.results:
-        console.print(
-            "\nRatios: the time by that of the first line, within a round; the median over the rounds, and in "
-            "brackets the quartiles, where there is room. Above 1, the first line is faster. 'x roofline': its time by "
-            "the least that this machine could take.",
-            highlight=False,
-            markup=False,
-        )
-    print_left_out(record, console)
+        sections.append(Section(title, lines, cell))
+    print_sections(record, sections, console, explanation=EXPLANATION)
 
 
 def grouped(rows: Iterable[Row]) -> Iterator[tuple[Case, list[Row]]]:

@@ -1,6 +1,6 @@
 """What was asked for, and refused where it cannot be done, before anything is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from globalconv.display.numbers import format_bytes
@@ -11,7 +11,7 @@ from globalconv.measure.case import Case, Phase
 from globalconv.measure.cost.contenders import RIVAL, USUAL, Contender, find_contender, obstacle
 from globalconv.measure.cost.counted import Cost, cost_of
 from globalconv.measure.cost.decoding import decodes
-from globalconv.measure.curves import SHORTEST
+from globalconv.measure.curves import SHORTEST, Curve
 from globalconv.measure.roofline import FLOAT32
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, duration_option
 
@@ -23,13 +23,30 @@ SLOW = 1e9
 """Flops per second that any machine reaches: to tell a budget that cannot hold even the shortest lengths."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sweep:
-    """One set of curves over the lengths: a phase, a width, and the mixers that take part."""
+    """One set of curves over the lengths: a phase, a width, and the mixers that take part, by name."""
 
+    request: "CostRequest"
     phase: Phase
     width: int
-    contenders: tuple[Contender, ...]
+    contenders: dict[str, Contender]
+    curves: list[Curve] = field(default_factory=list)
+    """What is measured; a curve may end early."""
+
+    def case(self, length: int) -> Case:
+        """One point of the curves; decoding is always causal."""
+        mode: MixerMode = "causal" if self.request.causal or self.phase == "decode" else "circular"
+        return Case(self.phase, mode, False, self.request.threads, self.request.batch, self.width, length)
+
+    def cost(self, name: str, length: int) -> Cost:
+        """What is counted of one call of a contender."""
+        return cost_of(self.contenders[name], self.case(length), self.request.heads)
+
+    def needs(self, name: str, length: int) -> float | None:
+        """About the bytes that a call takes; training holds the gradients as well."""
+        held = self.cost(name, length).least_memory()
+        return held if held is None or self.phase != "training" else 2 * held
 
 
 @dataclass(frozen=True)
@@ -69,26 +86,12 @@ class CostRequest:
         left_out: dict[str, str] = {}
         contenders = self._contenders(left_out)
         phase: Phase = "training" if self.backward else "forward"
-        sweeps = [Sweep(phase, width, contenders) for width in self.widths]
+        sweeps = [Sweep(self, phase, width, contenders) for width in self.widths]
         if self.decode:
             decoding = self._decoding(contenders, left_out)
-            sweeps += [Sweep("decode", width, decoding) for width in self.widths]
+            sweeps += [Sweep(self, "decode", width, decoding) for width in self.widths]
         self._check_budget(sweeps)
         return sweeps, left_out
-
-    def case(self, sweep: Sweep, length: int) -> Case:
-        """One point of a sweep's curves; decoding is always causal."""
-        mode: MixerMode = "causal" if self.causal or sweep.phase == "decode" else "circular"
-        return Case(sweep.phase, mode, False, self.threads, self.batch, sweep.width, length)
-
-    def cost(self, contender: Contender, sweep: Sweep, length: int) -> Cost:
-        """What is counted of one call."""
-        return cost_of(contender, self.case(sweep, length), self.heads)
-
-    def needs(self, contender: Contender, sweep: Sweep, length: int) -> float | None:
-        """About the bytes that a call takes; training holds the gradients as well."""
-        held = self.cost(contender, sweep, length).least_memory()
-        return held if held is None or sweep.phase != "training" else 2 * held
 
     def memory_limit(self) -> float:
         """Bytes."""
@@ -127,9 +130,9 @@ class CostRequest:
                 "or leave it out for one head per 64 channels."
             )
 
-    def _contenders(self, left_out: dict[str, str]) -> tuple[Contender, ...]:
+    def _contenders(self, left_out: dict[str, str]) -> dict[str, Contender]:
         """Those that can be built and run; InputError for one that was asked for by name and cannot."""
-        kept = []
+        kept = {}
         for name in self.mixers or USUAL:
             contender = find_contender(name)
             why = obstacle(contender, device=self.device)
@@ -145,41 +148,37 @@ class CostRequest:
             if why:
                 left_out[name] = why
             else:
-                kept.append(contender)
-        return tuple(kept)
+                kept[name] = contender
+        return kept
 
-    def _decoding(self, contenders: tuple[Contender, ...], left_out: dict[str, str]) -> tuple[Contender, ...]:
+    def _decoding(self, contenders: dict[str, Contender], left_out: dict[str, str]) -> dict[str, Contender]:
         """One for each mixer that can decode, by the backends that are chosen, as in `globalconv generate`."""
         kept: dict[str, Contender] = {}
-        for contender in contenders:
-            if self._decodes(contender):
-                kept[contender.mixer] = Contender(
-                    contender.mixer, f"{contender.mixer}, decoding", contender.mixer
-                )
+        for name, contender in contenders.items():
+            mixer = contender.mixer
+            try:
+                outline = contender.outline(self.widths[0], min(self.lengths), causal=True, heads=self.heads)
+                able = decodes(outline)
+            except InputError:
+                able = False
+            if able:
+                kept[mixer] = Contender(mixer, f"{mixer}, decoding", mixer)
             else:
-                left_out[f"{contender.name}, decoding"] = "it has no state to decode with"
+                left_out[f"{name}, decoding"] = "it has no state to decode with"
         if not kept:
             raise InputError(
                 "--decode: none of --mixers can decode; add attention, global_conv or gated_conv."
             )
-        return tuple(kept.values())
-
-    def _decodes(self, contender: Contender) -> bool:
-        try:
-            return decodes(
-                contender.outline(self.widths[0], min(self.lengths), causal=True, heads=self.heads)
-            )
-        except InputError:
-            return False
+        return kept
 
     def _check_budget(self, sweeps: list[Sweep]) -> None:
         """Whether the shortest lengths fit."""
         first, limit = min(self.lengths), self.memory_limit()
         needed, expected = [], 0.0
         for sweep in sweeps:
-            for contender in sweep.contenders:
-                needed.append(self.needs(contender, sweep, first) or 0.0)
-                flops = self.cost(contender, sweep, first).flops or 0.0
+            for name in sweep.contenders:
+                needed.append(sweep.needs(name, first) or 0.0)
+                flops = sweep.cost(name, first).flops or 0.0
                 tokens = first if sweep.phase == "decode" else 1
                 expected += (self.rounds + 2) * max(SHORTEST, tokens * flops / SLOW)
         if min(needed) > limit:

@@ -10,19 +10,20 @@ from rich.console import Console
 
 from globalconv.host.devices import device_line, resolve_device
 from globalconv.host.machine import machine_facts
-from globalconv.measure.cost.contenders import Contender
 from globalconv.measure.cost.decoding import decoding_call
-from globalconv.measure.cost.findings import Findings
+from globalconv.measure.cost.findings import crossovers_of, exponents_of, left_out_of, rows_of
 from globalconv.measure.cost.request import CostRequest, Sweep
 from globalconv.measure.cost.table import print_record
-from globalconv.measure.curves import Curve, Subject, grow_curves, inference_call, training_call
+from globalconv.measure.curves import Subject, grow_curves, inference_call, training_call
 from globalconv.measure.record import Ended, Record
 from globalconv.measure.roofline import Speeds, measure_speeds
-from globalconv.measure.session import Draw, open_directory, run_session
+from globalconv.measure.session import open_directory, run_session
 
 QUESTION = (
     "What does each token mixer cost here, and from which length on is a convolution cheaper than attention?"
 )
+
+SETTINGS = ("device", "threads", "mode", "batch", "heads", "rounds", "budget_seconds")
 
 
 def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
@@ -36,7 +37,6 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
     open_directory(out)
     console.print(device_line(request.device), highlight=False, soft_wrap=True)
     torch.set_num_threads(request.threads)
-    found: list[Findings] = []
     speeds: list[Speeds] = []
 
     def measuring() -> Iterator[int]:
@@ -44,32 +44,21 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
         speeds.append(measure_speeds(request.threads, device=request.device))
         end = time.monotonic() + request.budget_seconds
         for number, sweep in enumerate(sweeps):
-            share = max(end - time.monotonic(), 0.0) / (len(sweeps) - number)
-            found.append(Findings(request, sweep, [Curve(c.name) for c in sweep.contenders]))
-            yield from _measure(found[-1], share)
+            yield from _measure(sweep, max(end - time.monotonic(), 0.0) / (len(sweeps) - number))
 
     def record(ended: Ended) -> Record:
         return Record(
             question=QUESTION,
             machine=machine_facts(),
-            settings={
-                "device": request.device,
-                "threads": request.threads,
-                "mode": request.mode,
-                "batch": request.batch,
-                "heads": request.heads,
-                "rounds": request.rounds,
-                "budget_seconds": request.budget_seconds,
-                "memory_bytes": request.memory,
-            },
-            subjects={contender.name: contender.what for sweep in sweeps for contender in sweep.contenders},
+            settings={name: getattr(request, name) for name in SETTINGS} | {"memory_bytes": request.memory},
+            subjects={name: one.what for sweep in sweeps for name, one in sweep.contenders.items()},
             absent=absent,
             speeds=speeds,
-            results=[row for findings in found for row in findings.rows(speeds[0])],
-            left_out=[left for findings in found for left in findings.left_out()],
+            results=[row for sweep in sweeps for row in rows_of(sweep, speeds[0])] if speeds else [],
+            left_out=[left for sweep in sweeps for left in left_out_of(sweep)],
             ended=ended,
-            crossovers=[crossing for findings in found for crossing in findings.crossovers()],
-            scaling=[exponent for findings in found for exponent in findings.scaling()],
+            crossovers=[crossing for sweep in sweeps for crossing in crossovers_of(sweep)],
+            scaling=[exponent for sweep in sweeps for exponent in exponents_of(sweep)],
         )
 
     return run_session(
@@ -82,48 +71,52 @@ def run_cost(request: CostRequest, out: Path, *, console: Console) -> Record:
         console=console,
         record=record,
         show=print_record,
-        pictures=_pictures,
+        draw=_draw,
     )
 
 
-def _pictures() -> Draw:
+def _draw(record: Record) -> Iterator[tuple[str, bytes]]:
     from globalconv.measure.cost.plot import pictures
 
-    return pictures
+    return pictures(record)
 
 
 def _warm_up(request: CostRequest, sweeps: Sequence[Sweep]) -> None:
     """Call each mixer once: the fused kernels are compiled at their first call, which is no cost of a mixer."""
     first = min(request.lengths)
     for sweep in sweeps:
-        for contender in sweep.contenders:
-            if (request.needs(contender, sweep, first) or 0.0) <= request.memory_limit():
-                _subject(request, sweep, contender).prepare(first)()
+        for name in sweep.contenders:
+            if (sweep.needs(name, first) or 0.0) <= request.memory_limit():
+                _subject(sweep, name).prepare(first)()
 
 
-def _measure(findings: Findings, seconds: float) -> Iterator[int]:
-    """Fill the findings' curves, in place, so that an interruption keeps them; yields how many lengths are done."""
-    request, sweep = findings.request, findings.sweep
+def _measure(sweep: Sweep, seconds: float) -> Iterator[int]:
+    """Fill the sweep's curves, in place, so that an interruption keeps them; yields how many lengths are done."""
+    request = sweep.request
     done = 0
     for curves in grow_curves(
-        {contender.name: _subject(request, sweep, contender) for contender in sweep.contenders},
+        {name: _subject(sweep, name) for name in sweep.contenders},
         request.lengths,
         seconds=seconds,
         memory=request.memory_limit(),
         device=request.device,
         repetitions=request.rounds,
     ):
-        findings.curves[:] = curves
+        sweep.curves = curves
         done += 1
         yield 1
     if done < len(request.lengths):
         yield len(request.lengths) - done
 
 
-def _subject(request: CostRequest, sweep: Sweep, contender: Contender) -> Subject:
+def _subject(sweep: Sweep, name: str) -> Subject:
+    request = sweep.request
+
     def prepare(length: int) -> Callable[[], object]:
-        case = request.case(sweep, length)
-        mixer = contender.build(case.width, length, causal=case.mode == "causal", heads=request.heads)
+        case = sweep.case(length)
+        mixer = sweep.contenders[name].build(
+            case.width, length, causal=case.mode == "causal", heads=request.heads
+        )
         mixer.to(request.device)
         x = torch.randn(
             case.batch, length, case.width, device=request.device, requires_grad=case.phase == "training"
@@ -133,6 +126,6 @@ def _subject(request: CostRequest, sweep: Sweep, contender: Contender) -> Subjec
 
     return Subject(
         prepare,
-        needs=lambda length: request.needs(contender, sweep, length),
+        needs=lambda length: sweep.needs(name, length),
         parts=lambda length: length if sweep.phase == "decode" else 1,
     )

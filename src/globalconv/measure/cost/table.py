@@ -5,46 +5,35 @@ from itertools import groupby
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from globalconv.display.numbers import format_bytes
 from globalconv.measure.case import Phase
 from globalconv.measure.cost.contenders import RIVAL
 from globalconv.measure.record import Crossing, Exponent, Measure, Record, Row
-from globalconv.measure.table import (
-    Cells,
-    digits_words,
-    length_tables,
-    plain_table,
-    print_left_out,
-    print_speeds,
-)
+from globalconv.measure.table import Cells, Section, digits_words, plain_table, print_sections
 
 CELL_WIDTH = 13
 MEASURES: tuple[Measure, ...] = ("flops", "bytes", "seconds")
+EXPLANATION = (
+    "Times: the median, and the quartiles where they are more than 10 % apart. GFlop/s, GB/s: the counted flops and "
+    "bytes over the median. Peak: the tensors that a call makes. Grows as: the exponent of the length in the seconds, "
+    "over the longest lengths, with a 95 % interval over the repetitions; and in the flops. By flops, bytes (counted), "
+    f"seconds (measured): from which length on it costs less than {RIVAL}; '>' and a length: nowhere up to it."
+)
 
 
 def print_record(record: Record, console: Console) -> None:
-    """Print the machine's speeds; each sweep's points, growth and crossovers; and what is missing."""
-    print_speeds(record, console)
-    for (phase, width), rows in sweeps_of(record):
-        console.print()
-        console.print(Text(sweep_words(rows[0]), "bold"), soft_wrap=True)
-        lengths = sorted({row.case.length for row in rows})
-        lines = [line for name in names_in(rows) for line in _lines(rows, name)]
-        for table in length_tables(lines, lengths, cell=CELL_WIDTH, width=console.width):
-            console.print(table)
-        console.print(_summary(record, phase, width, names_in(rows)))
-    console.print(
-        "Times: the median, and the quartiles where they are more than 10 % apart. GFlop/s, GB/s: the counted flops "
-        "and bytes over the median. Peak: the tensors that a call makes. Grows as: the exponent of the length in the "
-        "seconds, over the longest lengths, with a 95 % interval over the repetitions; and in the flops. "
-        f"By flops, bytes (counted), seconds (measured): from which length on it costs less than {RIVAL}; "
-        "'>' and a length: nowhere up to it.",
-        highlight=False,
-        markup=False,
-    )
-    print_left_out(record, console)
+    """Print each sweep's points, growth and crossovers."""
+    sections = [
+        Section(
+            sweep_words(rows[0]),
+            [line for name in names_in(rows) for line in _lines(rows, name)],
+            CELL_WIDTH,
+            below=_summary(record, phase, width, names_in(rows)),
+        )
+        for (phase, width), rows in sweeps_of(record)
+    ]
+    print_sections(record, sections, console, explanation=EXPLANATION)
 
 
 def sweeps_of(record: Record) -> Iterator[tuple[tuple[Phase, int], list[Row]]]:

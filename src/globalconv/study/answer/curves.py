@@ -2,16 +2,13 @@
 
 import math
 from statistics import mean
+from typing import get_args
 
 import numpy as np
 
 from globalconv.study.answer.statistics import estimate
 from globalconv.study.runs.arm_runs import ArmRuns
-from globalconv.study.schema import (
-    AxisRanking,
-    CurvePoint,
-    Estimate,
-)
+from globalconv.study.schema import Axis, AxisRanking, CurvePoint, Estimate
 from globalconv.study.spec import TaskPlan
 
 BACKWARD_FLOPS = 2.0
@@ -42,8 +39,8 @@ def rankings(curves: dict[str, list[CurvePoint]], task: TaskPlan) -> list[AxisRa
     """The arms at equal steps, seconds and flops: the largest that all of them reached."""
     reached = {arm: curve for arm, curve in curves.items() if curve}
     rankings = []
-    for axis in ("steps", "seconds", "flops"):
-        position = {arm: [_along(point, axis) for point in curve] for arm, curve in reached.items()}
+    for axis in get_args(Axis):
+        position = {arm: [point.along(axis) for point in curve] for arm, curve in reached.items()}
         if not position:
             continue
         at = min(along[-1] for along in position.values())
@@ -54,10 +51,6 @@ def rankings(curves: dict[str, list[CurvePoint]], task: TaskPlan) -> list[AxisRa
         best_first = sorted(values, key=lambda arm: values[arm], reverse=task.higher_is_better)
         rankings.append(AxisRanking(axis=axis, at=at, values={arm: values[arm] for arm in best_first}))
     return rankings
-
-
-def _along(point: CurvePoint, axis: str) -> float:
-    return float({"steps": point.step, "seconds": point.seconds, "flops": point.flops}[axis])
 
 
 def within_reach(score: Estimate, *, most: float | None) -> Estimate:

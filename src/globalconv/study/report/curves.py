@@ -2,20 +2,18 @@
 
 import math
 from collections import Counter
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from globalconv.display.axes import dress, finite, legible
-from globalconv.display.drawing import Axes, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from globalconv.display.axes import draw_line, dress, finite, legible, number_ticks
+from globalconv.display.drawing import Axes, FixedLocator, MaxNLocator
 from globalconv.display.numbers import rate, round_duration, shortened, tick
 from globalconv.display.palette import light
 from globalconv.measure.plot import Line, Point, plot_lines
 from globalconv.study.report.looks import Looks, interval_ends, metric_label
 from globalconv.study.report.wording import direction
-from globalconv.study.schema import CostAnswer, CurvePoint, TaskAnswer
-
-Axis = Literal["steps", "seconds", "flops"]
+from globalconv.study.schema import Axis, CostAnswer, TaskAnswer
 
 _FLOP_SCALES = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP"))
 
@@ -28,20 +26,10 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
         points = [point for point in arm.curve if finite(point.value.mean)]
         if not points:
             continue
-        where = [_position(point, axis) / scale for point in points]
+        where = [point.along(axis) / scale for point in points]
         look = looks[arm.arm]
-        axes.plot(
-            where,
-            [point.value.mean for point in points],
-            color=look.color,
-            marker=look.marker,
-            markersize=5,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            linewidth=1.7,
-            label=shortened(arm.arm, 30),
-            zorder=3,
-        )
+        means = [point.value.mean for point in points]
+        draw_line(axes, where, means, look, label=shortened(arm.arm, 30))
         bands = [interval_ends(point.value) for point in points]
         axes.fill_between(
             where, [b[0] for b in bands], [b[1] for b in bands], color=look.color, alpha=0.16, linewidth=0
@@ -52,9 +40,8 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
     words = {"steps": "steps", "seconds": "seconds of training", "flops": f"training compute, {unit}"}
     axes.set_xlabel(words[axis])
     axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    number_ticks(axes.xaxis, tick, MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    number_ticks(axes.yaxis, tick)
 
 
 def curve_limits(task: TaskAnswer) -> tuple[float, float]:
@@ -126,7 +113,7 @@ def _quietest_corner(
         curve = [point for point in arm.curve if finite(point.value.mean)]
         if not curve:
             continue
-        where = [(_position(point, axis) / scale - start) / (end - start) for point in curve]
+        where = [(point.along(axis) / scale - start) / (end - start) for point in curve]
         above = [(point.value.mean - value) / (high - low) for point in curve]
         heights = np.interp(across, where, above, left=np.nan, right=np.nan)
         for side, level in crowd:
@@ -140,10 +127,6 @@ def _quietest_corner(
     return min(crowd, key=lambda corner: (blocked[corner[1]], crowd[corner]))
 
 
-def _position(point: CurvePoint, axis: Axis) -> float:
-    return {"steps": point.step, "seconds": point.seconds, "flops": point.flops}[axis]
-
-
 def _flop_scale(task: TaskAnswer) -> tuple[float, str]:
     most = max((point.flops for arm in task.arms for point in arm.curve), default=1.0)
     return next((scale for scale in _FLOP_SCALES if most >= scale[0]), _FLOP_SCALES[-1])
@@ -155,23 +138,12 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     for arm in task.arms:
         look = looks[arm.arm]
         points = [(p.learning_rate, p.value) for p in arm.rates if p.value is not None and finite(p.value)]
-        axes.plot(
-            [where for where, _ in points],
-            [value for _, value in points],
-            color=look.color,
-            marker=look.marker,
-            markersize=6,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            linewidth=1.7,
-            label=shortened(arm.arm, 30),
-            zorder=3,
-        )
-        taken = [(where, value) for where, value in points if math.isclose(where, arm.learning_rate)]
-        for where, value in taken:
-            axes.plot(
-                [where], [value], "o", markersize=13, fillstyle="none", color=look.color, markeredgewidth=1.4
-            )
+        where, values = [at for at, _ in points], [value for _, value in points]
+        draw_line(axes, where, values, look, size=6, label=shortened(arm.arm, 30))
+        ring: dict[str, Any] = {"markersize": 13, "fillstyle": "none", "markeredgewidth": 1.4}
+        for at, value in points:
+            if math.isclose(at, arm.learning_rate):
+                axes.plot([at], [value], "o", color=look.color, **ring)
     # At the worse edge, in axes coordinates: a diverged run has no value, and is worse than any.
     edge = 0.03 if task.higher_is_better else 0.97
     inward = 0.06 if task.higher_is_better else -0.06
@@ -193,10 +165,9 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     axes.margins(y=0.12)
     axes.set_xscale("log")
     rates = sorted({point.learning_rate for arm in task.arms for point in arm.rates})
-    axes.xaxis.set_major_locator(FixedLocator(legible(axes, rates, rate)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    number_ticks(axes.xaxis, rate, FixedLocator(legible(axes, rates, rate)))
+    number_ticks(axes.yaxis, tick)
+    axes.minorticks_off()
     axes.set_xlabel("learning rate (ring: taken; ×: diverged)")
     axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
 

@@ -4,7 +4,7 @@ A file is for a README or a talk. In the page each panel stands on its own, so t
 each other on a desk and below each other on a phone, with type of the same size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,20 +14,27 @@ from globalconv.display.drawing import Figure
 from globalconv.display.numbers import decimals_for, plain, shortened, signed
 from globalconv.display.panels import MARGIN, Frame, Panel, sheet
 from globalconv.display.svg import to_png
-from globalconv.study.report.curves import Axis, plot_cost, plot_curves, plot_rates
+from globalconv.study.report.curves import plot_cost, plot_curves, plot_rates
 from globalconv.study.report.intervals import plot_differences, plot_split
-from globalconv.study.report.looks import VERDICT_TONES, Looks, looks_of
+from globalconv.study.report.looks import Looks, looks_of
 from globalconv.study.report.probe_pictures import (
+    Sender,
     looked_inside,
-    plot_alignment,
     plot_content,
     plot_influence,
     plot_joint_effects,
-    plot_written,
 )
 from globalconv.study.report.svg import house_style, inline, to_svg
-from globalconv.study.report.wording import SPLITS, VERDICT_SIGNS, chances, has_split, interval, was_swept
-from globalconv.study.schema import ArmAnswer, ModelInside, StudyAnswer, TaskAnswer
+from globalconv.study.report.wording import (
+    SPLITS,
+    VERDICT_SIGNS,
+    VERDICT_TONES,
+    chances,
+    has_split,
+    interval,
+    was_swept,
+)
+from globalconv.study.schema import ArmAnswer, Axis, ModelInside, StudyAnswer, TaskAnswer
 
 
 @dataclass(frozen=True)
@@ -189,12 +196,12 @@ def _content(task: TaskAnswer, looks: Looks) -> Panel:
 def _influences(name: str, inside: Sequence[tuple[ArmAnswer, ModelInside]], looks: Looks) -> list[Group]:
     """Who moves whom; of encoder-decoders what the source does, and what the target so far does."""
 
-    def group(key: str, title: str, plot: Callable[..., None], said: str) -> Group:
+    def group(key: str, title: str, of: Sender, alt: str) -> Group:
         panels = [
             Panel(
                 f"{key}-{number}",
-                partial(plot, inside=found, look=looks[arm.arm]),
-                said.format(arm=arm.arm, tokens=found.source_length or found.length),
+                partial(plot_influence, inside=found, look=looks[arm.arm], of=of),
+                alt.format(arm=arm.arm, tokens=found.source_length or found.length),
                 shortened(arm.arm, 22),
             )
             for number, (arm, found) in enumerate(inside)
@@ -202,13 +209,13 @@ def _influences(name: str, inside: Sequence[tuple[ArmAnswer, ModelInside]], look
         return Group(key, f"{name}: {title}", INFLUENCE, panels)
 
     if inside[0][1].source_length is None:
-        said = "How strongly each output of {arm} depends on each of {tokens} input tokens of an example."
-        return [group("influence", "who moves whom, on one example", plot_influence, said)]
+        alt = "How strongly each output of {arm} depends on each of {tokens} input tokens of an example."
+        return [group("influence", "who moves whom, on one example", "input", alt)]
     aligned = (
         "How strongly each target token of {arm} depends on each of {tokens} source tokens of an example."
     )
     written = "How strongly each target token of {arm} depends on those before it, on an example."
     return [
-        group("influence", "what each target token reads in the source", plot_alignment, aligned),
-        group("influence-written", "and in the target before it", plot_written, written),
+        group("influence", "what each target token reads in the source", "source", aligned),
+        group("influence-written", "and in the target before it", "target", written),
     ]

@@ -9,7 +9,7 @@ from globalconv.display import numbers
 from globalconv.display.palette import THEME
 from globalconv.study.report import wording
 from globalconv.study.report.figures import cost_groups, for_page, groups_of
-from globalconv.study.report.looks import VERDICT_TONES, looks_of
+from globalconv.study.report.looks import looks_of
 from globalconv.study.schema import Estimate, StudyAnswer
 
 
@@ -27,7 +27,7 @@ def page(answer: StudyAnswer, slugs: Sequence[str]) -> str:
         write=wording,
         numbers=numbers,
         look=looks.__getitem__,
-        tone=VERDICT_TONES.__getitem__,
+        tone=wording.VERDICT_TONES.__getitem__,
         sign=wording.VERDICT_SIGNS.__getitem__,
         theme=THEME,
         band=_band,

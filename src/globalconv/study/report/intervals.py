@@ -1,13 +1,14 @@
 """Bars and intervals: each arm against the rival, and the two halves of a text metric."""
 
+from functools import partial
 from typing import Any
 
-from globalconv.display.axes import SMALL, dress, finite
-from globalconv.display.drawing import Axes, FuncFormatter, MaxNLocator
+from globalconv.display.axes import SMALL, dress, finite, number_ticks
+from globalconv.display.drawing import Axes, MaxNLocator
 from globalconv.display.numbers import decimals_for, plain, shortened, signed, tick
 from globalconv.display.palette import Look, light
-from globalconv.study.report.looks import NAME_LIMIT, VERDICT_TONES, Looks, interval_ends, metric_label
-from globalconv.study.report.wording import VERDICT_SIGNS
+from globalconv.study.report.looks import NAME_LIMIT, Looks, interval_ends, metric_label
+from globalconv.study.report.wording import VERDICT_SIGNS, VERDICT_TONES
 from globalconv.study.schema import ArmAnswer, TaskAnswer
 
 
@@ -28,8 +29,8 @@ def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: in
         _difference_row(axes, row, arm, looks[arm.arm], decimals_for(task.margin))
     axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=6)
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value, sign=True)))
+    locator = MaxNLocator(3, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2)
+    number_ticks(axes.xaxis, partial(tick, sign=True), locator)
     rival = next((arm.metric for arm in task.arms if arm.arm == task.rival), None)
     score = f" ({plain(rival.mean, decimals_for(task.margin))})" if rival else ""
     axes.set_xlabel(
@@ -119,6 +120,5 @@ def plot_split(axes: Axes, task: TaskAnswer, name: str, looks: Looks) -> None:
     axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"))
     axes.set_ylim(len(arms) - 0.5, -0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    number_ticks(axes.xaxis, tick, MaxNLocator(5))
     axes.set_xlabel("bits per byte (lower is better)")

@@ -6,25 +6,13 @@ from itertools import chain, count
 from globalconv.display.numbers import shortened
 from globalconv.display.palette import Look, look
 from globalconv.study.report.wording import metric_in_words
-from globalconv.study.schema import ArmVerdict, Estimate, StudyAnswer, TaskVerdict
+from globalconv.study.schema import Estimate, StudyAnswer
 
 Looks = dict[str, Look]
 NAME_LIMIT = 14
 
 # The house's own arms look the same in every report, so that two reports can be laid side by side.
 _USUAL = ("attention", "global_conv", "gated_conv", "token_mlp", "hybrid")
-
-VERDICT_TONES: dict[TaskVerdict | ArmVerdict, str] = {
-    "yes": "good",
-    "hybrid": "mixed",
-    "no": "bad",
-    "undecided": "open",
-    "nothing learned": "void",
-    "rival": "void",
-    "better": "good",
-    "not worse": "good",
-    "worse": "bad",
-}
 
 
 def looks_of(answer: StudyAnswer) -> dict[str, Look]:

@@ -1,9 +1,10 @@
 """What the trained models do inside: joint effects, dependence on content, and who moves whom on an example."""
 
 from itertools import groupby
+from typing import Literal
 
-from globalconv.display.axes import SMALL, dress
-from globalconv.display.drawing import Axes, FuncFormatter, MaxNLocator
+from globalconv.display.axes import SMALL, draw_line, dress, number_ticks
+from globalconv.display.drawing import Axes, MaxNLocator
 from globalconv.display.palette import Look, light
 from globalconv.study.report.looks import Looks
 from globalconv.study.schema import ArmAnswer, ModelInside, TaskAnswer
@@ -12,6 +13,12 @@ FAINTEST = 1e-6
 """Joint effects below it are left out: they are of no use to a model, and stretch the axis."""
 MOST_NAMES = 18
 """The label of an axis of blocks."""
+Sender = Literal["input", "source", "target"]
+_SENDERS: dict[Sender, str] = {
+    "input": "input token",
+    "source": "source token",
+    "target": "target token before (0: the start)",
+}
 
 
 def looked_inside(task: TaskAnswer) -> list[tuple[ArmAnswer, ModelInside]]:
@@ -23,13 +30,10 @@ def plot_joint_effects(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
     """The largest effect that is joint to 2, 3, ... tokens, over the largest of one; logarithmic."""
     dress(axes)
     for arm, inside in looked_inside(task):
-        sizes = [(k, size) for k, size in enumerate(inside.joint_effects, start=1) if size > FAINTEST]
-        look = looks[arm.arm]
-        axes.plot(
-            *zip(*sizes, strict=True), color=look.color, marker=look.marker, markersize=5, linewidth=1.7
-        )
+        sizes = {k: size for k, size in enumerate(inside.joint_effects, start=1) if size > FAINTEST}
+        draw_line(axes, list(sizes), list(sizes.values()), looks[arm.arm])
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    number_ticks(axes.yaxis, "{:g}".format)
     axes.minorticks_off()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("tokens together")
@@ -80,41 +84,26 @@ def _names_of_parts(inside: ModelInside) -> list[str]:
     ]
 
 
-def plot_influence(axes: Axes, inside: ModelInside, look: Look) -> None:
-    """How strongly each output depends on each input token: a map, or a profile where there is one output."""
+def plot_influence(axes: Axes, inside: ModelInside, look: Look, *, of: Sender = "input") -> None:
+    """How strongly each output depends on each input token: a map, or a profile where there is one output.
+
+    ``of``: in an encoder-decoder, how strongly what follows each token of the target depends on the source, or on the
+    target before it, both on one scale.
+    """
     dress(axes)
-    if len(inside.influence) == 1 and inside.source_length is None:
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel(_SENDERS[of])
+    if len(inside.influence) == 1 and of == "input":
         axes.fill_between(range(inside.length), inside.influence[0], step="mid", color=look.color, alpha=0.75)
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("influence on the class")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.set_xlabel("input token")
-    else:
-        _draw_map(axes, inside.influence, across="input token", down="output token")
-
-
-def plot_alignment(axes: Axes, inside: ModelInside, look: Look) -> None:
-    """How strongly what follows each token of the target depends on each token of the source."""
-    del look
-    dress(axes)
-    rows = [row[: inside.source_length] for row in inside.influence]
-    _draw_map(axes, rows, across="source token", down="target token")
-
-
-def plot_written(axes: Axes, inside: ModelInside, look: Look) -> None:
-    """How strongly each token of the target depends on those before it, on the scale of ``plot_alignment``."""
-    del look
-    dress(axes)
-    rows = [row[inside.source_length :] for row in inside.influence]
-    _draw_map(axes, rows, across="target token before (0: the start)", down="target token")
-
-
-def _draw_map(axes: Axes, strength: list[list[float]], *, across: str, down: str) -> None:
-    axes.grid(visible=False)
+        return
+    start = inside.source_length
+    columns = {"input": slice(None), "source": slice(start), "target": slice(start, None)}[of]
     # The square root, because an influence of a hundredth is one.
-    shades = [[value**0.5 for value in row] for row in strength]
+    shades = [[value**0.5 for value in row[columns]] for row in inside.influence]
+    axes.grid(visible=False)
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    down = "output token" if of == "input" else "target token"
     axes.set_ylabel(down, fontsize=SMALL, color=light("muted"))
-    axes.set_xlabel(across)

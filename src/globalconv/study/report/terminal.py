@@ -9,20 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from globalconv.display.numbers import MINUS, NOTHING, count, decimals_for, duration, plain, shortened, signed
-from globalconv.study.report.wording import VERDICT_SIGNS, direction, interval, metric_in_words
-from globalconv.study.schema import ArmAnswer, ArmVerdict, StudyAnswer, TaskAnswer, TaskVerdict
+from globalconv.study.report.wording import VERDICT_SIGNS, VERDICT_TONES, direction, interval, metric_in_words
+from globalconv.study.schema import ArmAnswer, StudyAnswer, TaskAnswer
 
-_STYLES: dict[TaskVerdict | ArmVerdict, str] = {
-    "yes": "green",
-    "hybrid": "cyan",
-    "no": "red",
-    "undecided": "yellow",
-    "nothing learned": "dim",
-    "rival": "dim",
-    "better": "green",
-    "not worse": "green",
-    "worse": "red",
-}
+_STYLES = {"good": "green", "mixed": "cyan", "bad": "red", "open": "yellow", "void": "dim"}
 _ASCII = str.maketrans({MINUS: "-", NOTHING: "-", "µ": "u", "×": "x", "\N{HORIZONTAL ELLIPSIS}": "~"})
 
 
@@ -37,7 +27,11 @@ def print_answer(answer: StudyAnswer, console: Console, report_path: Path) -> No
         console.print()
         title = f"{VERDICT_SIGNS[task.verdict]} {task.verdict}"
         console.print(
-            Text.assemble((write(task.task), "bold"), "  ", (write(title), f"bold {_STYLES[task.verdict]}"))
+            Text.assemble(
+                (write(task.task), "bold"),
+                "  ",
+                (write(title), f"bold {_STYLES[VERDICT_TONES[task.verdict]]}"),
+            )
         )
         console.print(Text(write(task.sentence)))
         console.print()
@@ -80,7 +74,7 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
             Text(write(shortened(arm.arm, 20)), "bold"),
             Text(write(metric_text(arm, digits))),
             Text(write(difference_text(arm, digits))),
-            Text(verdict, _STYLES[arm.verdict]),
+            Text(verdict, _STYLES[VERDICT_TONES[arm.verdict]]),
             Text(write(count(arm.parameters))),
             Text(write(duration(arm.seconds_per_step))),
         ]

@@ -22,17 +22,20 @@ MOST_CLASSES = 12
 MOST_COLOUR = 45
 
 # A colour never stands alone: each verdict has a word and a sign. None of these has an emoji form.
-VERDICT_SIGNS: dict[TaskVerdict | ArmVerdict, str] = {
-    "yes": "\N{CHECK MARK}",
-    "hybrid": "\N{CIRCLE WITH LEFT HALF BLACK}",
-    "no": "\N{BALLOT X}",
-    "undecided": "?",
-    "nothing learned": "\N{EMPTY SET}",
-    "rival": "\N{WHITE CIRCLE}",
-    "better": "\N{BLACK UP-POINTING TRIANGLE}",
-    "not worse": "\N{ALMOST EQUAL TO}",
-    "worse": "\N{BLACK DOWN-POINTING TRIANGLE}",
+_VERDICTS: dict[TaskVerdict | ArmVerdict, tuple[str, str]] = {
+    "yes": ("\N{CHECK MARK}", "good"),
+    "hybrid": ("\N{CIRCLE WITH LEFT HALF BLACK}", "mixed"),
+    "no": ("\N{BALLOT X}", "bad"),
+    "undecided": ("?", "open"),
+    "nothing learned": ("\N{EMPTY SET}", "void"),
+    "rival": ("\N{WHITE CIRCLE}", "void"),
+    "better": ("\N{BLACK UP-POINTING TRIANGLE}", "good"),
+    "not worse": ("\N{ALMOST EQUAL TO}", "good"),
+    "worse": ("\N{BLACK DOWN-POINTING TRIANGLE}", "bad"),
 }
+VERDICT_SIGNS = {verdict: sign for verdict, (sign, _) in _VERDICTS.items()}
+VERDICT_TONES = {verdict: tone for verdict, (_, tone) in _VERDICTS.items()}
+"""Names of colours in display.palette.THEME."""
 
 AXIS_WORDS = {"steps": "steps", "seconds": "seconds of training", "flops": "training flops"}
 
