@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from globalconv.models import build_encoder_decoder
 from globalconv.models.original import Size
-from globalconv.study.runs.paired_examples import equal_pairs, joined_pairs
+from globalconv.study.runs.examples import equal_pairs, joined_pairs
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.rewriting import Reverse
 from globalconv.tasks.sequence_to_sequence import END, PADDING, START, SequenceToSequence

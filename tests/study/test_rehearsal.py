@@ -1,6 +1,5 @@
 """What would stop the report after training stops the study before it; names of files of any kind survive a study."""
 
-import json
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
+from globalconv.host.atomic_files import write_json
+from globalconv.study.runs.reading import read_json
 from globalconv.study.spec import StudyRequest, TaskChoice
 from tests.study.small_studies import FEW, globalconv, prose, report_of, runs_of
 
@@ -52,12 +53,15 @@ def test_a_file_whose_name_is_no_utf8_is_studied_resumed_and_reported(tmp_path):
     assert globalconv("report", tmp_path / "out").code == 0
 
 
-def test_a_request_and_a_task_come_back_from_their_files_as_they_were():
+def test_a_request_and_a_task_come_back_from_their_files_as_they_were(tmp_path):
+    def back(value):
+        write_json(tmp_path / "file.json", value.model_dump(mode="json"))
+        return read_json(tmp_path / "file.json", type(value))
+
     odd = os.fsdecode(b"a, b/~c/\xff'\n\x1b\\x")
     request = StudyRequest(tasks=(odd,), data=odd, label=odd, arms=(odd, "x"))
-    assert StudyRequest.model_validate_json(json.dumps(request.model_dump(mode="json"))) == request
+    assert back(request) == request
     choice = TaskChoice(name=odd, kind="text", options={"path": odd}, digest="0")
-    back = TaskChoice.model_validate_json(json.dumps(choice.model_dump(mode="json")))
-    assert back == choice
-    assert back.options["path"] == odd
-    assert back.name.isprintable()
+    assert back(choice) == choice
+    assert back(choice).options["path"] == odd
+    assert back(choice).name.isprintable()

@@ -14,14 +14,14 @@ UNFINISHED = ".tmp"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, option: str = "--out") -> None:
     """Write ``content`` beside ``path``, then rename it to ``path``.
 
     A reader sees the old file or the new one, never half of one. A full disk or a directory that
-    cannot be written raises InputError; what was there before stays.
+    cannot be written raises InputError, which names ``option``, where the path came from; what was there before stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
-    with obstacles_explained(path):
+    with obstacles_explained(path, option=option):
         try:
             with temporary.open("wb") as file:
                 file.write(content)
@@ -33,9 +33,9 @@ def write_bytes(path: Path, content: bytes) -> None:
             raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, option: str = "--out") -> None:
     """Write ``text`` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(), option=option)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -61,15 +61,15 @@ def sweep_up(path: Path) -> None:
 
 
 @contextmanager
-def obstacles_explained(path: Path) -> Iterator[None]:
+def obstacles_explained(path: Path, *, option: str = "--out") -> Iterator[None]:
     """Have what the system says of writing to ``path`` raised as InputError, with what mends it."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{path} cannot be made: a file is in the way. Name another --out.") from error
+        raise InputError(f"{path} cannot be made: a file is in the way. Name another {option}.") from error
     except IsADirectoryError as error:
         raise InputError(
-            f"{path} cannot be written: a directory is in the way. Move it, or name another --out."
+            f"{path} cannot be written: a directory is in the way. Move it, or name another {option}."
         ) from error
     except OSError as error:
         if error.errno in _FULL:
@@ -83,5 +83,5 @@ def obstacles_explained(path: Path) -> Iterator[None]:
                 "command again; finished runs are kept."
             ) from error
         raise InputError(
-            f"{path} cannot be written: {error.strerror or error}. Name another --out."
+            f"{path} cannot be written: {error.strerror or error}. Name another {option}."
         ) from error

@@ -22,9 +22,8 @@ from globalconv.probes.reach import find_layers
 from globalconv.probing.bare_stack import BareStack
 from globalconv.registry.current_folder import import_named
 from globalconv.registry.spelling import spelled
-from globalconv.study.runs.examples import unpadded_examples
+from globalconv.study.runs.examples import joined_pairs, unpadded_examples
 from globalconv.study.runs.execute import rebuild_task
-from globalconv.study.runs.paired_examples import joined_pairs
 from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.study.spec import ModelSpec, RunSpec
 from globalconv.tasks import SequenceToSequence

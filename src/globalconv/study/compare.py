@@ -14,7 +14,6 @@ from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
 from globalconv.study.report.rehearsal import rehearse
 from globalconv.study.runs.directory import StudyDirectory, StudyState
-from globalconv.study.runs.disk_space import check_space
 from globalconv.study.runs.execute import check_sources, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.runs.workers import over_the_cores
 from globalconv.study.session import Session
@@ -51,7 +50,7 @@ def compare(
             found = directory.plan_of(request)
             plan = found or _new_plan(request, directory, command=command, workers=workers, progress=progress)
             if found is None:
-                check_space(plan, out)
+                directory.check_space(plan)
                 rehearse(gather(directory, plan), out, write)
                 directory.write_plan(plan)
         except BaseException:

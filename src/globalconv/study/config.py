@@ -29,7 +29,7 @@ def write_toml(path: Path, options: Mapping[str, Any]) -> None:
         )
     if not path.parent.is_dir():
         raise InputError(f"--save-config {path}: there is no folder {path.parent}. Make it first.")
-    write_text(path, text)
+    write_text(path, text, option="--save-config")
 
 
 def to_toml(options: Mapping[str, Any]) -> str | None:

@@ -7,18 +7,16 @@ from typing import get_args
 import numpy as np
 
 from globalconv.study.answer.statistics import estimate
+from globalconv.study.design.estimate import TRAINING_FLOPS
 from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.schema import Axis, AxisRanking, CurvePoint, Estimate
 from globalconv.study.spec import TaskPlan
-
-BACKWARD_FLOPS = 2.0
-"""A backward pass costs about two forward ones: one for the inputs, one for the weights."""
 
 
 def mean_curve(found: ArmRuns, task: TaskPlan) -> list[CurvePoint]:
     """The mean validation curve over the seeds; all runs of an arm are validated at the same steps."""
     tokens = task.batch_size * task.length
-    flops_per_step = (1 + BACKWARD_FLOPS) * found.plan.flops_per_token * tokens
+    flops_per_step = TRAINING_FLOPS * found.plan.flops_per_token * tokens
     points = []
     for at_one_step in zip(*found.curves.values(), strict=True):
         step = at_one_step[0].step

@@ -37,9 +37,8 @@ def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
     if found.diverged:
         flags.append(f"{len(found.diverged)} run(s) diverged")
     if contender.scores:
-        sign = 1.0 if task.higher_is_better else -1.0
         score = mean(contender.scores.values())
-        missed = [baseline for baseline in task.baselines if sign * score < sign * baseline.value]
+        missed = [baseline for baseline in task.baselines if task.sign * (score - baseline.value) < 0]
         flags += [
             f"does not reach the baseline '{baseline.name}' ({score_text(baseline.value, task.margin)})"
             for baseline in missed[:1]

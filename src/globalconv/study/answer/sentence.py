@@ -35,7 +35,7 @@ def _beaten_by_a_baseline(
 
     Where nothing was learned, guessing is told already, and the baselines above it are what is left to say.
     """
-    sign = 1.0 if task.higher_is_better else -1.0
+    sign = task.sign
     told = sign * task.trivial_baseline if verdict == "nothing learned" else -math.inf
     baselines = [baseline for baseline in task.baselines if sign * baseline.value > told]
     scored = [arm for arm in (rival, *others) if arm.metric is not None]
@@ -83,7 +83,7 @@ def _nothing_learned(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, 
 def _what_may_teach(task: TaskPlan, rival: ArmAnswer, given: Given) -> str:
     if given.unfinished or rival.metric is None:
         return ""
-    above = (1 if task.higher_is_better else -1) * (rival.metric.mean - task.trivial_baseline)
+    above = task.sign * (rival.metric.mean - task.trivial_baseline)
     if above > task.margin:  # some of its runs have learned, or all of them a little
         return f"; its {rival.metric.num_seeds} seeds scatter: give it more of them (--seeds), or more steps"
     return f"; give it more steps ({given.more_steps}) or more data"
@@ -171,8 +171,9 @@ def _longer_runs(task: TaskPlan, arm: ArmAnswer, given: Given) -> str:
 
 
 def _best_first(arms: list[ArmAnswer], task: TaskPlan) -> list[ArmAnswer]:
-    sign = 1.0 if task.higher_is_better else -1.0
-    return sorted(arms, key=lambda arm: sign * arm.metric.mean if arm.metric else float("-inf"), reverse=True)
+    return sorted(
+        arms, key=lambda arm: task.sign * arm.metric.mean if arm.metric else float("-inf"), reverse=True
+    )
 
 
 def _scores(task: TaskPlan, arm: ArmAnswer, rival: ArmAnswer) -> str:

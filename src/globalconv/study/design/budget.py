@@ -10,8 +10,8 @@ from globalconv.study.design.sweep import COARSE_SHARE, START_SIZE, SWEEP_SEEDS
 from globalconv.study.spec import WarmUp
 
 FEWEST_SEEDS = 3
-COST_SECONDS = 25.0
-"""Set aside for the cost curves, a look inside the trained models, and the report."""
+COST_SECONDS = 30.0
+"""Set aside for the cost curves, probes of the trained models, and the report, which is also written once on trial."""
 WIDENING = 1.3
 """Runs of a sweep, over those of a grid that does not widen and whose best rate proves to be it: some do otherwise."""
 LATER_TRIALS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1) - START_SIZE

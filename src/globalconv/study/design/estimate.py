@@ -11,7 +11,8 @@ from globalconv.study.spec import ModelSpec, WarmUp
 from globalconv.tasks.base import Signature
 
 TRAINING_FLOPS = 3.0
-"""Flops of a training step over those of its forward pass."""
+"""Flops of a training step over those of its forward pass. A backward pass costs about two forward ones: one for the
+inputs, one for the weights."""
 CPU_SPEED = 30e9
 """Flops per second of one core, with a neighbour at work on another."""
 GPU_SPEED = 1e12

@@ -25,6 +25,7 @@ from globalconv.study.design.sizing import Sizing, choose_sizes, loads_of, pace_
 from globalconv.study.design.sweep import COARSE_SHARE
 from globalconv.study.design.task_plan import plan_task
 from globalconv.study.spec import RunSpec, StudyPlan, StudyRequest, WarmUp
+from globalconv.tasks import Baseline, Task
 from globalconv.training.settings import TrainingSettings
 from globalconv.version import __version__
 
@@ -50,10 +51,6 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     for what cannot be run, and for a budget that the study would exceed by far whatever is cut.
     """
     started = time.monotonic()
-    if request.margin is not None and not 0 <= request.margin < math.inf:
-        raise InputError(
-            f"--margin {request.margin:g}: give a difference that you would not mind, 0 or more."
-        )
     opened = [open_task(name, request) for name in request.tasks or DEFAULT_TASKS]
     names = [o.task.name for o in opened]
     if len(set(names)) != len(names):
@@ -68,9 +65,13 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
     if sizing.seconds > HOPELESS * (terms.budget - spent):
         raise _hopeless(sizing, request, spent)
 
+    baselines: dict[Task, list[Baseline]] = {}
     for redrafts_left in range(MOST_REDRAFTS, -1, -1):
         for drafted in sizing.drafts:
             check_arms(drafted.models, drafted.signature, device=request.device)
+        for task in (drafted.task() for drafted in sizing.drafts):
+            if task not in baselines:  # their time is the study's too
+                baselines[task] = task.baselines()
         drafts = _measured(sizing.drafts, warm_ups, until=started + MEASURING_SHARE * terms.budget)
         spent, pace = time.monotonic() - started, pace_of(sizing, drafts)
         fitted = fit_budget(loads_of(drafts), sizing.terms, spent=spent)
@@ -80,17 +81,13 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
         if (enough and fitted.fits) or no_time or not redrafts_left or not tried:
             break
         sizing = choose_sizes(opened, tried, terms, pace=pace, spent=spent)
-    baselines = [d.task().baselines() for d in drafts]
     planning_seconds = time.monotonic() - started
     return StudyPlan(
         globalconv_version=__version__,
         command=command,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
         request=request,
-        tasks=tuple(
-            plan_task(d, found, sizing.terms, scale=fitted.scale)
-            for d, found in zip(drafts, baselines, strict=True)
-        ),
+        tasks=tuple(plan_task(d, baselines[d.task()], sizing.terms, scale=fitted.scale) for d in drafts),
         sweep=sizing.terms.sweep,
         coarse_sweep=sizing.terms.sweep and sizing.terms.coarse,
         seeds=tuple(range(fitted.seeds)),

@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
+from globalconv.display.numbers import format_bytes
 from globalconv.errors import BrokenFile, InputError
 from globalconv.host.atomic_files import make_directory, sweep_up, write_json
 from globalconv.ranges import Seconds
@@ -27,6 +28,11 @@ from globalconv.study.spec import PLAN_VERSION, StudyPlan, StudyRequest
 
 REHEARSAL = ".rehearsal-"
 """How the names of folders begin in which a report was written on trial; only a kill leaves one behind."""
+
+WEIGHT_BYTES = 4
+STATE_WEIGHTS = 4
+"""An unfinished run keeps its weights, two moments of each, and the best so far."""
+REPORT_BYTES = 30e6
 
 
 class StudyState(BaseModel):
@@ -59,6 +65,21 @@ class StudyDirectory:
         for rehearsal in self.path.glob(f"{REHEARSAL}*"):
             shutil.rmtree(rehearsal, ignore_errors=True)
         make_directory(self.runs)
+
+    def check_space(self, plan: StudyPlan) -> None:
+        """Raise InputError where the disk does not hold what the study keeps."""
+        arms = [
+            (arm.parameters, len(plan.seeds) + len(arm.rates) + 1) for task in plan.tasks for arm in task.arms
+        ]
+        kept = sum(parameters * runs for parameters, runs in arms)
+        unfinished = plan.workers * STATE_WEIGHTS * max(parameters for parameters, _ in arms)
+        needed = WEIGHT_BYTES * (kept + unfinished) + REPORT_BYTES
+        free = shutil.disk_usage(self.path).free
+        if needed > free:
+            raise InputError(
+                f"the study keeps about {format_bytes(needed)}, and the disk of {self.path} has {format_bytes(free)} "
+                "left. Free some space, or name an --out on another disk."
+            )
 
     def discard(self) -> None:
         """Remove what was made here, where it came to nothing: a directory with anything else in it stays."""

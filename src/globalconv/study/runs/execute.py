@@ -12,11 +12,12 @@ import torch
 from accelerate import Accelerator
 
 from globalconv.errors import InputError
+from globalconv.host.machine import machine_facts
 from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers.catalogue import outside_source
 from globalconv.ops import choose_backend
 from globalconv.study.design.build import build_model, count_parameters
-from globalconv.study.runs.environment import describe_environment
+from globalconv.study.design.estimate import TRAINING_FLOPS
 from globalconv.study.runs.run_directory import RunDirectory, RunResult
 from globalconv.study.schema import Confusion
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
@@ -43,10 +44,6 @@ MOST_CLASSES = 100
 """The most classes for which a run keeps its confusion matrix, whose size is their number squared."""
 
 
-FORWARD_PASSES_IN_A_STEP = 3.0
-"""A backward pass costs about two."""
-
-
 def execute_run(spec: RunSpec, runs: Path) -> str:
     """Train, test if it is a final run, and leave a complete run directory. Returns the run's status.
 
@@ -60,8 +57,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
         task = rebuild_task(spec.task)
         check_sources(spec.model)
         model = build_model(spec.model, task.signature)
-        backend = _backend_in_words(spec, task)
-        directory.prepare(describe_environment(backend=backend, device=spec.device))
+        directory.prepare(_environment(spec, task))
         outcome = fit(
             model,
             task,
@@ -158,7 +154,7 @@ def _warm_up(spec: RunSpec, until: float, accelerator: Accelerator) -> WarmUp:
     if time.monotonic() < until:
         per_evaluation = timed(evaluation, most=2, fewest=1, seconds=LONG_EVALUATION_SECONDS, until=until)[-1]
     else:
-        forward = seconds_per_step / FORWARD_PASSES_IN_A_STEP / settings.batch_size
+        forward = seconds_per_step / TRAINING_FLOPS / settings.batch_size
         per_evaluation = task.num_examples("validation") * forward
     return WarmUp(
         seconds_per_step=seconds_per_step,
@@ -210,7 +206,9 @@ def _accelerator(spec: RunSpec) -> AbstractContextManager[Accelerator]:
     return own_accelerator(spec.training.precision, cpu=spec.device == "cpu")
 
 
-def _backend_in_words(spec: RunSpec, task: Task) -> str:
+def _environment(spec: RunSpec, task: Task) -> dict[str, str]:
+    """Where a run is trained: what a sceptic needs to judge or repeat its numbers."""
+    facts = {name: str(fact) for name, fact in machine_facts().items()}
     signature = task.signature
     choice = choose_backend(
         device=spec.device.partition(":")[0],
@@ -221,7 +219,14 @@ def _backend_in_words(spec: RunSpec, task: Task) -> str:
         batch=spec.training.batch_size,
         width=spec.model.width,
     )
-    return f"{choice.name}: {choice.reason}"
+    return {
+        **{name: facts[name] for name in ("globalconv", "python", "torch", "system")},
+        "processor": facts["cpu"],
+        "cores": facts["cores"],
+        "threads per run": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name() if spec.device.startswith("cuda") else spec.device,
+        "operator backend": f"{choice.name}: {choice.reason}",
+    }
 
 
 def _best_scores(outcome: FitResult) -> dict[str, float]:

@@ -14,9 +14,8 @@ from globalconv.models import EncoderDecoder
 from globalconv.models.joined import Joined, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
 from globalconv.study.design.build import build_model
-from globalconv.study.runs.examples import unpadded_examples
+from globalconv.study.runs.examples import joined_pairs, unpadded_examples
 from globalconv.study.runs.execute import check_sources, one_thread, rebuild_task
-from globalconv.study.runs.paired_examples import joined_pairs
 from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.study.schema import BlockInside, ModelInside, Part, WrittenAnswer
 from globalconv.study.spec import RunSpec
