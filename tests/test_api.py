@@ -19,7 +19,7 @@ from globalconv.commands.compare import compare as command
 from globalconv.errors import InputError
 from globalconv.study.given_arrays import GivenArrays
 from globalconv.study.opened import Study
-from globalconv.study.report.notebook import notebook_html
+from globalconv.study.report.html import notebook_html
 from globalconv.study.request import OPTIONS, request_of
 from tests.study import fake_answers
 from tests.study.small_studies import brief

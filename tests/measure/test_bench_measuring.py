@@ -9,9 +9,9 @@ import torch
 
 from globalconv.measure import allocator, roofline
 from globalconv.measure.bench import measuring
+from globalconv.measure.bench.implementation import bytes_to_move, flops_to_compute, least_seconds, problem_of
 from globalconv.measure.bench.measuring import TOO_SLOW, Pace, affordable
 from globalconv.measure.bench.peers import peers
-from globalconv.measure.bench.problem import bytes_to_move, flops_to_compute, least_seconds, problem_of
 from globalconv.measure.bench.request import BenchRequest
 from globalconv.measure.case import Case
 from globalconv.measure.interleaved import FEWEST_ROUNDS, interleaved, ratio, seconds, spread

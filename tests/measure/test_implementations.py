@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from globalconv.measure.bench.backends import FEW_TAPS, backends
+from globalconv.measure.bench.implementation import problem_of
 from globalconv.measure.bench.peers import HEAD, peers
-from globalconv.measure.bench.problem import problem_of
 from globalconv.measure.case import Case
 from globalconv.ops import global_conv
 from globalconv.ops.interface import MODES

@@ -31,7 +31,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_trained(tmp_
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_trained(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(2**20, 2**20 - 9, 9)
-    monkeypatch.setattr("globalconv.study.runs.disk_space.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("globalconv.study.runs.directory.shutil.disk_usage", lambda path: usage)
     ended = globalconv(*small(prose(tmp_path), tmp_path / "out"))
     assert ended.code == 2
     assert "has 9 B left" in ended.err

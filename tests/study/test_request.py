@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from globalconv.errors import InputError
-from globalconv.study.config import read_toml, to_toml
 from globalconv.study.request import (
     command_of,
     default_directory,
     options_of,
+    read_toml,
     request_of,
     study_asked_for,
+    to_toml,
     write_config,
 )
 from globalconv.study.spec import StudyRequest

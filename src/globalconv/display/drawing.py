@@ -17,17 +17,18 @@ from matplotlib import rc_context, rcdefaults, rcParams  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
-from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator, NullLocator  # noqa: E402
+from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator  # noqa: E402
+from matplotlib.transforms import Bbox  # noqa: E402
 
 __all__ = [
     "Axes",
+    "Bbox",
     "Figure",
     "FixedLocator",
     "Line2D",
     "Locator",
     "LogLocator",
     "MaxNLocator",
-    "NullLocator",
     "rcParams",
     "rc_context",
     "rcdefaults",

@@ -39,6 +39,12 @@ def to_png(figure: Figure) -> bytes:
     return _saved(figure, "png", {"Software": None})
 
 
+def picture_files(name: str, figure: Figure) -> Iterator[tuple[str, bytes]]:
+    """File name -> content, as PNG and as SVG."""
+    yield f"{name}.png", to_png(figure)
+    yield f"{name}.svg", to_svg(figure).encode()
+
+
 def _saved(figure: Figure, form: str, metadata: dict[str, None], *, transparent: bool = False) -> bytes:
     data = io.BytesIO()
     ground = "none" if transparent else "white"

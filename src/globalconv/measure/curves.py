@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import torch
@@ -20,26 +20,14 @@ SHORTEST = 1e-3
 
 @dataclass(frozen=True)
 class Timing:
-    """One point of a curve: seconds in each of the rounds, and the peak memory of one call."""
+    """One point of a curve: the median of the rounds and its quartiles, in seconds, and the peak memory of one call."""
 
     length: int
+    seconds: float
+    low: float
+    high: float
     rounds: tuple[float, ...]
     peak_bytes: int
-
-    @property
-    def seconds(self) -> float:
-        """The median."""
-        return spread(self.rounds).median
-
-    @property
-    def low(self) -> float:
-        """The lower quartile."""
-        return spread(self.rounds).low
-
-    @property
-    def high(self) -> float:
-        """The upper quartile."""
-        return spread(self.rounds).high
 
 
 @dataclass
@@ -106,7 +94,8 @@ def grow_curves(
         for label in (curve.mixer for curve in growing if curve.stopped is None):
             calls[label], peaks[label] = _ready(subjects[label], length, device, clock)
         for label, taken in interleaved(calls, rounds=repetitions, warm_up=False).items():
-            curves[label].points.append(Timing(length, tuple(taken), peaks[label]))
+            timing = Timing(length, *astuple(spread(taken)), rounds=tuple(taken), peak_bytes=peaks[label])
+            curves[label].points.append(timing)
         yield list(curves.values())
         if not calls:
             return
@@ -198,6 +187,5 @@ def _expected_bytes(curve: Curve, subject: Subject, length: int) -> float:
     """Of a call at ``length``: what the subject says, or else quadratic growth."""
     needed = subject.needs(length)
     if needed is None:
-        last = curve.points[-1] if curve.points else Timing(length, (), 0)
-        needed = last.peak_bytes * (length / last.length) ** 2
+        needed = sum(last.peak_bytes * (length / last.length) ** 2 for last in curve.points[-1:])
     return needed

@@ -11,7 +11,6 @@ from torch import nn
 from globalconv.errors import InputError, unknown_name
 from globalconv.study.answer.gather import gather
 from globalconv.study.report.arms_table import arm_rows
-from globalconv.study.report.notebook import notebook_html
 from globalconv.study.runs.arm_runs import ArmRuns, arms_of
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.runs.execute import rebuild_task
@@ -97,6 +96,8 @@ class Study:
         return f"<Study {self.path}: {said}{', unfinished' if self.answer.unfinished else ''}>"
 
     def _repr_html_(self) -> str:
+        from globalconv.study.report.html import notebook_html  # which loads matplotlib
+
         summary = self.figures.get("summary")
         return notebook_html(self.answer, summary.read_bytes() if summary else None)
 

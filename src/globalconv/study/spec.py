@@ -46,7 +46,7 @@ class StudyRequest(_Frozen):
     batch_size: Annotated[int, Field(ge=1, le=2**20)] | None = None
     seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
     patch: Annotated[int, Field(ge=1, le=2**16)] | None = None
-    budget_seconds: Seconds | None = None
+    budget_seconds: Amount | None = None
     """Wall-clock seconds for everything; None: five minutes, or at the sizes that ship whatever they take."""
     match: Match = "parameters"
     margin: Amount | None = None

@@ -1,6 +1,7 @@
 """``global_conv`` by each of its backends."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,12 +9,10 @@ from torch import Tensor
 from globalconv.measure.bench.implementation import (
     Implementation,
     Prepared,
-    anything,
+    Problem,
     direct_operations,
     torch_call,
-    transform_operations,
 )
-from globalconv.measure.bench.problem import Problem
 from globalconv.measure.case import Case
 from globalconv.ops import available_backends, choose_backend, global_conv
 
@@ -23,6 +22,7 @@ FEW_TAPS = 16
 
 def backends() -> tuple[Implementation, ...]:
     """One implementation for each backend."""
+    direct: dict[str, Any] = {"refusal": _many_taps, "operations": direct_operations}
     return tuple(
         Implementation(
             backend.name,
@@ -30,8 +30,7 @@ def backends() -> tuple[Implementation, ...]:
             f"global_conv(backend='{backend.name}'): {backend.merit}",
             _by_backend(backend.name),
             backend.obstacle,
-            _many_taps if backend.name == "reference" else anything,
-            direct_operations if backend.name == "reference" else transform_operations,
+            **(direct if backend.name == "reference" else {}),
         )
         for backend in available_backends()
     )

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from globalconv.measure.allocator import without_paths
 from globalconv.measure.bench.backends import backends, chosen_for
-from globalconv.measure.bench.implementation import Implementation
-from globalconv.measure.bench.problem import Problem, least_seconds, problem_of
+from globalconv.measure.bench.implementation import Implementation, Problem, least_seconds, problem_of
 from globalconv.measure.bench.request import BenchRequest
 from globalconv.measure.case import Case
 from globalconv.measure.interleaved import FEWEST_ROUNDS, Clock, interleaved, ratio, seconds, spread

@@ -16,8 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from globalconv.measure.bench.implementation import Implementation, Prepared, direct_operations, torch_call
-from globalconv.measure.bench.problem import Problem
+from globalconv.measure.bench.implementation import (
+    Implementation,
+    Prepared,
+    Problem,
+    direct_operations,
+    torch_call,
+)
 from globalconv.measure.case import Case
 from globalconv.ops import Mode
 from globalconv.ops.spectral import next_fast_length

@@ -7,7 +7,7 @@ from itertools import groupby
 from globalconv.display.drawing import Axes, Figure, FixedLocator
 from globalconv.display.palette import Look, light, look
 from globalconv.display.panels import Frame, Panel, sheet
-from globalconv.display.svg import house_style, to_png, to_svg
+from globalconv.display.svg import house_style, picture_files
 from globalconv.measure.bench.backends import backends
 from globalconv.measure.bench.peers import peers
 from globalconv.measure.bench.table import compared, grouped
@@ -36,8 +36,7 @@ def pictures(record: Record) -> Iterator[tuple[str, bytes]]:
         name = f"speed-width{width}-threads{threads}"
         with house_style():
             figure = _sheet(record, rows, f"width {width}, {threads_words(threads)}")
-            yield f"{name}.png", to_png(figure)
-            yield f"{name}.svg", to_svg(figure).encode()
+            yield from picture_files(name, figure)
 
 
 def plot_ratios(

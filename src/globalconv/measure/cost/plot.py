@@ -8,7 +8,7 @@ from globalconv.display.drawing import Figure
 from globalconv.display.numbers import round_duration
 from globalconv.display.palette import Look, look
 from globalconv.display.panels import Frame, Panel, sheet
-from globalconv.display.svg import house_style, to_png, to_svg
+from globalconv.display.svg import house_style, picture_files
 from globalconv.measure.case import PHASE_WORDS, threads_words
 from globalconv.measure.cost.contenders import CONTENDERS
 from globalconv.measure.cost.table import names_in
@@ -25,9 +25,7 @@ def pictures(record: Record) -> Iterator[tuple[str, bytes]]:
     """
     for phase, group in groupby(record.results, lambda row: row.case.phase):
         with house_style():
-            figure = _sheet(record, list(group))
-            yield f"cost-{phase}.png", to_png(figure)
-            yield f"cost-{phase}.svg", to_svg(figure).encode()
+            yield from picture_files(f"cost-{phase}", _sheet(record, list(group)))
 
 
 def _line(record: Record, rows: Sequence[Row], name: str, look: Look) -> Line:

@@ -104,8 +104,6 @@ class CostRequest:
             ("--lengths", self.lengths, LARGEST_LENGTH),
             ("--widths", self.widths, LARGEST_WIDTH),
         ):
-            if not numbers or min(numbers) < 1:
-                raise InputError(f"{option} {numbers}: give whole numbers from 1 on.")
             check_range(option, max(numbers), 1, most)
         if self.mode not in get_args(MixerMode):
             raise unknown_name("--mode", self.mode, get_args(MixerMode))

@@ -8,9 +8,8 @@ from globalconv.study.answer.advice import Given
 from globalconv.study.answer.methods import describe_methods
 from globalconv.study.answer.sentence import QUESTION
 from globalconv.study.answer.task_answer import answer_task
-from globalconv.study.config import to_toml
 from globalconv.study.design.budget import OVERRUN
-from globalconv.study.request import options_of
+from globalconv.study.request import options_of, to_toml
 from globalconv.study.runs.arm_runs import ArmRuns, arms_of
 from globalconv.study.runs.directory import StudyDirectory
 from globalconv.study.schema import SCHEMA_VERSION, StudyAnswer

@@ -19,8 +19,7 @@ from globalconv.study.design.arms import (
 from globalconv.study.design.budget import Load
 from globalconv.study.design.build import match_models
 from globalconv.study.design.check_arms import check_outside_mixers
-from globalconv.study.design.estimate import estimate_warm_up
-from globalconv.study.design.memory import check_memory
+from globalconv.study.design.estimate import check_memory, estimate_warm_up
 from globalconv.study.design.presets import ANY_ARM_RATE, Preset, preset_for
 from globalconv.study.design.reductions import (
     NARROWEST_WIDTH,

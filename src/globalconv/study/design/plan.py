@@ -19,7 +19,7 @@ from globalconv.study.design.budget import (
 )
 from globalconv.study.design.check_arms import check_arms
 from globalconv.study.design.draft import Draft, OpenedTask, open_task
-from globalconv.study.design.memory import TooLarge
+from globalconv.study.design.estimate import TooLarge
 from globalconv.study.design.reductions import Reduction, reductions
 from globalconv.study.design.sizing import Sizing, choose_sizes, loads_of, pace_of, terms_of
 from globalconv.study.design.sweep import COARSE_SHARE

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 from globalconv.study.design.budget import Load, Terms
 from globalconv.study.design.draft import Draft, OpenedTask, draft
-from globalconv.study.design.estimate import warm_up_seconds
-from globalconv.study.design.memory import TooLarge
+from globalconv.study.design.estimate import TooLarge, warm_up_seconds
 from globalconv.study.design.presets import is_serious
 from globalconv.study.design.reductions import FEWEST_TELLING_SEEDS, Reduction
 from globalconv.study.spec import StudyRequest

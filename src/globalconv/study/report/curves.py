@@ -4,10 +4,8 @@ import math
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from globalconv.display.axes import draw_line, dress, finite, legible, number_ticks
-from globalconv.display.drawing import Axes, FixedLocator, MaxNLocator
+from globalconv.display.drawing import Axes, Bbox, FixedLocator, MaxNLocator
 from globalconv.display.numbers import rate, round_duration, shortened, tick
 from globalconv.display.palette import light
 from globalconv.measure.plot import Line, Point, plot_lines
@@ -36,7 +34,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
         )
     axes.set_ylim(*curve_limits(task))
     axes.set_xlim(left=0)
-    _draw_baselines(axes, task, axis, scale)
+    _draw_baselines(axes, task)
     words = {"steps": "steps", "seconds": "seconds of training", "flops": f"training compute, {unit}"}
     axes.set_xlabel(words[axis])
     axes.set_ylabel(f"{metric_label(task.metric)} ({direction(task)})")
@@ -64,67 +62,47 @@ def curve_limits(task: TaskAnswer) -> tuple[float, float]:
     return low - space, high + space
 
 
-def _draw_baselines(axes: Axes, task: TaskAnswer, axis: Axis, scale: float) -> None:
-    """Dashed lines, the best baseline named first; a name that would touch another is left to the table."""
+def _draw_baselines(axes: Axes, task: TaskAnswer) -> None:
+    """Dashed lines, each named where the name hides least, the best one first; without room, the table names it."""
     low, high = axes.get_ylim()
-    corners: dict[float, tuple[int, int]] = {}
-    for baseline in sorted(
-        task.baselines, key=lambda baseline: baseline.value, reverse=task.higher_is_better
-    ):
-        if not low <= baseline.value <= high:
-            continue
+    shown = [baseline for baseline in task.baselines if low <= baseline.value <= high]
+    for baseline in shown:
         axes.axhline(baseline.value, color=light("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
-        near = [other for other in corners if abs(baseline.value - other) < 0.16 * (high - low)]
-        if any(abs(baseline.value - other) < 0.08 * (high - low) for other in near):
-            continue
+    lines = [line.get_path().transformed(line.get_transform() - axes.transAxes) for line in axes.lines]
+    width, height = 72 / axes.figure.dpi * axes.get_window_extent().size  # in points, as type is
+    taken: list[Bbox] = []
+    for baseline in sorted(shown, key=lambda shown: shown.value, reverse=task.higher_is_better):
         name = shortened(baseline.name, 30)
-        # Two names between two neighbouring lines would touch: the later one takes the earlier one's level.
-        levels = {corners[other][1] for other in near} or {1, -1}
-        side, level = _quietest_corner(
-            axes, task, axis, scale, name=name, value=baseline.value, levels=levels
-        )
-        corners[baseline.value] = side, level
+        wide, tall, level = 5.2 * len(name) / width, 13 / height, (baseline.value - low) / (high - low)
+        corners = {
+            (side, up): Bbox.from_bounds(
+                side * (1 - wide), level + (0.01 if up else -0.01 - tall), wide, tall
+            )
+            for up in (True, False)
+            for side in (0, 1)
+        }
+        hidden = {
+            corner: sum(line.intersects_bbox(box, filled=False) for line in lines)
+            for corner, box in corners.items()
+            if box.y0 >= 0 and box.y1 <= 1 and not any(map(box.overlaps, taken))
+        }
+        if not hidden:
+            continue
+        side, up = min(hidden, key=hidden.__getitem__)
+        taken.append(corners[side, up])
         axes.annotate(
             name,
             (side, baseline.value),
-            (3 - 6 * side, 2.5 if level > 0 else -3),
+            (3 - 6 * side, 2.5 if up else -3),
             xycoords=axes.get_yaxis_transform(),
             textcoords="offset points",
             ha="right" if side else "left",
-            va="bottom" if level > 0 else "top",
+            va="bottom" if up else "top",
             fontsize=8.5,
             color=light("muted"),
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5},
             zorder=2.5,
         )
-
-
-def _quietest_corner(
-    axes: Axes, task: TaskAnswer, axis: Axis, scale: float, *, name: str, value: float, levels: set[int]
-) -> tuple[int, int]:
-    """Where a baseline's name hides the least of the curves: left (0) or right (1), above (1) or below (-1)."""
-    (low, high), (start, end) = axes.get_ylim(), axes.get_xlim()
-    box = axes.get_window_extent()
-    points = 72 / axes.figure.dpi
-    wide, tall = 5.2 * len(name) / (box.width * points), 13 / (box.height * points)
-    across = np.linspace(0, 1, 101)
-    crowd = {(side, level): 0 for level in (1, -1) if level in levels for side in (0, 1)}
-    for arm in task.arms:
-        curve = [point for point in arm.curve if finite(point.value.mean)]
-        if not curve:
-            continue
-        where = [(point.along(axis) / scale - start) / (end - start) for point in curve]
-        above = [(point.value.mean - value) / (high - low) for point in curve]
-        heights = np.interp(across, where, above, left=np.nan, right=np.nan)
-        for side, level in crowd:
-            beside = across > 1 - wide if side else across < wide
-            crowd[side, level] += int(np.sum(beside & (heights * level > -0.01) & (heights * level < tall)))
-    # Neither the frame nor another baseline may run through the name.
-    edges = [low, high, *(baseline.value for baseline in task.baselines if baseline.value != value)]
-    blocked = {
-        level: any(0 <= (edge - value) * level < tall * (high - low) for edge in edges) for level in (1, -1)
-    }
-    return min(crowd, key=lambda corner: (blocked[corner[1]], crowd[corner]))
 
 
 def _flop_scale(task: TaskAnswer) -> tuple[float, str]:

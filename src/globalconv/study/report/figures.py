@@ -13,7 +13,7 @@ from markupsafe import Markup
 from globalconv.display.drawing import Figure
 from globalconv.display.numbers import decimals_for, plain, shortened, signed
 from globalconv.display.panels import MARGIN, Frame, Panel, sheet
-from globalconv.display.svg import to_png
+from globalconv.display.svg import picture_files
 from globalconv.study.report.curves import plot_cost, plot_curves, plot_rates
 from globalconv.study.report.intervals import plot_differences, plot_split
 from globalconv.study.report.looks import Looks, looks_of
@@ -24,7 +24,7 @@ from globalconv.study.report.probe_pictures import (
     plot_influence,
     plot_joint_effects,
 )
-from globalconv.study.report.svg import house_style, inline, to_svg
+from globalconv.study.report.svg import house_style, inline
 from globalconv.study.report.wording import (
     SPLITS,
     VERDICT_SIGNS,
@@ -110,17 +110,12 @@ def figure_files(answer: StudyAnswer, slugs: Sequence[str]) -> Iterator[tuple[st
     looks = looks_of(answer)
     with house_style():
         if any(len(task.arms) > 1 for task in answer.tasks):
-            yield from _both("summary", _summary(answer, looks))
+            yield from picture_files("summary", _summary(answer, looks))
         for task, slug in zip(answer.tasks, slugs, strict=True):
             for group in groups_of(task, looks):
-                yield from _both(f"{slug}-{group.name}", _drawn(group, looks))
+                yield from picture_files(f"{slug}-{group.name}", _drawn(group, looks))
         for group in cost_groups(answer, looks):
-            yield from _both(group.name, _drawn(group, looks))
-
-
-def _both(name: str, figure: Figure) -> Iterator[tuple[str, bytes]]:
-    yield f"{name}.png", to_png(figure)
-    yield f"{name}.svg", to_svg(figure).encode()
+            yield from picture_files(group.name, _drawn(group, looks))
 
 
 def _drawn(group: Group, looks: Looks) -> Figure:

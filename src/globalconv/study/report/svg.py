@@ -6,8 +6,13 @@ from markupsafe import Markup, escape
 
 from globalconv.display.drawing import Figure
 from globalconv.display.palette import THEME
-from globalconv.display.svg import house_style as house_style
-from globalconv.display.svg import to_svg as to_svg
+from globalconv.display.svg import house_style, to_svg
+
+__all__ = [
+    "house_style",
+    "inline",
+    "to_svg",
+]  # also what draws in the house's style, for scripts that draw a report's figures
 
 _NAMES = {colors[0]: name for name, colors in THEME.items()}
 
