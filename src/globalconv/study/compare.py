@@ -8,7 +8,7 @@ from globalconv.display.numbers import format_duration
 from globalconv.display.progress import Progress
 from globalconv.errors import BrokenFile
 from globalconv.measure.crossover import crossover_sentence
-from globalconv.measure.curves import Curve, measure_cost
+from globalconv.measure.curves import measure_cost
 from globalconv.study import schema
 from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
@@ -116,6 +116,7 @@ def _measure_costs(session: Session) -> None:
     except BrokenFile as error:
         progress.say(f"{error}; it is measured again.")
     widest = max(plan.tasks, key=lambda task: task.arms[0].model.width)
+    width = widest.arms[0].model.width
     names = dict.fromkeys(name for task in plan.tasks for arm in task.arms for name in arm.model.all_mixers)
     causal = any(task.causal for task in plan.tasks)
     mixers = {name: name for name in names if not (causal and name == "token_mlp")}
@@ -127,22 +128,19 @@ def _measure_costs(session: Session) -> None:
         curves = measure_cost(
             mixers,
             COST_LENGTHS,
-            width=widest.arms[0].model.width,
+            width=width,
             causal=causal,
             seconds=COST_MEASURING_SECONDS,
             device=plan.request.device,
             options=options,
             on_length=lambda: phase.advance(COST_MEASURING_SECONDS / len(COST_LENGTHS)),
         )
-    directory.write_cost(_cost_answer(curves, plan, width=widest.arms[0].model.width))
-    session.tick()
-
-
-def _cost_answer(curves: list[Curve], plan: StudyPlan, *, width: int) -> schema.CostAnswer:
-    return schema.CostAnswer(
+    answer = schema.CostAnswer(
         width=width,
         num_threads=1,
         device=plan.request.device,
         curves=[schema.CostCurve.model_validate(curve, from_attributes=True) for curve in curves],
         crossover=crossover_sentence({curve.mixer: curve.seconds() for curve in curves}, rival="attention"),
     )
+    directory.write_cost(answer)
+    session.tick()

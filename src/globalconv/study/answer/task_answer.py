@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from globalconv.study.answer.advice import Given
 from globalconv.study.answer.curves import mean_curve, rankings, within_reach
@@ -14,17 +16,12 @@ from globalconv.study.answer.verdict import ArmJudgement, Contender, Yardstick, 
 from globalconv.study.design.arms import attends
 from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.runs.run_directory import RunResult
-from globalconv.study.schema import (
-    ArmAnswer,
-    Confusion,
-    CurvePoint,
-    PartsAnswer,
-    RatePoint,
-    TaskAnswer,
-)
+from globalconv.study.schema import ArmAnswer, Confusion, CurvePoint, PartsAnswer, RatePoint, TaskAnswer
 from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
 from globalconv.tasks.classification import METRICS
 from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_short, steps_to_plateau
+
+THE_RIVAL = ArmJudgement("rival", "The others are compared with it.", None)
 
 
 def answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given: Given) -> TaskAnswer:
@@ -47,30 +44,28 @@ def answer_task(plan: StudyPlan, task: TaskPlan, runs: dict[str, ArmRuns], given
             for arm, judgement in judgements.items()
         }
     arms = [
-        _answer_arm(task, found, contenders[arm], judgements.get(arm), curves[arm])
+        _answer_arm(task, found, contenders[arm], judgements.get(arm, THE_RIVAL), curves[arm])
         for arm, found in runs.items()
     ]
     return TaskAnswer(
-        task=task.task.name,
-        description=task.description,
-        metric=task.metric,
-        higher_is_better=task.higher_is_better,
-        margin=task.margin,
-        length=task.length,
-        causal=task.causal,
-        width=task.arms[0].model.width,
-        depth=task.depth,
-        verdict=verdict,
-        sentence=answer_in_words(task, verdict, arms, rival, given),
-        baselines=list(task.baselines),
-        rival=rival,
-        arms=arms,
-        rankings=rankings(curves, task),
-        matched_on=plan.request.match,
-        matched_spread=max(abs(arm.matched - 1) for arm in task.arms),
-        notices=list(task.notices),
-        left_out=task.left_out,
+        **_shared(task, TaskAnswer)
+        | {
+            "task": task.task.name,
+            "width": task.arms[0].model.width,
+            "verdict": verdict,
+            "sentence": answer_in_words(task, verdict, arms, rival, given),
+            "rival": rival,
+            "arms": arms,
+            "rankings": rankings(curves, task),
+            "matched_on": plan.request.match,
+            "matched_spread": max(abs(arm.matched - 1) for arm in task.arms),
+        }
     )
+
+
+def _shared(planned: BaseModel, answer: type[BaseModel]) -> dict[str, Any]:
+    """What is answered as it was planned, by name."""
+    return {name: getattr(planned, name) for name in answer.model_fields if hasattr(planned, name)}
 
 
 def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[CurvePoint]) -> Contender:
@@ -92,56 +87,46 @@ def _contender(plan: StudyPlan, task: TaskPlan, found: ArmRuns, curve: list[Curv
 
 
 def _answer_arm(
-    task: TaskPlan,
-    found: ArmRuns,
-    contender: Contender,
-    judgement: ArmJudgement | None,
-    curve: list[CurvePoint],
+    task: TaskPlan, found: ArmRuns, contender: Contender, judgement: ArmJudgement, curve: list[CurvePoint]
 ) -> ArmAnswer:
-    results = list(found.finished.values())
-    extras = {name for result in results for name in result.test} - {task.metric}
-    plan = found.plan
+    results, plan, sweep = list(found.finished.values()), found.plan, found.sweep
+    scores: dict[str, list[float]] = {}
+    for result in results:
+        for name, score in result.test.items():
+            scores.setdefault(name, []).append(score)
+    estimates = {
+        name: within_reach(estimate(scores[name]), most=task.ceiling if name == task.metric else _most(name))
+        for name in sorted(scores)
+    }
     return ArmAnswer(
-        arm=plan.arm,
-        mixers=plan.model.all_mixers,
-        parts=_parts(plan.model),
-        metric=within_reach(estimate([r.test[task.metric] for r in results]), most=task.ceiling)
-        if results
-        else None,
-        extra_metrics={
-            name: within_reach(estimate([r.test[name] for r in results if name in r.test]), most=_most(name))
-            for name in sorted(extras)
-        },
-        confusion=_confusion(results),
-        difference=judgement.difference if judgement else None,
-        over_seeds=judgement.over_seeds if judgement else None,
-        over_examples=judgement.over_examples if judgement else None,
-        verdict=judgement.verdict if judgement else "rival",
-        because=judgement.because if judgement else "The others are compared with it.",
-        further_seeds=judgement.further_seeds if judgement else None,
-        parameters=plan.parameters,
-        mlp_width=plan.model.mlp_width,
-        steps=plan.steps,
-        flops_per_token=plan.flops_per_token,
-        seconds_per_step=median(r.seconds_per_step for r in results)
-        if results
-        else plan.warm_up.seconds_per_step,
-        train_seconds=mean(r.seconds for r in results) if results else 0.0,
-        peak_memory_bytes=plan.warm_up.peak_memory_bytes,
-        learning_rate=found.rate or plan.rates[0],
-        rate_source=plan.rate_source,
-        rates=[
-            RatePoint(learning_rate=rate, value=mean, num_seeds=len(found.sweep.scores[rate]))
-            for rate, mean in found.sweep.means.items()
-        ]
-        if found.sweep
-        else [],
-        plateaued=contender.plateaued,
-        steps_to_plateau=_steps_to_plateau(task, curve),
-        flags=flags_of(task, found, contender),
-        diverged_seeds=found.diverged,
-        curve=curve,
-        inside=found.inside,
+        **_shared(plan, ArmAnswer)
+        | vars(judgement)
+        | {
+            "mixers": plan.model.all_mixers,
+            "parts": _parts(plan.model),
+            "metric": estimates.pop(task.metric, None),
+            "extra_metrics": estimates,
+            "confusion": _confusion(results),
+            "mlp_width": plan.model.mlp_width,
+            "seconds_per_step": median(r.seconds_per_step for r in results)
+            if results
+            else plan.warm_up.seconds_per_step,
+            "train_seconds": mean(r.seconds for r in results) if results else 0.0,
+            "peak_memory_bytes": plan.warm_up.peak_memory_bytes,
+            "learning_rate": found.rate or plan.rates[0],
+            "rates": [
+                RatePoint(learning_rate=rate, value=mean, num_seeds=len(sweep.scores[rate]))
+                for rate, mean in sweep.means.items()
+            ]
+            if sweep
+            else [],
+            "plateaued": contender.plateaued,
+            "steps_to_plateau": _steps_to_plateau(task, curve),
+            "flags": flags_of(task, found, contender),
+            "diverged_seeds": found.diverged,
+            "curve": curve,
+            "inside": found.inside,
+        }
     )
 
 

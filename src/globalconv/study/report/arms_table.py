@@ -10,6 +10,11 @@ from globalconv.study.schema import Estimate, StudyAnswer
 
 ANCHORS = ("cost-against-length", "gaps", "methods", "again")
 """The sections that every page has, whatever its tasks are called."""
+COSTS_AND_TRAINING = (
+    *("flops_per_token", "seconds_per_step", "train_seconds", "peak_memory_bytes", "steps", "learning_rate"),
+    *("rate_source", "plateaued", "steps_to_plateau"),
+)
+"""Columns that are fields of an arm's answer."""
 
 
 def slugs(names: Iterable[str]) -> list[str]:
@@ -40,22 +45,12 @@ def arm_rows(answer: StudyAnswer) -> list[dict[str, Any]]:
             **_columns("difference", arm.difference),
             **_columns("over_seeds", arm.over_seeds),
             **_columns("over_examples", arm.over_examples),
-            "further_seeds": arm.further_seeds,
-            "parameters": arm.parameters,
-            "mlp_width": arm.mlp_width,
+            **{name: getattr(arm, name) for name in ("further_seeds", "parameters", "mlp_width")},
             "mixers": " ".join(arm.mixers),
             "encoder_mixers": " ".join(arm.parts.encoder) if arm.parts else None,
             "decoder_mixers": " ".join(arm.parts.decoder) if arm.parts else None,
             "cross_mixer": arm.parts.cross if arm.parts else None,
-            "flops_per_token": arm.flops_per_token,
-            "seconds_per_step": arm.seconds_per_step,
-            "train_seconds": arm.train_seconds,
-            "peak_memory_bytes": arm.peak_memory_bytes,
-            "steps": arm.steps,
-            "learning_rate": arm.learning_rate,
-            "rate_source": arm.rate_source,
-            "plateaued": arm.plateaued,
-            "steps_to_plateau": arm.steps_to_plateau,
+            **{name: getattr(arm, name) for name in COSTS_AND_TRAINING},
             "diverged_seeds": " ".join(str(seed) for seed in arm.diverged_seeds),
             "flags": "; ".join(arm.flags),
             "because": arm.because,
@@ -87,11 +82,5 @@ def _no_formula(value: object) -> object:
 
 
 def _columns(name: str, estimate: Estimate | None) -> dict[str, float | int | None]:
-    if estimate is None:
-        return {f"{name}_mean": None, f"{name}_low": None, f"{name}_high": None, f"{name}_seeds": 0}
-    return {
-        f"{name}_mean": estimate.mean,
-        f"{name}_low": estimate.low,
-        f"{name}_high": estimate.high,
-        f"{name}_seeds": estimate.num_seeds,
-    }
+    ends = {f"{name}_{end}": getattr(estimate, end, None) for end in ("mean", "low", "high")}
+    return ends | {f"{name}_seeds": estimate.num_seeds if estimate else 0}
