@@ -22,7 +22,11 @@ FEW_TAPS = 16
 
 def backends() -> tuple[Implementation, ...]:
     """One implementation for each backend."""
-    direct: dict[str, Any] = {"refusal": _many_taps, "operations": direct_operations}
+    too_many = f"the direct sum is timed up to {FEW_TAPS} taps"
+    direct: dict[str, Any] = {
+        "refusal": lambda case: too_many if case.num_taps > FEW_TAPS else None,
+        "operations": direct_operations,
+    }
     return tuple(
         Implementation(
             backend.name,
@@ -64,7 +68,3 @@ def _by_backend(name: str) -> Callable[[Problem], Prepared]:
         )
 
     return prepare
-
-
-def _many_taps(case: Case) -> str | None:
-    return f"the direct sum is timed up to {FEW_TAPS} taps" if case.num_taps > FEW_TAPS else None

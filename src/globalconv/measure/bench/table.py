@@ -29,7 +29,11 @@ def print_record(record: Record, console: Console) -> None:
         cell = next((cell for cell in CELL_WIDTHS if cell * num_lengths <= room), CELL_WIDTHS[-1])
         names = [name for name in record.subjects if name in compared(rows)]
         title = f"{case.words()}, width {case.width}, {threads_words(case.threads)}"
-        lines = [*_baseline(rows), *(_ratios(rows, name, cell) for name in names)]
+        ratios = (
+            Cells(name, {row.case.length: _ratio(row, cell) for row in rows if row.subject == name})
+            for name in names
+        )
+        lines = [*_baseline(rows), *ratios]
         sections.append(Section(title, lines, cell))
     print_sections(record, sections, console, explanation=EXPLANATION)
 
@@ -58,10 +62,6 @@ def _baseline(rows: list[Row]) -> Iterator[Cells]:
     yield Cells(f"{names}, ms", {length: f"{row.ms:.4g}" for length, row in at.items()})
     yield Cells("  x roofline", {length: f"{row.over_roofline or 0:.1f}" for length, row in at.items()})
     yield Cells("  error", {length: f"{row.error or 0:.0e}" for length, row in at.items()})
-
-
-def _ratios(rows: list[Row], name: str, cell: int) -> Cells:
-    return Cells(name, {row.case.length: _ratio(row, cell) for row in rows if row.subject == name})
 
 
 def _ratio(row: Row, cell: int) -> Text:

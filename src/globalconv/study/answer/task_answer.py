@@ -17,7 +17,7 @@ from globalconv.study.design.arms import attends
 from globalconv.study.runs.arm_runs import ArmRuns
 from globalconv.study.runs.run_directory import RunResult
 from globalconv.study.schema import ArmAnswer, Confusion, CurvePoint, PartsAnswer, RatePoint, TaskAnswer
-from globalconv.study.spec import ModelSpec, StudyPlan, TaskPlan
+from globalconv.study.spec import StudyPlan, TaskPlan
 from globalconv.tasks.classification import METRICS
 from globalconv.training.plateau import FEWEST_STEPS, has_plateaued, is_too_short, steps_to_plateau
 
@@ -90,6 +90,7 @@ def _answer_arm(
     task: TaskPlan, found: ArmRuns, contender: Contender, judgement: ArmJudgement, curve: list[CurvePoint]
 ) -> ArmAnswer:
     results, plan, sweep = list(found.finished.values()), found.plan, found.sweep
+    decoder = plan.model.decoder
     scores: dict[str, list[float]] = {}
     for result in results:
         for name, score in result.test.items():
@@ -103,7 +104,8 @@ def _answer_arm(
         | vars(judgement)
         | {
             "mixers": plan.model.all_mixers,
-            "parts": _parts(plan.model),
+            "parts": decoder
+            and PartsAnswer(encoder=plan.model.mixers, decoder=decoder.mixers, cross=decoder.cross),
             "metric": estimates.pop(task.metric, None),
             "extra_metrics": estimates,
             "confusion": _confusion(results),
@@ -144,12 +146,6 @@ def _steps_to_plateau(task: TaskPlan, curve: list[CurvePoint]) -> int | None:
     values = [point.value.mean for point in curve]
     needed = steps_to_plateau(steps, values, higher_is_better=task.higher_is_better, tolerance=task.margin)
     return needed or (FEWEST_STEPS if steps and steps[-1] < FEWEST_STEPS else None)
-
-
-def _parts(model: ModelSpec) -> PartsAnswer | None:
-    if model.decoder is None:
-        return None
-    return PartsAnswer(encoder=model.mixers, decoder=model.decoder.mixers, cross=model.decoder.cross)
 
 
 def _most(metric: str) -> float | None:

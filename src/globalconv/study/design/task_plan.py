@@ -43,6 +43,11 @@ def plan_task(draft: Draft, baselines: Sequence[Baseline], terms: Terms, *, scal
 
 def _arm_plans(draft: Draft, terms: Terms, *, scale: float) -> Iterator[ArmPlan]:
     request, signature = draft.opened.request, draft.task().signature
+    source = "a guess: not tuned on this data at these sizes"
+    if terms.sweep:
+        source = "swept here" + f", on runs of 1/{round(1 / COARSE_SHARE)} of the steps" * terms.coarse
+    elif draft.opened.as_shipped:
+        source = draft.opened.preset.source or source
     spent: dict[str, float] = {}
     for arm, model in draft.models.items():  # the rival comes first
         parameters, flops = sizes(model, signature)
@@ -63,18 +68,9 @@ def _arm_plans(draft: Draft, terms: Terms, *, scale: float) -> Iterator[ArmPlan]
             steps=steps,
             sweep_steps=coarse_steps(steps) if terms.coarse else steps,
             rates=first_grid(rate) if terms.sweep else (rate,),
-            rate_source=_rate_source(draft, terms),
+            rate_source=source,
             parameters=parameters,
             flops_per_token=flops,
             matched=matched,
             warm_up=warm_up,
         )
-
-
-def _rate_source(draft: Draft, terms: Terms) -> str:
-    if terms.sweep:
-        return "swept here" + (f", on runs of 1/{round(1 / COARSE_SHARE)} of the steps" * terms.coarse)
-    if draft.opened.as_shipped:
-        assert draft.opened.preset.source is not None
-        return draft.opened.preset.source
-    return "a guess: not tuned on this data at these sizes"

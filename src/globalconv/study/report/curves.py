@@ -19,7 +19,10 @@ _FLOP_SCALES = ((1e15, "PFLOP"), (1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP")
 def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
     """The validation metric as training goes on, with 95 % bands; baselines as dashed lines."""
     dress(axes)
-    scale, unit = _flop_scale(task) if axis == "flops" else (1.0, "")
+    scale, unit = 1.0, ""
+    if axis == "flops":
+        most = max((point.flops for arm in task.arms for point in arm.curve), default=1.0)
+        scale, unit = next((scale for scale in _FLOP_SCALES if most >= scale[0]), _FLOP_SCALES[-1])
     for arm in task.arms:
         points = [point for point in arm.curve if finite(point.value.mean)]
         if not points:
@@ -103,11 +106,6 @@ def _draw_baselines(axes: Axes, task: TaskAnswer) -> None:
             bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5},
             zorder=2.5,
         )
-
-
-def _flop_scale(task: TaskAnswer) -> tuple[float, str]:
-    most = max((point.flops for arm in task.arms for point in arm.curve), default=1.0)
-    return next((scale for scale in _FLOP_SCALES if most >= scale[0]), _FLOP_SCALES[-1])
 
 
 def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:

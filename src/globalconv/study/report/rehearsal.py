@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from globalconv.study.runs.directory import REHEARSAL
-from globalconv.study.schema import ArmAnswer, CurvePoint, Estimate, RatePoint, StudyAnswer, TaskAnswer
+from globalconv.study.schema import ArmAnswer, CurvePoint, Estimate, RatePoint, StudyAnswer
 
 
 def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path], object]) -> None:
@@ -13,15 +13,13 @@ def rehearse(answer: StudyAnswer, out: Path, write: Callable[[StudyAnswer, Path]
 
     ``answer`` is what the study can say before any run: its names, sizes and words. Raises what ``write`` raises.
     """
-    made_up = answer.model_copy(update={"tasks": [_scored(task) for task in answer.tasks]})
+    tasks = [
+        task.model_copy(update={"arms": [_trained(arm, is_rival=arm.arm == task.rival) for arm in task.arms]})
+        for task in answer.tasks
+    ]
+    made_up = answer.model_copy(update={"tasks": tasks})
     with TemporaryDirectory(dir=out, prefix=REHEARSAL) as folder:
         write(made_up, Path(folder))
-
-
-def _scored(task: TaskAnswer) -> TaskAnswer:
-    return task.model_copy(
-        update={"arms": [_trained(arm, is_rival=arm.arm == task.rival) for arm in task.arms]}
-    )
 
 
 def _trained(arm: ArmAnswer, *, is_rival: bool) -> ArmAnswer:

@@ -14,7 +14,7 @@ __all__ = [
     "to_svg",
 ]  # also what draws in the house's style, for scripts that draw a report's figures
 
-_NAMES = {colors[0]: name for name, colors in THEME.items()}
+_NAMES = {colors[0]: name for name, colors in THEME.items()} | {"#ffffff": "paper"}
 
 
 def inline(figure: Figure, *, key: str, alt: str) -> Markup:
@@ -39,14 +39,8 @@ def inline(figure: Figure, *, key: str, alt: str) -> Markup:
 def _in_page(tag: str, key: str) -> str:
     tag = tag.replace("xlink:href", "href")
     tag = re.sub(r'\b(id="|href="#|url\(#)', lambda found: f"{found[1]}{key}-", tag)
-    return re.sub(r'\bstyle="[^"]*"', _themed, tag)
-
-
-def _themed(style: re.Match[str]) -> str:
-    return re.sub(r"#[0-9a-f]{6}\b", _variable, style[0])
+    return re.sub(r'\bstyle="[^"]*"', lambda style: re.sub(r"#[0-9a-f]{6}\b", _variable, style[0]), tag)
 
 
 def _variable(color: re.Match[str]) -> str:
-    if color[0] == "#ffffff":
-        return "var(--paper)"
     return f"var(--{_NAMES[color[0]]})" if color[0] in _NAMES else color[0]

@@ -170,10 +170,10 @@ def compare_rankings(task: TaskAnswer) -> str:
     shared = [arm.arm for arm in task.arms if all(arm.arm in ranking.values for ranking in task.rankings)]
     if len(shared) < 2:
         return "Fewer than two arms can be compared on every axis."
-    reversals = []
+    reversals, sign = [], 1.0 if task.higher_is_better else -1.0
     for index, first in enumerate(shared):
         for second in shared[index + 1 :]:
-            leads = {r.axis: _lead(task, r, first, second) for r in task.rankings}
+            leads = {r.axis: sign * (r.values[first] - r.values[second]) for r in task.rankings}
             ahead = [axis for axis, lead in leads.items() if lead > task.margin]
             behind = [axis for axis, lead in leads.items() if lead < -task.margin]
             if ahead and behind:
@@ -188,8 +188,3 @@ def compare_rankings(task: TaskAnswer) -> str:
     if len(orders) == 1:
         return f"The order is the same on {axes}."
     return "The order changes only where two arms come within the margin of each other."
-
-
-def _lead(task: TaskAnswer, ranking: AxisRanking, first: str, second: str) -> float:
-    lead = ranking.values[first] - ranking.values[second]
-    return lead if task.higher_is_better else -lead

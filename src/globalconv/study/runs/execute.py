@@ -4,7 +4,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from globalconv.study.design.estimate import TRAINING_FLOPS
 from globalconv.study.runs.run_directory import RunDirectory, RunResult
 from globalconv.study.schema import Confusion
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
-from globalconv.tasks import Classification, Tallies, Task, build_task
-from globalconv.training import FitResult, fit, load_best
+from globalconv.tasks import Classification, Task, build_task
+from globalconv.training import fit, load_best
 from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
 from globalconv.training.isolation import own_accelerator, undisturbed
@@ -78,7 +78,8 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
             test = task.metrics(added_up(examples))
             if all(map(math.isfinite, test.values())):
                 resampled = resampled_scores(examples, task)
-                confusion = _confusion(task, examples)
+                if isinstance(task, Classification) and len(task.classes) <= MOST_CLASSES:
+                    confusion = Confusion(classes=list(task.classes), counts=task.confusion(examples))
             else:
                 outcome.status, test = "diverged", {}
                 outcome.notices.append("a test score was not finite")
@@ -86,7 +87,7 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
             RunResult(
                 status=outcome.status,
                 best_step=outcome.best_step,
-                validation=_best_scores(outcome),
+                validation=next((e.validation for e in outcome.curve if e.step == outcome.best_step), {}),
                 test=test,
                 test_resampled=resampled,
                 confusion=confusion,
@@ -99,12 +100,6 @@ def execute_run(spec: RunSpec, runs: Path) -> str:
             outcome.curve,
         )
         return outcome.status
-
-
-def _confusion(task: Task, examples: Sequence[Tallies]) -> Confusion | None:
-    if not isinstance(task, Classification) or len(task.classes) > MOST_CLASSES:
-        return None
-    return Confusion(classes=list(task.classes), counts=task.confusion(examples))
 
 
 def execute_warm_up(spec: RunSpec, until: float = math.inf) -> WarmUp:
@@ -227,11 +222,6 @@ def _environment(spec: RunSpec, task: Task) -> dict[str, str]:
         "device": torch.cuda.get_device_name() if spec.device.startswith("cuda") else spec.device,
         "operator backend": f"{choice.name}: {choice.reason}",
     }
-
-
-def _best_scores(outcome: FitResult) -> dict[str, float]:
-    best = [e.validation for e in outcome.curve if e.step == outcome.best_step]
-    return best[0] if best else {}
 
 
 @contextmanager
