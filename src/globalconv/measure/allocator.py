@@ -18,7 +18,7 @@ TUNABLES = (
 def allocator() -> Allocator:
     """Whether glibc keeps the memory of freed tensors ("tuned"), or gives it back ("default").
 
-    By default it maps each tensor above 32 MB anew, and the page faults cost as much as the operator.
+    By default it maps fresh memory for each tensor above 32 MB, and the page faults cost as much as the operator.
     It is read off the environment: GLIBC_TUNABLES counts when a process starts.
     """
     given = dict(tunable.partition("=")[::2] for tunable in os.environ.get("GLIBC_TUNABLES", "").split(":"))

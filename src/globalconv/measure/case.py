@@ -46,5 +46,5 @@ class Case:
 
 
 def threads_words(threads: int) -> str:
-    """A number of threads, in words."""
+    """'1 thread', '2 threads'."""
     return f"{threads} thread{'s' * (threads != 1)}"

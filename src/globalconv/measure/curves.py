@@ -47,7 +47,7 @@ class Curve:
 class Subject:
     """What is measured: ``prepare(length)`` makes the call ready, outside the clock.
 
-    ``needs(length)``: about the bytes that it will take, before there is a tensor; None where nobody knows.
+    ``needs(length)``: about the bytes that it will take, before there is a tensor; None where that is not known.
     ``parts(length)``: a call consists of that many equal parts, and the seconds are those of one.
     """
 
@@ -178,13 +178,13 @@ def _ready(subject: Subject, length: int, device: str, clock: Clock) -> tuple[Ca
 
 
 def _expected_seconds(curve: Curve, subject: Subject, length: int) -> float:
-    """Of a call at ``length``: quadratic growth from the last point, the worst that there is among mixers."""
+    """The seconds of a call at ``length``, by quadratic growth from the last point: the worst case among mixers."""
     last = curve.points[-1]
     return subject.parts(last.length) * last.seconds * (length / last.length) ** 2
 
 
 def _expected_bytes(curve: Curve, subject: Subject, length: int) -> float:
-    """Of a call at ``length``: what the subject says, or else quadratic growth."""
+    """The bytes of a call at ``length``: what the subject says, else quadratic growth."""
     needed = subject.needs(length)
     if needed is None:
         needed = sum(last.peak_bytes * (length / last.length) ** 2 for last in curve.points[-1:])

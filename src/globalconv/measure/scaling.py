@@ -32,7 +32,7 @@ def fit_scaling(
 ) -> Scaling | None:
     """Least squares of log median seconds on log length; None for fewer than three lengths.
 
-    The interval (95 %) is a bootstrap over the repetitions: each length's are drawn anew, with replacement, and
+    The interval (95 %) is a bootstrap over the repetitions: each length's are resampled with replacement, and
     the medians fitted again. It holds the noise of the clock; not that the curve may not be a power law, nor what
     another run on another day would give.
     """
@@ -57,7 +57,7 @@ def fit_scaling(
 
 
 def _slopes(lengths: Sequence[int], costs: np.ndarray) -> np.ndarray:
-    """Of log cost on log length along the last dimension."""
+    """The slope of log cost on log length, along the last dimension."""
     x = np.log(np.asarray(lengths, dtype=float))
     x = x - x.mean()
     return np.log(costs) @ x / (x @ x)

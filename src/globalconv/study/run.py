@@ -35,7 +35,7 @@ def run_study(request: StudyRequest, out: Path, *, command: str, console: Consol
 
 
 def rebuild_report(directory: Path, *, console: Console) -> None:
-    """Write the report anew from a study's directory. Raises InputError if none lies there."""
+    """Write the report again from a study's directory. Raises InputError if none lies there."""
     study = StudyDirectory(directory)
     if study.is_report_alone:
         raise InputError(

@@ -58,7 +58,7 @@ def _shown(value: Any, *, lines: bool) -> Any:
 
 
 class Estimate(_Frozen):
-    """A mean over seeds with its 95 % interval, Student's t where nothing else is said. One seed has no such: None."""
+    """A mean over seeds with its 95 % interval, Student's t unless stated otherwise. One seed has no interval: None."""
 
     mean: float
     low: float | None
@@ -110,7 +110,7 @@ class BlockInside(_Frozen):
 
 
 class WrittenAnswer(_Frozen):
-    """What one trained encoder-decoder wrote, as people read it."""
+    """What one trained encoder-decoder wrote, as text."""
 
     source: str
     reference: str
@@ -123,11 +123,10 @@ class ModelInside(_Frozen):
     seed: Number
     examples: Count
     length: Count
-    """Tokens of an example that were looked at: all, or the first ones of a causal model, or as many as the shortest of
-    the examples has. Of an encoder-decoder, those of the source and behind them those of the target, which are one
-    sequence to the probes."""
+    """The number of tokens of an example that were probed: all, or the first ones in a causal model, or as many as the
+    shortest example has. In an encoder-decoder, source and target are one sequence to the probes."""
     source_length: Count | None = None
-    """How many of these tokens are the source's, in an encoder-decoder."""
+    """How many of these tokens belong to the source, in an encoder-decoder."""
     refused: str | None = None
     """Why the model could not be probed; nothing else is then known."""
     order: Number = 0
@@ -140,7 +139,7 @@ class ModelInside(_Frozen):
     """From the input to the output, cross mixers last; none where there was one example only, and nothing to compare
     it with."""
     example: str | None = None
-    """The first example as people read it, where they can; of an encoder-decoder its source."""
+    """The first example as text, where it has one; in an encoder-decoder its source."""
     answer: str | None = None
     """The target of that example, in an encoder-decoder."""
     influence: list[list[Amount]] = []
@@ -178,7 +177,7 @@ class ArmAnswer(_Frozen):
 
     arm: str
     mixers: tuple[str, ...]
-    """One mixer per block, from the input to the output; of an encoder-decoder the encoder's, then the decoder's."""
+    """One mixer per block, from the input to the output; in an encoder-decoder the encoder's, then the decoder's."""
     parts: PartsAnswer | None = None
     """An encoder-decoder's mixers by side, and its cross mixer. None: another model, or an older report."""
     metric: Estimate | None

@@ -156,7 +156,7 @@ def _transposed(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 
 def _conv1d(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    """On (B, D, L). It correlates, so the taps are turned round."""
+    """On (B, D, L). It correlates, so the taps are reversed."""
     length, num_taps = x.shape[2], taps.shape[1]
     if mode == "circular":
         x = torch.cat([x[..., length - (num_taps - 1) :], x], dim=2)

@@ -1,4 +1,4 @@
-"""What was asked for, and refused where it cannot be done, before anything is measured."""
+"""The request of `globalconv bench`; what cannot be measured is refused before anything is."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from globalconv.ops.interface import MODES
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range
 
 TENSORS_AT_ONCE = 32
-"""About as many of the size of x live at once: all layouts, and the spectra of the implementation at work."""
+"""About how many tensors of the size of x are live at once: all layouts, and the spectra of one implementation."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ counts give it at every length."""
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one call, in eager PyTorch on a CPU (in decoding: of one token, the mean over a sequence). None: not known.
+    """The cost of one call in eager PyTorch on a CPU, or of one decoded token, averaged over a sequence. None: not known.
 
     ``moved``: bytes; ``kept``: the bytes that autograd keeps for the backward pass, or that decoding caches.
     """
@@ -33,7 +33,7 @@ class Cost:
     parameters: int
 
     def least_memory(self) -> float | None:
-        """About the bytes that a call takes at least; None where nobody knows."""
+        """About the bytes that a call takes at least; None where that is not known."""
         return None if self.kept is None else FLOAT32 * self.parameters + self.kept
 
 
@@ -41,7 +41,7 @@ class Cost:
 def cost_of(contender: Contender, case: Case, heads: int | None) -> Cost:
     """What one call of ``contender`` costs in ``case``; of a mixer from outside, the flops that it declares.
 
-    Nobody knows what the operations of others' mixers compute: only what they declare is said of them.
+    The operations of mixers from outside are not counted, because their flops are not known; they declare their own.
     """
     if case.phase != "decode" and contender.backend == "reference" and case.length > COUNTED_LENGTHS[-1]:
         return _quadratic(lambda length: _counted(contender, case, length, heads), case.length)

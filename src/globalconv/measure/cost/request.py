@@ -1,4 +1,4 @@
-"""What was asked for, and refused where it cannot be done, before anything is measured."""
+"""The request of `globalconv cost`; what cannot be measured is refused before anything is."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args

@@ -1,4 +1,4 @@
-"""What a study was given, so that advice names what it can be given more of, and options that do just that."""
+"""What a study was given, so that advice can name the options that give it more."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from globalconv.study.spec import StudyPlan, TaskPlan
 
 @dataclass(frozen=True)
 class Given:
-    """The budget of a study, its steps where they are the user's own, and what they came to."""
+    """The budget of a study, its steps where the user chose them, and what it needed."""
 
     budget_seconds: float
     needed_seconds: float = 0.0
@@ -62,7 +62,7 @@ class Given:
 
     @property
     def more_steps(self) -> str:
-        """The options that make runs longer, where nobody can tell by how much."""
+        """The options that make runs longer, where it is not known by how much."""
         if self.rival_steps:
             return "--steps"
         if self.fixed_steps is None:

@@ -15,6 +15,7 @@ UNSTEADY_SPEED = 3.0
 
 
 def flags_of(task: TaskPlan, found: ArmRuns, contender: Contender) -> list[str]:
+    """Short remarks on an arm: not plateaued, not tuned, unsteady, runs missing, below a baseline."""
     flags = []
     if found.curves and not contender.plateaued:
         steps = [evaluation.step for evaluation in next(iter(found.curves.values()))]

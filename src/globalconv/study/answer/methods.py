@@ -1,4 +1,4 @@
-"""How a study was done, in sentences, written from its plan."""
+"""The methods of a study, in sentences, written from its plan."""
 
 from globalconv.study.answer.statistics import CONFIDENCE
 from globalconv.study.design.sweep import COARSE_SHARE, MOST_RATES, SWEEP_SEEDS
@@ -64,26 +64,26 @@ def _tuning(plan: StudyPlan) -> str:
 
 
 def _recipes(plan: StudyPlan) -> list[str]:
-    """How the models are built and trained; of a design that no arm has, nothing."""
+    """How the models are built and trained, for each design that an arm has."""
     decoders = [arm.model.decoder for task in plan.tasks for arm in task.arms]
     designs = {decoder.design for decoder in decoders if decoder}
-    told = []
+    statements = []
     if None in decoders or "modern" in designs:
-        told.append(
+        statements.append(
             f"{'Without a decoder' if 'original' in designs else 'Blocks'}: pre-norm, GELU; AdamW, warm-up, cosine to "
             "zero, gradients clipped."
         )
     if designs:
-        told.append(
+        statements.append(
             "Sequence to sequence: the metric scores what a model writes by itself, token after token, not the next "
             "token after the right ones."
         )
     if "original" in designs:
-        told.append(
+        statements.append(
             "The original design is that of arXiv 1706.03762: post-norm, sinusoidal positions, shared and scaled "
             "embeddings, ReLU; Adam (0.9, 0.98, 1e-9), no weight decay, no clipping, label smoothing 0.1, and after "
             "the warm-up a rate that falls with the square root of the step."
         )
     if "modern" in designs:
-        told.append("The modern design has rotary positions besides.")
-    return told
+        statements.append("The modern design has rotary positions besides.")
+    return statements

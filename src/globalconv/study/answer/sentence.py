@@ -20,24 +20,24 @@ def answer_in_words(
     """
     against = next(arm for arm in arms if arm.arm == rival)
     others = _best_first([arm for arm in arms if arm.arm != rival], task)
-    told = [_verdict_in_words(task, verdict, others, against, given)]
+    sentences = [_verdict_in_words(task, verdict, others, against, given)]
     if given.unfinished:
-        told.append("The study is unfinished: its command goes on with it, and the answer may change.")
+        sentences.append("The study is unfinished: its command goes on with it, and the answer may change.")
     if caveat := _beaten_by_a_baseline(task, verdict, against, others):
-        told.append(caveat)
-    return " ".join(told)
+        sentences.append(caveat)
+    return " ".join(sentences)
 
 
 def _beaten_by_a_baseline(
     task: TaskPlan, verdict: TaskVerdict, rival: ArmAnswer, others: list[ArmAnswer]
 ) -> str:
-    """A score without a network that beats the rival, or every arm: what the reader must hear at once.
+    """A warning where a score without a network beats the rival, or every arm.
 
-    Where nothing was learned, guessing is told already, and the baselines above it are what is left to say.
+    Where nothing was learned the sentence names the score of guessing already, and only better baselines count.
     """
     sign = task.sign
-    told = sign * task.trivial_baseline if verdict == "nothing learned" else -math.inf
-    baselines = [baseline for baseline in task.baselines if sign * baseline.value > told]
+    named = sign * task.trivial_baseline if verdict == "nothing learned" else -math.inf
+    baselines = [baseline for baseline in task.baselines if sign * baseline.value > named]
     scored = [arm for arm in (rival, *others) if arm.metric is not None]
     if not baselines or not scored:
         return ""
@@ -135,8 +135,8 @@ def _undecided(task: TaskPlan, others: list[ArmAnswer], rival: ArmAnswer, given:
         silent = [arm.arm for arm in others if arm.metric is None]
         worse = [arm for arm in others if arm.verdict == "worse"]
         tail = f"; {_named(task, worse)} {_are(worse)} worse than {rival.arm}" if worse else ""
-        told = f"{_metric(task)} of {rival.arm}: {_score(task, rival)}"
-        return f"Undecided: no run of {listed(silent)} finished{tail} ({told})."
+        score = f"{_metric(task)} of {rival.arm}: {_score(task, rival)}"
+        return f"Undecided: no run of {listed(silent)} finished{tail} ({score})."
     arm = next((arm for arm in open_arms if not attends(arm.mixers)), open_arms[0])
     because = arm.because[0].lower() + arm.because[1:].rstrip(".")
     return (

@@ -12,7 +12,7 @@ from globalconv.study.schema import Estimate
 
 CONFIDENCE = 0.95
 MOST_SEEDS = 200
-"""No one runs more: a difference that needs them is as good as none."""
+"""A difference that needs more seeds than this is as good as none."""
 
 
 def estimate(values: Sequence[float]) -> Estimate:

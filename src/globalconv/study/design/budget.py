@@ -15,7 +15,7 @@ COST_SECONDS = 30.0
 WIDENING = 1.3
 """Runs of a sweep, over those of a grid that does not widen and whose best rate proves to be it: some do otherwise."""
 LATER_TRIALS = WIDENING * (START_SIZE + len(SWEEP_SEEDS) - 1) - START_SIZE
-"""Runs of an arm's sweep after its grid, in the mean. Each waits for what the one before it found."""
+"""The mean number of runs in an arm's sweep after its grid. Each waits for the result of the one before."""
 LATER_COARSE_TRIALS = (WIDENING - 1) * START_SIZE
 """The same for a coarse sweep, whose best rate is not confirmed on a second seed."""
 PARALLEL_EFFICIENCY = 0.97
@@ -23,7 +23,7 @@ PARALLEL_EFFICIENCY = 0.97
 LADDER = tuple(2 ** (k / 8) for k in range(16, -33, -1))
 """Factors by which all steps may be scaled, from 4 down to 1/16."""
 FEWER_SEEDS_BELOW = 0.35
-"""Scaled down further than this, fewer seeds cost less knowledge than fewer steps."""
+"""Below this factor, fewer seeds lose less than fewer steps."""
 
 OVERRUN = 0.1
 """The share of the budget by which a study may end late before a seed is dropped. A machine that is slow for a minute
@@ -60,7 +60,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Terms:
-    """What was asked, as far as it decides what fits. ``fixed_...``: the user's own, which are not touched."""
+    """The part of the request that decides what fits. ``fixed_...``: the user chose it, so it is not cut."""
 
     budget: float
     """Seconds for the whole study."""
@@ -80,11 +80,11 @@ class Terms:
 
     @property
     def fewest_seeds(self) -> int:
-        """As many as there are at least."""
+        """The fewest seeds that may be run."""
         return self.seeds if self.fixed_seeds else min(self.seeds, FEWEST_SEEDS)
 
     def seconds(self, loads: Sequence[Load], scale: float, seeds: int) -> float:
-        """What is left to do, once measured, takes so long."""
+        """The seconds of all that follows the warm-ups."""
         runs = [load.seconds(scale) for load in loads]
         trials = [COARSE_SHARE * seconds for seconds in runs] if self.coarse else runs
         later = LATER_COARSE_TRIALS if self.coarse else LATER_TRIALS
@@ -92,9 +92,9 @@ class Terms:
         return self._side_by_side(seeds * runs) + (swept if self.sweep else 0.0) + COST_SECONDS
 
     def _side_by_side(self, runs: Sequence[float]) -> float:
-        """How long the workers are busy with ``runs``, at least.
+        """The least time that the workers need for ``runs``.
 
-        Of the longest k x workers + 1, one must wait for k others: many workers do not shorten a round of few runs.
+        One of the longest k x workers + 1 runs must wait for k others: many workers do not shorten a round of few runs.
         """
         waiting = enumerate(sorted(runs, reverse=True)[:: self.workers], start=1)
         # Rounded once, so that it does not depend on the order in which the arms were measured.
@@ -107,7 +107,7 @@ class Terms:
         return replace(self, sweep=self.sweep or not self.fixed_sweep)
 
     def least(self, loads: Sequence[Load]) -> float:
-        """What it takes with the fewest steps and seeds."""
+        """The seconds with the fewest steps and seeds."""
         return self.seconds(loads, self.scales[-1], self.fewest_seeds)
 
 
@@ -119,7 +119,7 @@ class Fitted:
     seeds: int
     seconds: float
     fits: bool = True
-    """Whether it does; else this is the least there is."""
+    """False: even the least exceeds the budget."""
 
 
 def fit_budget(loads: Sequence[Load], terms: Terms, *, spent: float) -> Fitted:
@@ -138,9 +138,9 @@ def fit_budget(loads: Sequence[Load], terms: Terms, *, spent: float) -> Fitted:
 
 
 def larger_budget(seconds: float, asked: float, *, larger_defaults: float = 1.0) -> str:
-    """'--budget 45m' for ``seconds``, and what it brings along where the ``asked`` ones did not.
+    """'--budget 45m' for ``seconds``; a note follows where that budget has larger defaults than the ``asked`` one.
 
-    ``larger_defaults``: how many times as many it takes with that.
+    ``larger_defaults``: how many times as long the study takes with these.
     """
     if not crosses_to_serious(seconds, asked):
         return f"--budget {duration_option(seconds)}"

@@ -16,7 +16,7 @@ from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature
 
 NARROWEST_MLP_RATIO = 1
-"""An arm whose channel MLP is narrower than the model hardly mixes channels, and is no rival of anyone."""
+"""An arm whose channel MLP is narrower than the model hardly mixes channels, so that no comparison with it is fair."""
 TOLERANCE = 0.02
 
 

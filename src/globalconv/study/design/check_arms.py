@@ -1,4 +1,4 @@
-"""What every arm must be before anything is measured: a mixer in each block, and none that sees what it may not.
+"""Checks of every arm before anything is measured: its mixers keep their promises and do not look ahead.
 
 The checks draw weights and inputs of their own, and leave the global generator as it was.
 """
@@ -26,12 +26,12 @@ from globalconv.tasks.base import Signature
 
 LONGEST = 30.0
 LONGEST_AT_LENGTH = 120.0
-"""Seconds that a check of a mixer from outside may take, on a few tokens and at the study's length."""
+"""The seconds that the check of a mixer from outside may take: on a few tokens, and at the study's length."""
 ROUNDING = 1e-4
-"""As a share of the largest output. Transforms in float32 leave about 1e-6 of it; a mixer that looks ahead, 0.01 or
-more."""
+"""Smaller changes, as a share of the largest output, are rounding. Float32 transforms leave about 1e-6; a mixer that
+looks ahead changes 0.01 or more."""
 LOOKING_SECONDS = 0.25
-"""After so long at one setting, no further place is looked at."""
+"""The time limit for one setting, once FEWEST_PLACES have been tried."""
 FEWEST_PLACES = 6
 MOST_PLACES = 512
 SHORT = 33
@@ -70,12 +70,12 @@ def check_outside_mixers(
 
 
 def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "auto") -> None:
-    """Raise InputError for an arm of which a causal part sees what comes later, or any part other rows of a batch.
+    """Raise InputError for an arm with a causal part that sees later tokens, or a part that mixes the rows of a batch.
 
-    Token and cross mixers are taken from the arms' own models, at the study's sizes. Weights as drawn and moved from
-    there, in training mode and in eval mode, the study's length and a shorter one: each time all that follows some
-    token is replaced at once, for the ends first and then for as many places as time allows. What looks ahead at
-    every second token is found; what does so at one among thousands may not be.
+    Token and cross mixers are taken from the arms' own models, at the study's sizes. They are tried with initial and
+    with moved weights, in training and in eval mode, at the study's length and at a shorter one. Each time all tokens
+    behind some place are replaced, for the ends first and then for as many places as time allows. A mixer that looks
+    ahead at every second token is found; one that does so at one token among thousands may not be.
     """
     device = resolve_device(device)
     looked_at = set()
@@ -115,7 +115,7 @@ def _parts(built: nn.Module, model: ModelSpec) -> Iterator[tuple[str, bool, nn.M
 
 
 def _leak(part: nn.Module, width: int, length: int, *, causal: bool, device: str) -> str | None:
-    """What an output of ``part`` depends on and may not, as a phrase; None if nothing was found."""
+    """A phrase that says what an output of ``part`` wrongly depends on; None if nothing was found."""
     ours = not _is_from_outside(part)
     short = min(SHORT, length - 1)
     for moved in (False, True):
@@ -126,9 +126,9 @@ def _leak(part: nn.Module, width: int, length: int, *, causal: bool, device: str
             if tokens < 1:
                 continue
             look = _Look(part.train(training), width, tokens, rows, device)
-            if (told := look.found(causal=causal)) is not None:
+            if (found := look.found(causal=causal)) is not None:
                 where = "" if tokens == length else f", where the input has {tokens} tokens"
-                return f"{told} (in {'training' if training else 'eval'} mode{where}). {_FIX[causal]}"
+                return f"{found} (in {'training' if training else 'eval'} mode{where}). {_FIX[causal]}"
     return None
 
 
@@ -145,7 +145,7 @@ _FIX = {
 
 
 def _move(part: nn.Module) -> None:
-    """Move all weights: what is multiplied by zero at first, and would be learned, has an effect."""
+    """Move all weights, so that what is multiplied by zero at first has an effect."""
     with torch.no_grad():
         for weight in part.parameters():
             if weight.is_floating_point() and weight.numel():
@@ -169,9 +169,9 @@ class _Look:
         """The finding, in one or two sentences."""
         if self.least == 0:
             return None
-        told = self._other_rows() or (self._future() if causal else None)
+        found = self._other_rows() or (self._future() if causal else None)
         # Noise that no seed of PyTorch's holds is no leak, though it may hide one.
-        return told if self._change(self.x).max() <= self.least else None
+        return found if self._change(self.x).max() <= self.least else None
 
     def _other_rows(self) -> str | None:
         for kept in {0, len(self.x) - 1} if len(self.x) > 1 else ():

@@ -47,7 +47,7 @@ class OpenedTask:
     request: StudyRequest
     preset: Preset
     as_shipped: bool
-    """Everything that was asked for is what the shipped rates were measured with."""
+    """The request does not differ from what the shipped rates were measured with."""
 
     @cached_property  # every draft of every arm asks, and it goes through the splits
     def num_held_out(self) -> tuple[int, int]:
@@ -268,7 +268,7 @@ def _models(
 
 
 def _heads(width: int, preset: Preset) -> int:
-    """As many heads of the preset's width as ``width`` holds evenly; rotary positions turn pairs of channels."""
+    """The most heads, of the preset's width or wider, that divide ``width``; rotary positions need even head widths."""
     most = max(1, width * preset.heads // preset.width)
     return next((heads for heads in range(most, 0, -1) if width % (2 * heads) == 0), 1)
 
@@ -315,7 +315,7 @@ def _has_heads(model: ModelSpec) -> bool:
 
 
 def _what_twins_share(models: dict[str, ModelSpec]) -> str:
-    """What an arm of this name replaces, and what it does not."""
+    """A sentence on what the arms of encoder-decoders replace."""
     without = [arm for arm, model in models.items() if model.decoder and model.decoder.cross != "attention"]
     design = next(model.decoder.design for model in models.values() if model.decoder)
     but = f" but {', '.join(without)}" if without else ""
@@ -326,7 +326,7 @@ def _what_twins_share(models: dict[str, ModelSpec]) -> str:
 
 
 def _shared_filters(models: dict[str, ModelSpec]) -> list[str]:
-    """Arms whose filters are shared by channels, in a sentence."""
+    """A sentence for each number of filters that arms share among channels."""
     shared: dict[int, list[str]] = {}
     for arm, model in models.items():
         for options in model.mixer_options.values():

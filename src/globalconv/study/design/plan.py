@@ -31,11 +31,11 @@ from globalconv.version import __version__
 
 DEFAULT_TASKS = ("recall", "digits", "text")
 HOPELESS = 1.5
-"""A study that takes as many times its budget, by the estimate, is refused before it begins."""
+"""A study whose estimate exceeds its budget by this factor is refused before it begins."""
 MEASURING_SHARE = 0.25
-"""The share of the budget that measuring may take; what is left then is cut short."""
+"""The share of the budget that measuring may take; what remains is then cut short."""
 MOST_REDRAFTS = 2
-"""So often the sizes are cut down further, because the machine proves slower than the estimate."""
+"""How often the sizes may be reduced again because the machine is slower than the estimate."""
 TOO_FEW = 0.4
 """If fewer than this share of the planned steps fit, sizes are chosen again."""
 WarmUps = Callable[[Sequence[RunSpec], float], Iterator[tuple[int, WarmUp]]]
@@ -100,7 +100,7 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
 
 
 def _hopeless(sizing: Sizing, request: StudyRequest, spent: float) -> InputError:
-    """A budget that is exceeded by far, whatever is cut: the command that would work."""
+    """The error for a budget that is far too small, with the budget that would do."""
     enough = SLACK * (spent + sizing.seconds)
     own = [
         option

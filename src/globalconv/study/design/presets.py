@@ -6,7 +6,7 @@ from typing import Any
 from globalconv.models.original import Design
 
 SERIOUS_BUDGET_SECONDS = 1800.0
-"""From here on the larger sizes are trained, rates are swept and five seeds are run by default."""
+"""From this budget on, models are larger, rates are swept and five seeds are run by default."""
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ OWN_DATA: dict[str, dict[str, Any]] = {"text": {"steps": 480, "evaluations": 8, 
 
 
 def is_serious(budget_seconds: float | None) -> bool:
-    """Whether the budget is one for which everything is larger by default."""
+    """Whether the budget has the larger defaults."""
     return budget_seconds is not None and budget_seconds >= SERIOUS_BUDGET_SECONDS
 
 
 def preset_for(kind: str, budget_seconds: float | None, *, own_data: bool = False) -> Preset:
-    """The preset of a task's kind at this budget; None: the study of no particular budget."""
+    """The preset of a kind of task at this budget; ``budget_seconds`` None: no budget was given."""
     if is_serious(budget_seconds):
         return replace(SERIOUS[kind], source=None) if own_data else SERIOUS[kind]
     return replace(QUICK[kind], **OWN_DATA.get(kind, {})) if own_data else QUICK[kind]

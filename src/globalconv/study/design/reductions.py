@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 FEWEST_TELLING_SEEDS = 2
-"""One alone has no interval, and so never a verdict."""
+"""One seed has no interval, and so no verdict."""
 NARROWEST_WIDTH = 32
 SMALLEST_BATCH_TOKENS = 2048
 """A batch is not halved below as many tokens, nor below 8 examples that have one answer each."""
@@ -15,7 +15,7 @@ SHALLOWEST = 2
 
 @dataclass(frozen=True)
 class Reduction:
-    """How far a study is cut down. The default value: not at all.
+    """How far a study is reduced. The default: not at all.
 
     Only what the user left open is reduced, and no task at the sizes for which its learning rates ship.
     """
@@ -55,7 +55,7 @@ _STEPS: tuple[dict[str, float | bool], ...] = (
 
 
 def reductions() -> Iterator[Reduction]:
-    """None, and then one cut after another, each on top of those before it."""
+    """No reduction, then one more cut each time, on top of those before it."""
     reduction = Reduction()
     yield reduction
     for step in _STEPS:

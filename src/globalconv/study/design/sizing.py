@@ -1,4 +1,4 @@
-"""The largest sizes that a budget holds, by the estimate: reductions are tried one after another until one fits."""
+"""The largest sizes that fit the budget by the estimate: reductions are tried in turn until one fits."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Sizing:
 
 
 def terms_of(request: StudyRequest, opened: Sequence[OpenedTask], *, workers: int) -> Terms:
-    """What was asked, as far as it decides what fits."""
+    """The part of the request that decides what fits."""
     serious = is_serious(request.budget_seconds)
     as_shipped = all(o.as_shipped for o in opened)
     sweep = request.sweep if request.sweep is not None else serious or not as_shipped
@@ -74,7 +74,7 @@ def choose_sizes(
 
 
 def pace_of(sizing: Sizing, measured: Sequence[Draft]) -> float:
-    """How many times as long a step takes as arithmetic alone says, over all arms."""
+    """Measured over estimated seconds of a step, over all arms."""
     found, expected = (
         sum(warm_up.seconds_per_step for d in drafts for warm_up in d.warm_ups.values())
         for drafts in (measured, sizing.drafts)

@@ -67,7 +67,7 @@ class Sweep:
     def best(self) -> float | None:
         """The middle one of the rates that are as good as any; None if all diverged.
 
-        On a plateau the middle is farthest from where it falls off. Of two middles the better, else the smaller.
+        The middle of a plateau is farthest from its edges. Between two middles the better wins, else the smaller.
         """
         sign = 1.0 if self.higher_is_better else -1.0
         ranked = {rate: sign * mean for rate, mean in self.means.items() if mean is not None}

@@ -21,7 +21,7 @@ def inline(figure: Figure, *, key: str, alt: str) -> Markup:
     """The figure as an <svg> element for the page.
 
     Its width follows the page, its ids start with ``key`` (two figures in one page share none), its
-    colours are the page's CSS variables, and ``alt`` says in words what it shows.
+    colours are the page's CSS variables, and ``alt`` describes it.
     """
     text = to_svg(figure, transparent=True)
     text = text[text.index("<svg") :]

@@ -36,8 +36,8 @@ def print_answer(answer: StudyAnswer, console: Console, report_path: Path) -> No
         console.print(Text(write(task.sentence)))
         console.print()
         console.print(_arms(task, write, width=console.width))
-        if told := _by_class(task):
-            console.print(Text(write(told)))
+        if scores := _by_class(task):
+            console.print(Text(write(scores)))
     console.print()
     if answer.unfinished:
         console.print(Text.assemble(("Unfinished: ", "bold yellow"), write(answer.unfinished)))
@@ -83,15 +83,15 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
 
 
 def _by_class(task: TaskAnswer) -> str:
-    """What the arms of a classification score where every class counts the same; empty for other tasks."""
+    """The arms' other scores in a classification, a line for each metric; empty for other tasks."""
     others = [name for name in ("accuracy", "balanced_accuracy", "macro_f1") if name != task.metric]
     scored = [arm for arm in task.arms if all(name in arm.extra_metrics for name in others)]
     digits = decimals_for(task.margin)
 
-    def told(name: str) -> str:
+    def scores(name: str) -> str:
         return ", ".join(f"{arm.arm} {plain(arm.extra_metrics[name].mean, digits)}" for arm in scored)
 
-    return "\n".join(f"{metric_in_words(name)}: {told(name)}." for name in others if scored)
+    return "\n".join(f"{metric_in_words(name)}: {scores(name)}." for name in others if scored)
 
 
 def metric_text(arm: ArmAnswer, digits: int) -> str:

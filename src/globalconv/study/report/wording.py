@@ -64,7 +64,7 @@ def interval(estimate: Estimate, decimals: int = 3, *, sign: bool = False) -> st
 
 
 def visibility(task: TaskAnswer) -> str:
-    """How long the sequences are, and what of them a token sees."""
+    """The length of the sequences, and which tokens a token sees."""
     if _has_decoder(task):
         return (
             f"Sources and targets of at most {task.length} tokens, the one that ends them among these; in the encoder "
@@ -79,7 +79,7 @@ def visibility(task: TaskAnswer) -> str:
 
 
 def depth(task: TaskAnswer) -> str:
-    """'2 blocks', of an encoder-decoder '2 blocks on either side'."""
+    """'2 blocks'; for an encoder-decoder '2 blocks on either side'."""
     return f"{task.depth} block{'s' * (task.depth != 1)}{' on either side' if _has_decoder(task) else ''}"
 
 
@@ -90,7 +90,7 @@ def _has_decoder(task: TaskAnswer) -> bool:
 def chances(answer: StudyAnswer) -> str:
     """What the intervals of the differences are over: '3 seeds'; '1 to 3 seeds' where runs are missing or diverged.
 
-    And 'test examples', where the study drew them anew.
+    'and test examples' is added where the study has resampled them.
     """
     arms = [arm for task in answer.tasks for arm in task.arms]
     found = [arm.difference.num_seeds for arm in arms if arm.difference]
@@ -111,7 +111,7 @@ def stack(mixers: tuple[str, ...]) -> str:
 
 
 def blocks(arm: ArmAnswer) -> str:
-    """An arm's mixers; of an encoder-decoder 'encoder global_conv ×2; decoder attention ×2; read by attention'."""
+    """An arm's mixers; for an encoder-decoder 'encoder global_conv ×2; decoder attention ×2; read by attention'."""
     if arm.parts is None:
         return stack(arm.mixers)
     parts = arm.parts
@@ -127,11 +127,11 @@ PART_WORDS: dict[Part | None, str] = {
 
 
 def contents(inside: ModelInside) -> str:
-    """The content dependence of every block: 'attention 0.53, global_conv 0', of each part of an encoder-decoder."""
-    told = []
+    """The content dependence of every block, part by part: 'attention 0.53, global_conv 0'."""
+    parts = []
     for part, found in groupby(inside.blocks, key=lambda block: block.part):
-        told.append(PART_WORDS[part] + ", ".join(map(_content, found)))
-    return "; ".join(told) or "one example only"
+        parts.append(PART_WORDS[part] + ", ".join(map(_content, found)))
+    return "; ".join(parts) or "one example only"
 
 
 def _content(block: BlockInside) -> str:
@@ -155,7 +155,7 @@ def metric_in_words(name: str) -> str:
 
 
 def share(count: int, row: Sequence[int]) -> str:
-    """How much colour a count has that is part of a ``row``, as CSS writes it; on the most, text is still read."""
+    """The share of colour for a count in a ``row``, in CSS; text stays legible on the darkest."""
     return f"{MOST_COLOUR * count / (sum(row) or 1):.0f}%"
 
 
@@ -163,7 +163,7 @@ def compare_rankings(task: TaskAnswer) -> str:
     """One sentence on whether the order of the arms depends on what is held equal.
 
     Two arms count as reversed only where each leads the other by more than the margin: the validation
-    means of a ranking carry no interval, and a swap within the margin is one that nobody would mind.
+    means of a ranking carry no interval, and a swap within the margin does not matter.
     """
     if len(task.rankings) < 2:
         return ""

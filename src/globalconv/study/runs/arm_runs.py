@@ -17,7 +17,7 @@ Found = TypeVar("Found")
 
 @dataclass
 class ArmRuns:
-    """One arm on one task: what its sweep says so far, and, once ``read``, its final runs."""
+    """One arm on one task: the state of its sweep, and, once ``read``, its final runs."""
 
     directory: StudyDirectory
     study: StudyPlan
@@ -98,7 +98,7 @@ class ArmRuns:
 
 
 def arms_of(directory: StudyDirectory, plan: StudyPlan) -> Iterator[ArmRuns]:
-    """Every arm of every task, read anew."""
+    """Every arm of every task, as it is on disk now."""
     for task in plan.tasks:
         for arm in task.arms:
             yield ArmRuns(directory, plan, task, arm)

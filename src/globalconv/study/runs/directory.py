@@ -90,7 +90,7 @@ class StudyDirectory:
 
     @property
     def is_report_alone(self) -> bool:
-        """Whether the report was kept without its runs, as in this project's studies/: it cannot be made anew."""
+        """Whether the report was kept without its runs, as in this project's studies/: it cannot be rebuilt."""
         return (self.path / "report.json").exists() and not self.runs.is_dir()
 
     @contextmanager
@@ -128,7 +128,7 @@ class StudyDirectory:
             return read_json(file, _PlanFile)
         except BrokenFile as error:
             raise InputError(
-                f"{self.path}: {error}. Name another --out, or remove the file to plan anew; finished runs that fit "
+                f"{self.path}: {error}. Name another --out, or remove the file to plan again; finished runs that fit "
                 "the new plan are then used."
             ) from error
 
@@ -174,12 +174,12 @@ class StudyDirectory:
         return plan
 
     def write_plan(self, plan: StudyPlan) -> None:
-        """Keep the plan: from now on the study resumes instead of being planned anew."""
+        """Keep the plan: from now on the study resumes."""
         content = plan.model_dump(mode="json", include=set(StudyPlan.model_fields))
         write_json(self.path / "plan.json", content | {"digest": _digest(content)})
 
     def state(self, plan: StudyPlan) -> StudyState:
-        """What happened so far; a fresh state if nothing did or the file is broken (it says so)."""
+        """What happened so far; an empty state if nothing did, or if the file is broken (``redone`` then says so)."""
         file = self.path / "state.json"
         if not file.exists():
             return StudyState()

@@ -47,8 +47,8 @@ def equal_pairs(task: SequenceToSequence, count: int, *, longest: int) -> Batch:
     """Up to ``count`` pairs of the validation split with sources of one length, so that nothing is padding.
 
     A source cannot be cut without being another one: of the lengths up to ``longest`` that enough pairs have, the
-    greatest is taken. Of these pairs those with the longest targets, cut to the shortest of them and to ``longest``:
-    what follows in a target cannot change what was before. The first pair is the one whose target is cut least.
+    greatest is taken. Among these pairs, those with the longest targets are chosen and cut to the shortest of them and
+    to ``longest``: later tokens of a target cannot change earlier ones. The first pair's target is cut least.
     """
     (whole,) = task.evaluation_batches("validation", batch_size=sys.maxsize)
     assert whole.source is not None

@@ -37,7 +37,7 @@ FEW_OUTPUTS = 64
 def look_inside(spec: RunSpec, runs: Path) -> str | None:
     """Probe the trained model of a finished run, and keep what was found in its directory.
 
-    Returns None, or in words why the weights cannot be used: the run is then to be done again.
+    Returns None, or why the weights cannot be used: the run must then be trained again.
     """
     try:
         _look_inside(spec, runs)
@@ -67,7 +67,7 @@ def _look_inside(spec: RunSpec, runs: Path) -> None:
         places = [
             Place(mixer, f"stack.blocks.{number}.mixer") for number, mixer in enumerate(spec.model.mixers)
         ]
-        directory.write_inside(_told(blank, lambda: _probed(model, examples, places, blank)))
+        directory.write_inside(_unless_refused(blank, lambda: _probed(model, examples, places, blank)))
 
 
 class Place(NamedTuple):
@@ -78,7 +78,7 @@ class Place(NamedTuple):
     part: Part | None = None
 
 
-def _told(blank: ModelInside, probe: Callable[[], ModelInside]) -> ModelInside:
+def _unless_refused(blank: ModelInside, probe: Callable[[], ModelInside]) -> ModelInside:
     """What ``probe`` finds, or why it cannot: a mixer from outside may be random, or have no derivative."""
     try:
         return probe()
@@ -108,12 +108,12 @@ def _inside_pairs(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec
 
     def probe() -> ModelInside:
         found = _probed(joined, examples, places, blank)
-        # Of the outputs, the target's: at the source's places there are none.
+        # Only the target's outputs: the source's places have none.
         answers = found.influence[joined.source_length :]
         blocks = found.blocks and [*found.blocks, *_reading(joined, examples, decoder.cross)]
         return found.model_copy(update={"influence": answers, "blocks": blocks})
 
-    return _told(blank, probe)
+    return _unless_refused(blank, probe)
 
 
 def _reading(joined: Joined, examples: Tensor, mixer: str) -> list[BlockInside]:
@@ -136,10 +136,10 @@ def _written(model: EncoderDecoder, task: SequenceToSequence) -> list[WrittenAns
     batch = whole.rows(chosen)
     assert batch.source is not None
     written = write_answers(model, task, batch, beams=task.beams)
-    told = [[_sentence(task, row) for row in rows] for rows in (batch.source, batch.targets, written)]
+    texts = [[_sentence(task, row) for row in rows] for rows in (batch.source, batch.targets, written)]
     return [
         WrittenAnswer(source=source, reference=reference, written=answer)
-        for source, reference, answer in zip(*told, strict=True)
+        for source, reference, answer in zip(*texts, strict=True)
     ]
 
 
@@ -170,7 +170,7 @@ def _probed(
 def _content(model: torch.nn.Module, examples: Tensor, place: Place) -> BlockInside:
     found = content_dependence(model, examples, at=place.at)
     share = found.share if found.depends else 0.0
-    # Of two examples there is no standard error, and JSON has no NaN.
+    # Two examples have no standard error, and JSON has no NaN.
     error = None if math.isnan(found.uncertainty) else found.uncertainty
     return BlockInside(mixer=place.mixer, content_dependence=share, uncertainty=error, part=place.part)
 

@@ -16,7 +16,7 @@ LARGEST = 2**26
 
 
 def read_json(path: Path, kind: type[Read]) -> Read:
-    """What the file holds, as ``kind`` has it: a model of pydantic, or what else it knows. Raises BrokenFile.
+    """What the file holds, as a ``kind``: a pydantic model, or any type that pydantic knows. Raises BrokenFile.
 
     Nothing is converted: "12" is no number. NaN is refused wherever ``kind`` refuses it.
     """
@@ -56,5 +56,5 @@ def _parsed(path: Path, kind: type[Read], content: bytes, *place: str) -> Read:
 def reason(error: ValidationError, *place: str) -> str:
     """The first thing that is wrong, in a line: the field, and what is asked of it."""
     first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    told = [*place, ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")]
-    return ": ".join(part for part in told if part)
+    parts = [*place, ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")]
+    return ": ".join(part for part in parts if part)

@@ -5,7 +5,7 @@ environment.json     where: versions, processor, threads, operator backend
 curve.jsonl          one line per evaluation: step, seconds, losses, validation metrics
 best.safetensors     the weights that were best on validation
 last.safetensors     only while unfinished: where to go on
-step                 only while unfinished: how far it is, for who waits
+step                 only while unfinished: how far it is, for the progress display
 result.json          written last: its presence means the run is complete
 inside.json          of some complete runs: what probes found in the trained model
 """
@@ -74,7 +74,7 @@ class RunDirectory:
         write_json(self.path / "environment.json", environment)
 
     def note_step(self, step: int) -> None:
-        """Leave word of how far the run is, about once a second: for who waits, and worth no fsync and no error."""
+        """Note how far the run is, about once a second, for the progress display: worth no fsync and no error."""
         now = time.monotonic()
         if now - self._noted_at >= SECONDS_BETWEEN_NOTES:
             self._noted_at = now
@@ -82,7 +82,7 @@ class RunDirectory:
                 (self.path / "step").write_text(str(step))
 
     def share_done(self) -> float:
-        """The share of the steps that the run has behind it, by its last word; 0 where there is none."""
+        """The share of the steps that are done, by the last note; 0 where there is none."""
         file = self.path / "step"
         try:
             step = int(file.read_text()[:20]) if file.is_file() else 0
@@ -126,7 +126,7 @@ class RunDirectory:
         return read_json(self.path / "environment.json", dict[str, str])
 
     def inside(self) -> ModelInside | None:
-        """What probes found in the trained model; None if nobody looked. Raises BrokenFile."""
+        """What probes found in the trained model; None if it was not probed. Raises BrokenFile."""
         file = self.path / "inside.json"
         if not file.exists():
             return None

@@ -44,7 +44,7 @@ def read_spec(path: Path, *, kinds: Sequence[str] = ()) -> RunSpec:
 
 
 def _runs_to_choose(path: Path, study: Path, kinds: Sequence[str]) -> str:
-    """What is said where ``path``, of the directory ``study`` itself, stands in place of a run's directory."""
+    """The message where ``path`` is a study's directory and not a run's."""
     if not (study / "runs").is_dir():
         return (
             f"{path} is not a run's directory, and this study's runs/ is not there: only its report was kept. Its "

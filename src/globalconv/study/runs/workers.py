@@ -51,14 +51,14 @@ def over_the_cores(
             yield from results
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process ended by itself or from outside, most likely because the memory ran out. Use fewer "
+                "a worker process ended unexpectedly, most likely because the memory ran out. Use fewer "
                 "--workers or smaller sizes; finished runs are kept."
             ) from error
 
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Have workers, and what replaces them, not look for modules in the current folder, as Python would by itself."""
+    """Keep workers, and their replacements, from importing modules of the current folder, as Python otherwise does."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
