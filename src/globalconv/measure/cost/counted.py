@@ -22,7 +22,7 @@ counts give it at every length."""
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one call in eager PyTorch on a CPU, or of one decoded token, averaged over a sequence. None: not known.
+    """The cost of one call in eager PyTorch on a CPU, or of one decoded token, the mean of a sequence. None: not known.
 
     ``moved``: bytes; ``kept``: the bytes that autograd keeps for the backward pass, or that decoding caches.
     """
