@@ -20,7 +20,7 @@ class Sleeps(GlobalConv):
 
 def test_every_mixer_gets_a_growing_curve():
     lengths = [16, 64, 2048]
-    curves = measure_cost(
+    *_, curves = measure_cost(
         {"ours": "global_conv", "theirs": "attention"}, lengths, width=16, causal=True, seconds=600
     )
     assert [curve.mixer for curve in curves] == ["ours", "theirs"]
@@ -37,7 +37,7 @@ def test_a_curve_stops_and_says_why_while_the_others_go_on(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     mixers = {"quick": "global_conv", "slow": "sleeps:Sleeps"}
     lengths = [40, 80, 800]
-    quick, slow = measure_cost(mixers, lengths, width=4, causal=False, seconds=60, repetitions=2)
+    *_, (quick, slow) = measure_cost(mixers, lengths, width=4, causal=False, seconds=60, repetitions=2)
     assert quick.stopped is None
     assert [t.length for t in quick.points] == lengths
     assert [t.length for t in slow.points] == [40, 80]
@@ -47,7 +47,7 @@ def test_a_curve_stops_and_says_why_while_the_others_go_on(tmp_path, monkeypatch
 
 
 def test_no_time_still_gives_a_first_point():
-    (curve,) = measure_cost({"a": "attention"}, [8, 16, 32], width=8, causal=False, seconds=1e-6)
+    *_, (curve,) = measure_cost({"a": "attention"}, [8, 16, 32], width=8, causal=False, seconds=1e-6)
     assert [t.length for t in curve.points] == [8]
     assert curve.stopped is not None
     assert "length 16" in curve.stopped
@@ -55,7 +55,7 @@ def test_no_time_still_gives_a_first_point():
 
 def test_too_few_repetitions_are_refused():
     with pytest.raises(InputError, match="at least 2"):
-        measure_cost({"a": "attention"}, [8], width=8, causal=False, seconds=1, repetitions=1)
+        list(measure_cost({"a": "attention"}, [8], width=8, causal=False, seconds=1, repetitions=1))
 
 
 def subject(seconds, clock, *, needs=None, log=None):

@@ -111,12 +111,10 @@ def measure_cost(
     device: str = "cpu",
     options: Mapping[str, Mapping[str, Any]] | None = None,
     repetitions: int = 5,
-    on_length: Callable[[], object] = lambda: None,
-) -> list[Curve]:
-    """The cost of forward and backward of each mixer alone, batch 1, over growing lengths.
+) -> Iterator[list[Curve]]:
+    """The cost of forward and backward of each mixer alone, batch 1, over growing lengths: see ``grow_curves``.
 
-    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments; ``on_length`` is called after
-    each length. See ``grow_curves``.
+    ``mixers``: label -> mixer name; ``options``: mixer name -> its own keyword arguments.
     """
 
     def subject(name: str) -> Subject:
@@ -128,11 +126,7 @@ def measure_cost(
         return Subject(prepare)
 
     subjects = {label: subject(name) for label, name in mixers.items()}
-    curves: list[Curve] = []
-    for measured in grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions):
-        curves = measured
-        on_length()
-    return curves
+    return grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions)
 
 
 def training_call(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:

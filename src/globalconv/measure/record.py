@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from globalconv.measure.case import Case, Phase
 from globalconv.measure.crossover import Crossover
 from globalconv.measure.roofline import Speeds
@@ -17,8 +19,20 @@ Measure = Literal["flops", "bytes", "seconds"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One subject in one case. What was not measured or does not apply is None.
+class Entry(Case):
+    """A subject in a case."""
+
+    subject: str
+
+    @property
+    def case(self) -> Case:
+        """The case alone."""
+        return Case(*(getattr(self, part.name) for part in fields(Case)))
+
+
+@dataclass(frozen=True)
+class Row(Entry):
+    """What was measured of one subject in one case. What was not measured or does not apply is None.
 
     Times are milliseconds of a call (in decoding, of a token) over ``rounds`` measurements; ``low`` and ``high`` are
     quartiles. ``roofline_ms`` is the least time that this machine could take. ``ratio`` is the time by that of
@@ -28,8 +42,6 @@ class Row:
     not included.
     """
 
-    case: Case
-    subject: str
     rounds: int
     ms: float
     ms_low: float
@@ -67,11 +79,9 @@ DERIVED = ("over_roofline", "flops_per_second", "bytes_per_second")
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Entry):
     """A subject that was not measured in a case, and the reason, as a phrase."""
 
-    case: Case
-    subject: str
     why: str
 
 
@@ -112,27 +122,14 @@ class Record:
     scaling: list[Exponent] = field(default_factory=list)
 
 
-_LISTS: dict[str, Any] = {
-    "speeds": Speeds,
-    "results": Row,
-    "left_out": LeftOut,
-    "crossovers": Crossing,
-    "scaling": Exponent,
-}
-
-
 def record_to_json(record: Record) -> str:
     """The record, a line for each row."""
-    lists = {name: [_flat(row) for row in getattr(record, name)] for name in _LISTS}
-    return to_json({**vars(record), **lists, "results": _columns(record.results)})
+    return to_json(asdict(record) | {"results": _columns(record.results)})
 
 
 def record_from_json(text: str) -> Record:
     """The record that ``record_to_json`` wrote."""
-    parts = json.loads(text)
-    for name, kind in _LISTS.items():
-        parts[name] = [_nested(kind, row) for row in parts[name]]
-    return Record(**parts)
+    return TypeAdapter(Record).validate_json(text)
 
 
 def record_to_csv(record: Record) -> str:
@@ -156,19 +153,7 @@ def to_json(record: Mapping[str, object]) -> str:
 
 def _columns(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Without the columns in which no row has anything."""
-    flat = [_flat(row) | {name: getattr(row, name) for name in DERIVED} for row in rows]
+    whole = [asdict(row) | {name: getattr(row, name) for name in DERIVED} for row in rows]
     return [
-        {name: row[name] for name in row if any(other[name] is not None for other in flat)} for row in flat
+        {name: row[name] for name in row if any(other[name] is not None for other in whole)} for row in whole
     ]
-
-
-def _flat(row: Any) -> dict[str, Any]:
-    parts = asdict(row)
-    return parts.pop("case", {}) | parts
-
-
-def _nested(kind: Any, row: dict[str, Any]) -> Any:
-    parts = {name: value for name, value in row.items() if kind is not Row or name not in DERIVED}
-    if kind in (Row, LeftOut):
-        parts["case"] = Case(**{part.name: parts.pop(part.name) for part in fields(Case)})
-    return kind(**parts)

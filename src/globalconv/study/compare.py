@@ -125,7 +125,7 @@ def _measure_costs(session: Session) -> None:
     with progress.phase(
         "Measuring", runs=len(COST_LENGTHS), seconds=COST_MEASURING_SECONDS, unit="lengths"
     ) as phase:
-        curves = measure_cost(
+        for measured in measure_cost(
             mixers,
             COST_LENGTHS,
             width=width,
@@ -133,8 +133,9 @@ def _measure_costs(session: Session) -> None:
             seconds=COST_MEASURING_SECONDS,
             device=plan.request.device,
             options=options,
-            on_length=lambda: phase.advance(COST_MEASURING_SECONDS / len(COST_LENGTHS)),
-        )
+        ):
+            curves = measured
+            phase.advance(COST_MEASURING_SECONDS / len(COST_LENGTHS))
     answer = schema.CostAnswer(
         width=width,
         num_threads=1,

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from globalconv.display.numbers import format_duration
@@ -22,26 +23,24 @@ PROBING_SECONDS = 2.0
 """A guess at how long a model is probed, for the time left."""
 
 
+@dataclass
 class Session:
     """What one process does for a study. Another may have begun it, and another may end it."""
 
-    def __init__(
-        self,
-        directory: StudyDirectory,
-        plan: StudyPlan,
-        state: StudyState,
-        *,
-        progress: Progress,
-        workers: int,
-        started: float,
-    ) -> None:
-        self.directory = directory
-        self.plan = plan
-        self.state = state
-        self.progress = progress
-        self.workers = workers
-        self._warm_ups = {(task.task.name, arm.arm): arm.warm_up for task in plan.tasks for arm in task.arms}
-        self._ticked = started
+    directory: StudyDirectory
+    plan: StudyPlan
+    state: StudyState
+    _: KW_ONLY
+    progress: Progress
+    workers: int
+    started: float
+    """By time.monotonic."""
+
+    def __post_init__(self) -> None:
+        self._warm_ups = {
+            (task.task.name, arm.arm): arm.warm_up for task in self.plan.tasks for arm in task.arms
+        }
+        self._ticked = self.started
         self._redone: set[Path] = set()
         self._slowdown = 1.0
         """Measured over planned seconds of the runs of the present phase."""

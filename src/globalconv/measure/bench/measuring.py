@@ -127,7 +127,9 @@ def _measure_case(
     for name, taken in times.items():
         pace.note(known[name], case, spread(taken).median)
         rows.append(_row(case, name, baseline, taken, times[baseline], least, errors[name]))
-    return Measured(speeds, rows, [LeftOut(case, name, why) for name, why in reasons.items()])
+    return Measured(
+        speeds, rows, [LeftOut(**vars(case), subject=name, why=why) for name, why in reasons.items()]
+    )
 
 
 def _row(
@@ -141,8 +143,8 @@ def _row(
 ) -> Row:
     took, against = spread(taken), ratio(taken, baseline_took)
     return Row(
-        case,
-        name,
+        **vars(case),
+        subject=name,
         rounds=len(taken),
         ms=round(1e3 * took.median, 4),
         ms_low=round(1e3 * took.low, 4),

@@ -20,8 +20,8 @@ def rows_of(sweep: Sweep, speeds: Speeds) -> Iterator[Row]:
             if known.flops is not None and known.moved is not None:
                 least = speeds.least_seconds(flops=known.flops, moved=known.moved)
             yield Row(
-                sweep.case(point.length),
-                curve.mixer,
+                **vars(sweep.case(point.length)),
+                subject=curve.mixer,
                 rounds=len(point.rounds),
                 ms=_milliseconds(point.seconds),
                 ms_low=_milliseconds(point.low),
@@ -39,8 +39,8 @@ def left_out_of(sweep: Sweep) -> Iterator[LeftOut]:
     """The first point that is missing of each curve that ended early."""
     for curve in sweep.curves:
         if curve.stopped:
-            length = sweep.request.lengths[len(curve.points)]
-            yield LeftOut(sweep.case(length), curve.mixer, curve.stopped)
+            case = sweep.case(sweep.request.lengths[len(curve.points)])
+            yield LeftOut(**vars(case), subject=curve.mixer, why=curve.stopped)
 
 
 def crossovers_of(sweep: Sweep) -> Iterator[Crossing]:

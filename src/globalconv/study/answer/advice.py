@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from globalconv.study.design.budget import SLACK, Load, Terms, larger_budget
 from globalconv.study.runs.directory import StudyState
@@ -86,7 +86,8 @@ def _larger_defaults(plan: StudyPlan) -> float:
         fixed_steps=True,
         coarse=plan.coarse_sweep,
     )
-    return terms.with_larger_defaults.least(loads) / terms.least(loads)
+    larger = replace(terms, sweep=terms.sweep or not terms.fixed_sweep)
+    return larger.least(loads) / terms.least(loads)
 
 
 def _rounded_up(steps: int) -> int:

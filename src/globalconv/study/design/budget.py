@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from globalconv.options import duration_option, parse_duration
 from globalconv.study.design.presets import SERIOUS_BUDGET_SECONDS
@@ -100,11 +100,6 @@ class Terms:
         # Rounded once, so that it does not depend on the order in which the arms were measured.
         shared = math.fsum(runs) / (self.workers * PARALLEL_EFFICIENCY)
         return max(shared, *(rounds * seconds for rounds, seconds in waiting)) if runs else 0.0
-
-    @property
-    def with_larger_defaults(self) -> "Terms":
-        """The same at a budget from SERIOUS_BUDGET_SECONDS on, as far as it decides what fits there at the least."""
-        return replace(self, sweep=self.sweep or not self.fixed_sweep)
 
     def least(self, loads: Sequence[Load]) -> float:
         """The seconds with the fewest steps and seeds."""

@@ -6,7 +6,9 @@ The checks draw weights and inputs of their own, and leave the global generator 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,21 +54,16 @@ def check_outside_mixers(
             sides = [(model.mixers, False), (model.decoder.mixers, True)]
         for names, causal in sides:
             for name in sorted(filter(is_outside, set(names))):
+                shape, options = (model.width, signature.length, causal), model.mixer_options.get(name)
+                build = partial(_built, name, shape, options, device)
+                tried = code_of(name, doing="was tried on a few tokens", seconds=LONGEST)
+                with _own_randomness(device), tried:
+                    check_promises(build, name, shape, device=device)
 
-                def build(name: str = name, causal: bool = causal, model: ModelSpec = model) -> Mixer:
-                    return build_mixer(
-                        name,
-                        model.width,
-                        signature.length,
-                        causal=causal,
-                        options=model.mixer_options.get(name),
-                    ).to(device)
 
-                with (
-                    _own_randomness(device),
-                    code_of(name, doing="was tried on a few tokens", seconds=LONGEST),
-                ):
-                    check_promises(build, name, (model.width, signature.length, causal), device=device)
+def _built(name: str, shape: tuple[int, int, bool], options: Mapping[str, Any] | None, device: str) -> Mixer:
+    width, length, causal = shape
+    return build_mixer(name, width, length, causal=causal, options=options).to(device)
 
 
 def check_arms(models: Mapping[str, ModelSpec], signature: Signature, *, device: str = "auto") -> None:

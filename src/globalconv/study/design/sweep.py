@@ -12,15 +12,9 @@ MOST_RATES = 7
 SWEEP_SEEDS = (1_000_003, 1_000_033)
 """No final run uses them: the seeds that choose a rate must not be those that judge it."""
 
-
 COARSE_SHARE = 0.25
 """The length of a run in a coarse sweep, as a share of the steps. Such a sweep has one seed."""
 FEWEST_COARSE_STEPS = 50
-
-
-def coarse_steps(steps: int) -> int:
-    """The steps of a run in a coarse sweep for runs of ``steps``."""
-    return max(round(COARSE_SHARE * steps), min(steps, FEWEST_COARSE_STEPS))
 
 
 class Trial(NamedTuple):

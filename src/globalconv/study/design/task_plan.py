@@ -6,7 +6,7 @@ from globalconv.errors import InputError
 from globalconv.study.design.budget import Terms
 from globalconv.study.design.build import TOLERANCE, sizes
 from globalconv.study.design.draft import Draft
-from globalconv.study.design.sweep import COARSE_SHARE, coarse_steps, first_grid
+from globalconv.study.design.sweep import COARSE_SHARE, FEWEST_COARSE_STEPS, first_grid
 from globalconv.study.schema import BaselineAnswer
 from globalconv.study.spec import ArmPlan, TaskPlan
 from globalconv.tasks import Baseline
@@ -66,7 +66,9 @@ def _arm_plans(draft: Draft, terms: Terms, *, scale: float) -> Iterator[ArmPlan]
             arm=arm,
             model=model,
             steps=steps,
-            sweep_steps=coarse_steps(steps) if terms.coarse else steps,
+            sweep_steps=max(round(COARSE_SHARE * steps), min(steps, FEWEST_COARSE_STEPS))
+            if terms.coarse
+            else steps,
             rates=first_grid(rate) if terms.sweep else (rate,),
             rate_source=source,
             parameters=parameters,

@@ -19,7 +19,7 @@ from globalconv.study.runs.execute import check_sources, one_thread, rebuild_tas
 from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.study.schema import BlockInside, ModelInside, Part, WrittenAnswer
 from globalconv.study.spec import RunSpec
-from globalconv.tasks import SequenceToSequence, Task
+from globalconv.tasks import SequenceToSequence
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
 from globalconv.training.evaluate import write_answers
@@ -57,7 +57,9 @@ def _look_inside(spec: RunSpec, runs: Path) -> None:
             assert isinstance(task, SequenceToSequence)
             directory.write_inside(_inside_pairs(model.eval(), task, spec))
             return
-        examples = _examples(task)
+        examples = unpadded_examples(task, EXAMPLES)
+        if task.signature.causal:
+            examples = examples[:, :TOKENS]
         blank = ModelInside(
             seed=spec.seed,
             examples=len(examples),
@@ -173,12 +175,6 @@ def _content(model: torch.nn.Module, examples: Tensor, place: Place) -> BlockIns
     # Two examples have no standard error, and JSON has no NaN.
     error = None if math.isnan(found.uncertainty) else found.uncertainty
     return BlockInside(mixer=place.mixer, content_dependence=share, uncertainty=error, part=place.part)
-
-
-def _examples(task: Task) -> Tensor:
-    """Some examples of the validation split; of a causal model's, the first tokens."""
-    inputs = unpadded_examples(task, EXAMPLES)
-    return inputs[:, :TOKENS] if task.signature.causal else inputs
 
 
 def _short(number: float) -> float:
