@@ -95,6 +95,13 @@ def test_measuring_is_told_when_to_hurry(clock: Clock) -> None:
     assert measuring.until == pytest.approx(begun + 100.0)
 
 
+def test_the_time_of_the_baselines_is_the_studys(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recall, "baselines", clock.moves(60.0, Recall.baselines))
+    study = planned(Measuring(clock, seconds=0.0, per_step=0.02), budget_seconds=300.0)
+    assert study.planning_seconds == pytest.approx(60.0)
+    assert study.planned_seconds <= 300.0
+
+
 @pytest.fixture
 def spec() -> RunSpec:
     """What is warmed up for one small arm."""
