@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -94,7 +94,8 @@ def grow_curves(
         for label in (curve.mixer for curve in growing if curve.stopped is None):
             calls[label], peaks[label] = _ready(subjects[label], length, device, clock)
         for label, taken in interleaved(calls, rounds=repetitions, warm_up=False).items():
-            timing = Timing(length, *astuple(spread(taken)), rounds=tuple(taken), peak_bytes=peaks[label])
+            found = spread(taken)
+            timing = Timing(length, found.median, found.low, found.high, tuple(taken), peaks[label])
             curves[label].points.append(timing)
         yield list(curves.values())
         if not calls:

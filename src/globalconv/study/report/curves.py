@@ -72,7 +72,8 @@ def _draw_baselines(axes: Axes, task: TaskAnswer) -> None:
     for baseline in shown:
         axes.axhline(baseline.value, color=light("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     lines = [line.get_path().transformed(line.get_transform() - axes.transAxes) for line in axes.lines]
-    width, height = 72 / axes.figure.dpi * axes.get_window_extent().size  # in points, as type is
+    extent, point = axes.get_window_extent(), axes.figure.dpi / 72
+    width, height = extent.width / point, extent.height / point  # in points, as type is
     taken: list[Bbox] = []
     for baseline in sorted(shown, key=lambda shown: shown.value, reverse=task.higher_is_better):
         name = shortened(baseline.name, 30)
