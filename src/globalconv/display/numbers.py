@@ -14,7 +14,8 @@ def format_duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def format_bytes(num_bytes: float) -> str:
@@ -107,16 +108,8 @@ def round_duration(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A long time: 41 s, 8 min 12 s, 2 h 5 min."""
-    if seconds < 9.95:
-        return f"{significant(seconds)} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    """A time in a report: 4.10 s, and from ten seconds on as ``format_duration`` writes it."""
+    return f"{significant(seconds)} s" if seconds < 9.95 else format_duration(seconds)
 
 
 def moment(iso: str) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
@@ -183,7 +182,7 @@ class _Look:
     def _future(self) -> str | None:
         rows, tokens = self.x.shape[:2]
         started = time.monotonic()
-        places = list(_places(tokens))
+        places = _places(tokens)
         number = torch.arange(tokens, device=self.x.device)
         for first in range(0, len(places), rows):
             if first >= FEWEST_PLACES and time.monotonic() - started > LOOKING_SECONDS:
@@ -228,13 +227,8 @@ class _Look:
         return change.nan_to_num(nan=torch.inf).amax(dim=2)
 
 
-def _places(tokens: int) -> Iterator[int]:
-    """Tokens behind which all are replaced: the last but one, the first, the middle, then far from each other."""
-    seen = set()
-    golden = (int(k * 0.6180339887498949 * tokens) % tokens for k in range(1, 2 * MOST_PLACES))
-    for place in chain(
-        (tokens - 2, 0, tokens // 2 - 1, tokens // 3), golden, range(min(tokens, MOST_PLACES))
-    ):
-        if 0 <= place < tokens - 1 and place not in seen:
-            seen.add(place)
-            yield place
+def _places(tokens: int) -> list[int]:
+    """Tokens behind which all are replaced: the last but one, the first, the middle, a third, then any."""
+    ends = (tokens - 2, 0, tokens // 2 - 1, tokens // 3)
+    others = torch.randperm(tokens - 1)[:MOST_PLACES].tolist()
+    return [place for place in dict.fromkeys([*ends, *others]) if 0 <= place < tokens - 1]
