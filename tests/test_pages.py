@@ -39,7 +39,7 @@ WITH_OPTIONS = [
 RUNNERS = {
     "compare": "globalconv.study.run.run_study",
     "report": "globalconv.study.run.rebuild_report",
-    "backends": "globalconv.study.run.print_backends",
+    "backends": "globalconv.ops.choose_backend",
     "bench": "globalconv.measure.bench.run.run_bench",
     "probe": "globalconv.probing.run.run_probe",
     "generate": "globalconv.generate.run_generate",

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def backends(
@@ -17,15 +16,33 @@ def backends(
     width: Annotated[int, typer.Option(min=1, help="Channels.")] = 256,
 ) -> None:
     """Print which operator backends can run here, which one is chosen, and why not the others."""
-    from globalconv.study.run import print_backends
+    import torch
+    from rich.console import Console
+    from rich.table import Table
 
-    usable = 2 * length - 1 if mode == "bidirectional" else length
-    print_backends(
-        length=length,
-        num_taps=taps or usable,
-        mode=mode,
+    from globalconv import ops
+    from globalconv.host.devices import resolve_device
+    from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, check_range
+
+    device = resolve_device(device) if device == "auto" else device  # others may be devices that are not here
+    taps = taps or (2 * length - 1 if mode == "bidirectional" else length)
+    check_range("--length", length, 1, LARGEST_LENGTH)
+    check_range("--taps", taps, 1, 2 * LARGEST_LENGTH)
+    check_range("--batch", batch, 1, LARGEST_LENGTH)
+    check_range("--width", width, 1, LARGEST_WIDTH)
+    choice = ops.choose_backend(
         device=device,
+        dtype=torch.float32,
+        length=length,
+        num_taps=taps,
+        mode=mode,  # type: ignore[arg-type]  # choose_backend refuses what is no mode
         batch=batch,
         width=width,
-        console=Console(),
     )
+    heading = f"for {mode}, {batch} x {length} x {width}, {taps} taps on {device}"
+    table = Table("backend", "here", "what it is", heading)
+    for backend in ops.available_backends():
+        here = "yes" if backend.obstacle is None else f"no: {backend.obstacle}"
+        fate = "chosen" if backend.name == choice.name else f"passed over: {choice.passed_over[backend.name]}"
+        table.add_row(backend.name, here, backend.merit, fate)
+    Console().print(table)

@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
-from rich.table import Table
 
 from globalconv.display.progress import Progress
 from globalconv.errors import InputError
 from globalconv.host.cores import usable_cores
 from globalconv.host.devices import device_line, resolve_device
-from globalconv.ops import available_backends, choose_backend
-from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, check_range
 from globalconv.study.answer.gather import gather
 from globalconv.study.compare import compare
 from globalconv.study.report import write_report
@@ -44,40 +40,3 @@ def rebuild_report(directory: Path, *, console: Console) -> None:
         )
     answer = gather(study, study.existing_plan())
     print_answer(answer, console, write_report(answer, directory))
-
-
-def print_backends(
-    *, length: int, num_taps: int, mode: str, device: str, batch: int, width: int, console: Console
-) -> None:
-    """A table of the operator's backends: what can run here, what is chosen, why not the others.
-
-    ``device``: auto, or any that PyTorch knows, also one that is not here.
-    """
-    device = resolve_device(device) if device == "auto" else device
-    for option, size, most in (
-        ("--length", length, LARGEST_LENGTH),
-        ("--taps", num_taps, 2 * LARGEST_LENGTH),
-        ("--batch", batch, LARGEST_LENGTH),
-        ("--width", width, LARGEST_WIDTH),
-    ):
-        check_range(option, size, 1, most)
-    table = Table(
-        "backend",
-        "here",
-        "what it is",
-        f"for {mode}, {batch} x {length} x {width}, {num_taps} taps on {device}",
-    )
-    choice = choose_backend(
-        device=device,
-        dtype=torch.float32,
-        length=length,
-        num_taps=num_taps,
-        mode=mode,  # type: ignore[arg-type]  # choose_backend refuses what is no mode
-        batch=batch,
-        width=width,
-    )
-    for backend in available_backends():
-        here = "yes" if backend.obstacle is None else f"no: {backend.obstacle}"
-        fate = "chosen" if backend.name == choice.name else f"passed over: {choice.passed_over[backend.name]}"
-        table.add_row(backend.name, here, backend.merit, fate)
-    console.print(table)
