@@ -12,7 +12,7 @@ from globalconv.measure.curves import measure_cost
 from globalconv.study import schema
 from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
-from globalconv.study.report.rehearsal import rehearse
+from globalconv.study.report import rehearse
 from globalconv.study.runs.directory import StudyDirectory, StudyState
 from globalconv.study.runs.execute import check_sources, execute_warm_up, one_thread, rebuild_task
 from globalconv.study.runs.workers import over_the_cores

@@ -125,36 +125,25 @@ def _measure_case(
     least = least_seconds(case, speeds)
     rows = []
     for name, taken in times.items():
-        pace.note(known[name], case, spread(taken).median)
-        rows.append(_row(case, name, baseline, taken, times[baseline], least, errors[name]))
+        took, against, error = spread(taken), ratio(taken, times[baseline]), errors[name]
+        pace.note(known[name], case, took.median)
+        row = Row(
+            **vars(case),
+            subject=name,
+            rounds=len(taken),
+            ms=round(1e3 * took.median, 4),
+            ms_low=round(1e3 * took.low, 4),
+            ms_high=round(1e3 * took.high, 4),
+            roofline_ms=None if error is None else float(f"{1e3 * least:.4g}"),
+            baseline=baseline,
+            ratio=round(against.median, 3),
+            ratio_low=round(against.low, 3),
+            ratio_high=round(against.high, 3),
+            error=None if error is None else float(f"{error:.1e}"),
+        )
+        rows.append(row)
     return Measured(
         speeds, rows, [LeftOut(**vars(case), subject=name, why=why) for name, why in reasons.items()]
-    )
-
-
-def _row(
-    case: Case,
-    name: str,
-    baseline: str,
-    taken: Sequence[float],
-    baseline_took: Sequence[float],
-    least: float,
-    error: float | None,
-) -> Row:
-    took, against = spread(taken), ratio(taken, baseline_took)
-    return Row(
-        **vars(case),
-        subject=name,
-        rounds=len(taken),
-        ms=round(1e3 * took.median, 4),
-        ms_low=round(1e3 * took.low, 4),
-        ms_high=round(1e3 * took.high, 4),
-        roofline_ms=None if error is None else float(f"{1e3 * least:.4g}"),
-        baseline=baseline,
-        ratio=round(against.median, 3),
-        ratio_low=round(against.low, 3),
-        ratio_high=round(against.high, 3),
-        error=None if error is None else float(f"{error:.1e}"),
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
@@ -103,10 +104,9 @@ def parse_elements(text: str) -> int:
 
 
 def _mode(name: str) -> Mode:
-    for mode in MODES:
-        if mode == name:
-            return mode
-    raise unknown_name("mode", name, MODES)
+    if name not in MODES:
+        raise unknown_name("mode", name, MODES)
+    return cast(Mode, name)
 
 
 def _check_here(kind: str, name: str, known: dict[str, Implementation]) -> None:

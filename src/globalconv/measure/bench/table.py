@@ -65,13 +65,11 @@ def _baseline(rows: list[Row]) -> Iterator[Cells]:
 
 
 def _ratio(row: Row, cell: int) -> Text:
-    assert row.ratio is not None
-    assert row.ratio_low is not None
-    assert row.ratio_high is not None
-    ratio = Text(ratio_words(row.ratio), "red" if row.ratio_high < 1 else "")
+    ratio, low, high = row.ratio or 0.0, row.ratio_low or 0.0, row.ratio_high or 0.0
+    text = Text(ratio_words(ratio), "red" if high < 1 else "")
     if cell == CELL_WIDTHS[0]:
-        ratio.append(f"\n({ratio_words(row.ratio_low)}-{ratio_words(row.ratio_high)})", "dim")
-    return ratio
+        text.append(f"\n({ratio_words(low)}-{ratio_words(high)})", "dim")
+    return text
 
 
 def ratio_words(ratio: float) -> str:

@@ -101,8 +101,9 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
     differences = [yardstick.sign * (arm.scores[s] - rival.scores[s]) for s in seeds]
     if not differences:
         return ArmJudgement("undecided", _too_few(0, arm, rival), None)
-    over_seeds = estimate(differences)
-    over_examples = _over_examples(arm, rival, seeds, over_seeds.mean, yardstick)
+    mine, its = _resampled_means(arm, seeds), _resampled_means(rival, seeds)
+    resampled = None if mine is None or its is None else yardstick.sign * (mine - its)
+    over_seeds, over_examples = _over_both(differences, resampled)
     difference = joined(over_seeds, over_examples)
 
     def judged(verdict: ArmVerdict, because: str, further: int | None = None) -> ArmJudgement:
@@ -146,15 +147,15 @@ def judge_arm(arm: Contender, rival: Contender, yardstick: Yardstick) -> ArmJudg
     return judged("not worse", because)
 
 
-def _over_examples(
-    arm: Contender, rival: Contender, seeds: Sequence[int], mean: float, yardstick: Yardstick
-) -> Estimate | None:
-    """The mean difference over ``seeds`` with the interval that the choice of test examples alone gives it."""
-    mine, its = _resampled_means(arm, seeds), _resampled_means(rival, seeds)
-    if mine is None or its is None:
-        return None
-    low, high = percentile_interval(yardstick.sign * (mine - its))
-    return Estimate(mean=mean, low=low, high=high, num_seeds=len(seeds))
+def _over_both(
+    values: Sequence[float], resampled: NDArray[np.float64] | None
+) -> tuple[Estimate, Estimate | None]:
+    """The mean of ``values``, one a seed, with the interval over the seeds, and with that over the test examples."""
+    over_seeds = estimate(values)
+    if resampled is None:
+        return over_seeds, None
+    low, high = percentile_interval(resampled)
+    return over_seeds, over_seeds.model_copy(update={"low": low, "high": high})
 
 
 def _resampled_means(contender: Contender, seeds: Iterable[int]) -> NDArray[np.float64] | None:
@@ -211,12 +212,6 @@ def _too_few(num_seeds: int, arm: Contender, rival: Contender) -> str:
 def _unbeatable(arm: Contender, yardstick: Yardstick) -> bool:
     if yardstick.ceiling is None:
         return False
-    over_seeds = estimate(list(arm.scores.values()))
-    over_examples = None
-    resampled = _resampled_means(arm, arm.scores)
-    if resampled is not None:
-        low, high = percentile_interval(resampled)
-        over_examples = over_seeds.model_copy(update={"low": low, "high": high})
-    score = joined(over_seeds, over_examples)
+    score = joined(*_over_both(list(arm.scores.values()), _resampled_means(arm, arm.scores)))
     worst = score.low if yardstick.higher_is_better else score.high
     return worst is not None and yardstick.sign * (yardstick.ceiling - worst) <= yardstick.margin

@@ -102,20 +102,8 @@ def make_plan(request: StudyRequest, *, command: str, workers: int, warm_ups: Wa
 def _hopeless(sizing: Sizing, request: StudyRequest, spent: float) -> InputError:
     """The error for a budget that is far too small, with the budget that would do."""
     enough = SLACK * (spent + sizing.seconds)
-    own = [
-        option
-        for option, value in (
-            ("--steps", request.steps),
-            ("--seeds", request.seeds),
-            ("--width", request.width),
-            ("--depth", request.depth),
-            ("--length", request.length),
-            ("--batch-size", request.batch_size),
-            ("--arms", request.arms),
-            ("--sweep", request.sweep),
-        )
-        if value
-    ]
+    sizes = ("steps", "seeds", "width", "depth", "length", "batch_size", "arms", "sweep")
+    own = [f"--{name.replace('_', '-')}" for name in sizes if getattr(request, name)]
     less = f" Or give less to {' or '.join(own)}, which are not cut because you chose them." if own else ""
     return InputError(
         f"--budget {duration_option(sizing.terms.budget)} is too small: the least that this study needs, with "
