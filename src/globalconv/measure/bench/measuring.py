@@ -125,7 +125,7 @@ def _measure_case(
     least = least_seconds(case, speeds)
     rows = []
     for name, taken in times.items():
-        took, against, error = spread(taken), ratio(taken, times[baseline]), errors[name]
+        took, against, off = spread(taken), ratio(taken, times[baseline]), errors[name]
         pace.note(known[name], case, took.median)
         row = Row(
             **vars(case),
@@ -134,12 +134,12 @@ def _measure_case(
             ms=round(1e3 * took.median, 4),
             ms_low=round(1e3 * took.low, 4),
             ms_high=round(1e3 * took.high, 4),
-            roofline_ms=None if error is None else float(f"{1e3 * least:.4g}"),
+            roofline_ms=None if off is None else float(f"{1e3 * least:.4g}"),
             baseline=baseline,
             ratio=round(against.median, 3),
             ratio_low=round(against.low, 3),
             ratio_high=round(against.high, 3),
-            error=None if error is None else float(f"{error:.1e}"),
+            error=None if off is None else float(f"{off:.1e}"),
         )
         rows.append(row)
     return Measured(

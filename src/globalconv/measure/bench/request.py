@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from itertools import product
-from typing import cast
 
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError, unknown_name
@@ -106,7 +105,7 @@ def parse_elements(text: str) -> int:
 def _mode(name: str) -> Mode:
     if name not in MODES:
         raise unknown_name("mode", name, MODES)
-    return cast(Mode, name)
+    return name
 
 
 def _check_here(kind: str, name: str, known: dict[str, Implementation]) -> None:
