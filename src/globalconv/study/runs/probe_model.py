@@ -2,12 +2,11 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from globalconv.errors import BrokenFile, InputError
 from globalconv.models import EncoderDecoder
@@ -19,7 +18,7 @@ from globalconv.study.runs.execute import check_sources, one_thread, rebuild_tas
 from globalconv.study.runs.run_directory import RunDirectory
 from globalconv.study.schema import BlockInside, ModelInside, Part, WrittenAnswer
 from globalconv.study.spec import RunSpec
-from globalconv.tasks import SequenceToSequence
+from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.sequence_to_sequence import until_end
 from globalconv.training import load_best
 from globalconv.training.evaluate import write_answers
@@ -32,6 +31,8 @@ ORDER_LIMIT = 6
 DIRECTIONS = 4
 """Random directions of an output, followed back, where there are more outputs than FEW_OUTPUTS."""
 FEW_OUTPUTS = 64
+Place = tuple[str, str, Part | None]
+"""A mixer, where it stands in its model, and in which part of an encoder-decoder."""
 
 
 def look_inside(spec: RunSpec, runs: Path) -> str | None:
@@ -39,61 +40,44 @@ def look_inside(spec: RunSpec, runs: Path) -> str | None:
 
     Returns None, or why the weights cannot be used: the run must then be trained again.
     """
-    try:
-        _look_inside(spec, runs)
-    except BrokenFile as error:
-        return str(error)
-    return None
-
-
-def _look_inside(spec: RunSpec, runs: Path) -> None:
     with one_thread():
         directory = RunDirectory(runs, spec)
         task = rebuild_task(spec.task)
         check_sources(spec.model)
         model = build_model(spec.model, task.signature)
-        load_best(directory.path, model)
+        try:
+            load_best(directory.path, model)
+        except BrokenFile as error:
+            return str(error)
         if isinstance(model, EncoderDecoder):
             assert isinstance(task, SequenceToSequence)
-            directory.write_inside(_inside_pairs(model.eval(), task, spec))
-            return
-        examples = unpadded_examples(task, EXAMPLES)
-        if task.signature.causal:
-            examples = examples[:, :TOKENS]
-        blank = ModelInside(
-            seed=spec.seed,
-            examples=len(examples),
-            length=examples.shape[1],
-            example=task.in_words(examples[0]),
-        )
-        places = [
-            Place(mixer, f"stack.blocks.{number}.mixer") for number, mixer in enumerate(spec.model.mixers)
-        ]
-        directory.write_inside(_unless_refused(blank, lambda: _probed(model, examples, places, blank)))
+            inside = _inside_pairs(model.eval(), task, spec)
+        else:
+            inside = _inside_one(model, task, spec)
+        directory.write_inside(inside)
+    return None
 
 
-class Place(NamedTuple):
-    """A mixer, where it stands in a model (None: it is the model), and in which part of an encoder-decoder."""
-
-    mixer: str
-    at: str | None
-    part: Part | None = None
-
-
-def _unless_refused(blank: ModelInside, probe: Callable[[], ModelInside]) -> ModelInside:
-    """What ``probe`` finds, or why it cannot: a mixer from outside may be random, or have no derivative."""
-    try:
-        return probe()
-    except InputError as error:
-        return blank.model_copy(update={"refused": str(error), "example": None, "answer": None})
+def _inside_one(model: nn.Module, task: Task, spec: RunSpec) -> ModelInside:
+    """A classifier or a language model."""
+    examples = unpadded_examples(task, EXAMPLES)
+    if task.signature.causal:
+        examples = examples[:, :TOKENS]
+    example = task.in_words(examples[0])
+    blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1], example=example)
+    return _probed(
+        model,
+        examples,
+        [(mixer, f"stack.blocks.{number}.mixer", None) for number, mixer in enumerate(spec.model.mixers)],
+        blank,
+    )
 
 
 def _inside_pairs(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec) -> ModelInside:
     """An encoder-decoder, probed with source and target end to end, and what it writes."""
     joined, examples, batch = joined_pairs(model, task, EXAMPLES, longest=TOKENS)
     assert batch.source is not None
-    decoder = spec.model.decoder
-    assert decoder is not None
+    assert spec.model.decoder is not None
     blank = ModelInside(
         seed=spec.seed,
         examples=len(examples),
@@ -103,31 +87,11 @@ def _inside_pairs(model: EncoderDecoder, task: SequenceToSequence, spec: RunSpec
         answer=_sentence(task, batch.targets[0]),
         written=_written(model, task),
     )
-    places = [
-        Place(mixer, name, side)
+    places: list[Place] = [
+        (mixer, name, side)
         for mixer, (side, name) in zip(spec.model.all_mixers, joined.mixer_names, strict=True)
     ]
-
-    def probe() -> ModelInside:
-        found = _probed(joined, examples, places, blank)
-        # Only the target's outputs: the source's places have none.
-        answers = found.influence[joined.source_length :]
-        blocks = found.blocks and [*found.blocks, *_reading(joined, examples, decoder.cross)]
-        return found.model_copy(update={"influence": answers, "blocks": blocks})
-
-    return _unless_refused(blank, probe)
-
-
-def _reading(joined: Joined, examples: Tensor, mixer: str) -> list[BlockInside]:
-    """The cross mixers: how much what they do to the memory depends on memory and target, and on the memory alone."""
-    found = []
-    for cross, reaching in crossings(joined, examples):
-        held = reaching.clone()
-        held[:, joined.source_length :] = reaching[:1, joined.source_length :]
-        block = _content(cross, reaching, Place(mixer, None, "cross"))
-        alone = _content(cross, held, Place(mixer, None, "cross"))
-        found.append(block.model_copy(update={"target_held": alone.content_dependence}))
-    return found
+    return _probed(joined, examples, places, blank, cross=spec.model.decoder.cross)
 
 
 def _written(model: EncoderDecoder, task: SequenceToSequence) -> list[WrittenAnswer]:
@@ -150,13 +114,21 @@ def _sentence(task: SequenceToSequence, tokens: Tensor) -> str:
 
 
 def _probed(
-    model: torch.nn.Module, examples: Tensor, places: Sequence[Place], blank: ModelInside
+    model: nn.Module, examples: Tensor, places: Sequence[Place], blank: ModelInside, *, cross: str = ""
 ) -> ModelInside:
-    order = interaction_order(model, examples, limit=ORDER_LIMIT)
-    blocks = [_content(model, examples, place) for place in places] if len(examples) > 1 else []
-    with torch.no_grad():
-        outputs = model(examples[:1])[0].numel()
-    one = token_jacobian(model, examples[:1], directions=None if outputs <= FEW_OUTPUTS else DIRECTIONS)
+    """``blank`` with what probes find, or why they cannot: a mixer may be random, or have no derivative."""
+    try:
+        order = interaction_order(model, examples, limit=ORDER_LIMIT)
+        blocks = []
+        if len(examples) > 1:
+            blocks = [_content(model, examples, mixer, at=at, part=part) for mixer, at, part in places]
+            if isinstance(model, Joined):
+                blocks += _reading(model, examples, cross)
+        with torch.no_grad():
+            outputs = model(examples[:1])[0].numel()
+        one = token_jacobian(model, examples[:1], directions=None if outputs <= FEW_OUTPUTS else DIRECTIONS)
+    except InputError as error:
+        return blank.model_copy(update={"refused": str(error), "example": None, "answer": None})
     strength = one.strength / (one.strength.max() or 1.0)
     return blank.model_copy(
         update={
@@ -164,17 +136,33 @@ def _probed(
             "order_is_least": order.at_least,
             "joint_effects": [_short(size) for size in order.sizes[1:].tolist()],
             "blocks": blocks,
-            "influence": [[_short(value) for value in row] for row in strength.tolist()],
+            # Only the target's outputs: the source's places have none.
+            "influence": [
+                [_short(value) for value in row] for row in strength[blank.source_length or 0 :].tolist()
+            ],
         }
     )
 
 
-def _content(model: torch.nn.Module, examples: Tensor, place: Place) -> BlockInside:
-    found = content_dependence(model, examples, at=place.at)
+def _reading(joined: Joined, examples: Tensor, mixer: str) -> list[BlockInside]:
+    """The cross mixers: how much what they do to the memory depends on memory and target, and on the memory alone."""
+    found = []
+    for cross, reaching in crossings(joined, examples):
+        held = reaching.clone()
+        held[:, joined.source_length :] = reaching[:1, joined.source_length :]
+        block, alone = (_content(cross, inputs, mixer, part="cross") for inputs in (reaching, held))
+        found.append(block.model_copy(update={"target_held": alone.content_dependence}))
+    return found
+
+
+def _content(
+    model: nn.Module, examples: Tensor, mixer: str, *, at: str | None = None, part: Part | None = None
+) -> BlockInside:
+    found = content_dependence(model, examples, at=at)
     share = found.share if found.depends else 0.0
     # Two examples have no standard error, and JSON has no NaN.
     error = None if math.isnan(found.uncertainty) else found.uncertainty
-    return BlockInside(mixer=place.mixer, content_dependence=share, uncertainty=error, part=place.part)
+    return BlockInside(mixer=mixer, content_dependence=share, uncertainty=error, part=part)
 
 
 def _short(number: float) -> float:
