@@ -7,7 +7,7 @@ from globalconv.decoding import begin
 from globalconv.measure.case import Case
 from globalconv.measure.cost.contenders import CONTENDERS
 from globalconv.measure.cost.counted import cost_of
-from globalconv.measure.cost.decoding import decodes, decoding_call
+from globalconv.measure.curves import decodes, decoding_call
 from globalconv.measure.counting import count
 from globalconv.mixers import GlobalConv
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from globalconv.display.numbers import format_bytes
 from globalconv.errors import InputError
 from globalconv.measure.interleaved import Clock, interleaved, spread
 from globalconv.measure.memory import peak_bytes
-from globalconv.mixers import build_mixer
+from globalconv.mixers import Mixer, build_mixer
+from globalconv.states import begin, recomputes
 
 SHORTEST = 1e-3
 """Seconds: what takes less is called several times for one measurement, so that the clock can resolve it."""
@@ -130,7 +132,7 @@ def measure_cost(
     return grow_curves(subjects, lengths, seconds=seconds, device=device, repetitions=repetitions)
 
 
-def training_call(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
+def training_call(module: nn.Module, x: Tensor) -> Callable[[], object]:
     """Forward, and back to x and all parameters from an upstream gradient drawn once."""
     leaves = [x, *(parameter for parameter in module.parameters() if parameter.requires_grad)]
     upstream = torch.randn_like(x, requires_grad=False, memory_format=torch.contiguous_format)
@@ -141,12 +143,35 @@ def training_call(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], obje
     return call
 
 
-def inference_call(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], object]:
+def inference_call(module: nn.Module, x: Tensor) -> Callable[[], object]:
     """Forward alone, without gradients."""
 
     def call() -> object:
         with torch.no_grad():
             return module(x)
+
+    return call
+
+
+def decodes(mixer: Mixer) -> bool:
+    """Whether ``mixer`` has a state to decode with, so that it is not computed again for every token."""
+    return mixer.causal and not recomputes(mixer)
+
+
+def decoding_call(mixer: Mixer, x: Tensor) -> Callable[[], object]:
+    """Decodes the tokens ``x``, (batch, length, width), one after the other; the last one's output.
+
+    The state is begun outside the call, which works on a copy.
+    """
+    begun = begin(mixer, batch=x.shape[0], longest=x.shape[1])
+    rows = torch.arange(x.shape[0], device=x.device)
+    tokens = [token.contiguous() for token in x.unbind(1)]
+
+    def call() -> object:
+        state = begun.select(rows)
+        for token in tokens[:-1]:
+            state.step(token)
+        return state.step(tokens[-1])
 
     return call
 

@@ -10,8 +10,7 @@ from globalconv.host.devices import device_memory
 from globalconv.measure.case import Case, Phase
 from globalconv.measure.cost.contenders import RIVAL, USUAL, Contender, find_contender, obstacle
 from globalconv.measure.cost.counted import Cost, cost_of
-from globalconv.measure.cost.decoding import decodes
-from globalconv.measure.curves import SHORTEST, Curve
+from globalconv.measure.curves import SHORTEST, Curve, decodes
 from globalconv.measure.roofline import FLOAT32
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, MOST_ROUNDS, check_range, duration_option
 

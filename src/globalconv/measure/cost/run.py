@@ -10,11 +10,10 @@ from rich.console import Console
 
 from globalconv.host.devices import device_line, resolve_device
 from globalconv.host.machine import machine_facts
-from globalconv.measure.cost.decoding import decoding_call
 from globalconv.measure.cost.findings import crossovers_of, exponents_of, left_out_of, rows_of
 from globalconv.measure.cost.request import CostRequest, Sweep
 from globalconv.measure.cost.table import print_record
-from globalconv.measure.curves import Subject, grow_curves, inference_call, training_call
+from globalconv.measure.curves import Subject, decoding_call, grow_curves, inference_call, training_call
 from globalconv.measure.record import Ended, Record
 from globalconv.measure.roofline import Speeds, measure_speeds
 from globalconv.measure.session import open_directory, run_session
