@@ -7,8 +7,8 @@ from globalconv.decoding import begin
 from globalconv.measure.case import Case
 from globalconv.measure.cost.contenders import CONTENDERS
 from globalconv.measure.cost.counted import cost_of
-from globalconv.measure.curves import decodes, decoding_call
 from globalconv.measure.counting import count
+from globalconv.measure.curves import decodes, decoding_call
 from globalconv.mixers import GlobalConv
 
 NAMES = ("attention", "global_conv", "gated_conv")
