@@ -232,22 +232,14 @@ def _batch_size(preset: Preset, signature: Signature, reduction: Reduction) -> i
 
 
 def _models(
-    arms: list[str],
-    opened: OpenedTask,
-    signature: Signature,
-    width: int,
-    depth: int,
+    arms: list[str], opened: OpenedTask, signature: Signature, width: int, depth: int
 ) -> tuple[dict[str, ModelSpec], dict[str, str]]:
     """The arms' models, matched to the rival's; and those that cannot run or be matched, with the reason."""
-    preset, request = opened.preset, opened.request
-    heads = request.heads or _heads(width, preset)
+    request = opened.request
     left_out: dict[str, str] = {}
     models: dict[str, ModelSpec] = {}
     for arm in arms:
-        if opened.pairs:
-            model = _twin_spec(arm, depth, width, heads, preset, opened.design)
-        else:
-            model = _model_spec(arm, depth, width, heads, preset)
+        model = _model_spec(arm, opened, width, depth)
         hidden = model.mixers if model.decoder is None else model.decoder.mixers
         if signature.causal and "token_mlp" in hidden:
             left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
@@ -273,39 +265,29 @@ def _heads(width: int, preset: Preset) -> int:
     return next((heads for heads in range(most, 0, -1) if width % (2 * heads) == 0), 1)
 
 
-def _model_spec(arm: str, depth: int, width: int, heads: int, preset: Preset) -> ModelSpec:
+def _model_spec(arm: str, opened: OpenedTask, width: int, depth: int) -> ModelSpec:
     """An arm's model before its channel MLP is matched."""
-    names = mixers_of(arm, depth)
+    preset = opened.preset
+    heads = opened.request.heads or _heads(width, preset)
+    decoder = None
+    if opened.pairs:
+        assert opened.design is not None
+        names, mixers, cross = twin_of(arm, depth)
+        decoder = DecoderSpec(
+            mixers=mixers, cross=cross, heads=heads, design=opened.design, dropout=preset.dropout
+        )
+    else:
+        names = mixers_of(arm, depth)
     own_options = {name: own for name in names if (own := accepted(name, {"num_heads": heads}))}
-    return ModelSpec(
+    model = ModelSpec(
         mixers=names,
-        mixer_options=own_options,
-        sources=_sources(names),
+        mixer_options={} if decoder else own_options,
         width=width,
         mlp_width=preset.mlp_ratio * width,
+        decoder=decoder,
     )
-
-
-def _twin_spec(
-    arm: str, depth: int, width: int, heads: int, preset: Preset, design: Design | None
-) -> ModelSpec:
-    """An encoder-decoder's model before its channel MLP is matched."""
-    twin = twin_of(arm, depth)
-    assert design is not None
-    return ModelSpec(
-        mixers=twin.encoder,
-        mixer_options={},
-        sources=_sources((*twin.encoder, *twin.decoder)),
-        width=width,
-        mlp_width=preset.mlp_ratio * width,
-        decoder=DecoderSpec(
-            mixers=twin.decoder, cross=twin.cross, heads=heads, design=design, dropout=preset.dropout
-        ),
-    )
-
-
-def _sources(names: tuple[str, ...]) -> dict[str, str]:
-    return {name: source for name in set(names) if (source := outside_source(name))}
+    sources = {name: source for name in set(model.all_mixers) if (source := outside_source(name))}
+    return model.model_copy(update={"sources": sources})
 
 
 def _has_heads(model: ModelSpec) -> bool:

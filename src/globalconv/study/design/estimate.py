@@ -64,23 +64,18 @@ class TooLarge(InputError):
     """Sizes that do not fit into memory."""
 
 
-def training_bytes(signature: Signature, *, width: int, depth: int, mlp_ratio: int, batch_size: int) -> float:
-    """About how much memory one run takes, by the sizes of a Transformer with these; nothing is built."""
-    blocks = depth * (4 + 2 * mlp_ratio) * float(width) ** 2
-    ends = float(width) * (2 * (signature.vocabulary or 0) + signature.length + (signature.channels or 0))
-    tokens = float(batch_size) * signature.length
-    kept = tokens * (depth * KEPT_PER_CHANNEL * width + 3 * signature.num_outputs)
-    return BYTES_PER_PARAMETER * (blocks + ends) + 4 * kept
-
-
 def check_memory(
     name: str, signature: Signature, *, width: int, depth: int, mlp_ratio: int, batch_size: int, workers: int
 ) -> None:
     """Raise TooLarge, with the largest batch that would do, where ``workers`` runs do not fit side by side."""
 
     def needed(batch_size: int) -> float:
-        one = training_bytes(signature, width=width, depth=depth, mlp_ratio=mlp_ratio, batch_size=batch_size)
-        return workers * one
+        """About the bytes of all runs, by the sizes of a Transformer with these; nothing is built."""
+        blocks = depth * (4 + 2 * mlp_ratio) * float(width) ** 2
+        ends = float(width) * (2 * (signature.vocabulary or 0) + signature.length + (signature.channels or 0))
+        tokens = float(batch_size) * signature.length
+        kept = tokens * (depth * KEPT_PER_CHANNEL * width + 3 * signature.num_outputs)
+        return workers * (BYTES_PER_PARAMETER * (blocks + ends) + 4 * kept)
 
     free = free_memory()
     if needed(batch_size) <= free:

@@ -4,8 +4,9 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -224,8 +225,5 @@ def _environment(spec: RunSpec, task: Task) -> dict[str, str]:
     }
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Many runs side by side beat one run on many threads at these sizes, so each takes one."""
-    with undisturbed(seed=0, threads=1):
-        yield
+one_thread = partial(undisturbed, seed=0, threads=1)
+"""The state for all work on runs. Many of them side by side beat one on many threads at these sizes."""
