@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.filters import FILTERS
-from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer, TokenMLP, find_mixer
+from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, LocalConv, Mixer, TokenMLP, find_mixer
 from globalconv.mixers.contract import CHECKS, check_mixer
 from globalconv.ops import Mode, check_lengths, clear_padding, global_conv, real_tokens
 
@@ -21,6 +21,12 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
         f"attention, {positions}, {heads} heads": partial(Attention, positions=positions, num_heads=heads)
         for positions, heads in product(("rotary", "learned", "sinusoidal", "none"), (1, 4))
     },
+    "attention, short taps": partial(Attention, short_taps=3),
+    "attention, window of 1": partial(Attention, window=1),
+    "attention, window of 3": partial(Attention, window=3, positions="learned"),
+    "attention, window of 30": partial(Attention, window=30),
+    "local_conv, 1 tap": partial(LocalConv, taps=1),
+    "local_conv, 5 taps": partial(LocalConv, taps=5, num_filters=2),
     **{
         f"{conv.__name__}, {init}, {backend}": partial(conv, init=init, backend=backend)
         for conv, init, backend in product(
@@ -36,6 +42,8 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
         for conv, filters in product((GlobalConv, GatedConv), (1, 4))
     },
     **{f"global_conv, {name}": partial(GlobalConv, filter=name) for name in FILTERS if name != "free"},
+    # Where a lag is squashed in all channels, a token does not reach that far.
+    "global_conv, squash": partial(GlobalConv, filter="squash", threshold=0.0),
     "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
     "gated_conv, no short taps": partial(GatedConv, short_taps=0),
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),

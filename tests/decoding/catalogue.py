@@ -7,18 +7,30 @@ import torch
 from torch import Tensor
 
 from globalconv.decoding import MixerState
-from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
+from globalconv.mixers import Attention, GatedConv, GlobalConv, LocalConv, Mixer, NoMixing
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
     **{
         f"attention, {positions}": partial(Attention, num_heads=2, positions=positions)
         for positions in ("rotary", "learned", "sinusoidal", "none")
     },
+    "attention, short taps": partial(Attention, num_heads=2, short_taps=3),
+    "attention, window of 3": partial(Attention, num_heads=2, window=3),
+    "attention, window of 3, learned, short taps": partial(
+        Attention, num_heads=2, window=3, positions="learned", short_taps=2
+    ),
+    "none": NoMixing,
+    "local_conv": LocalConv,
+    "local_conv, 9 taps": partial(LocalConv, taps=9),
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,
     "global_conv, flat": partial(GlobalConv, init="flat"),
     "global_conv, shared filters": partial(GlobalConv, num_filters=2),
     "gated_conv, one filter": partial(GatedConv, num_filters=1),
+    "gated_conv, no short taps": partial(GatedConv, short_taps=0),
+    "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
+    "global_conv, exponential": partial(GlobalConv, filter="exponential", num_filters=2),
+    "global_conv, implicit": partial(GlobalConv, filter="implicit"),
 }
 WIDTH = 4
 

@@ -9,7 +9,7 @@ from globalconv.mixers import MIXERS, find_mixer
 from globalconv.study.design.arms import (
     DEFAULT_ARMS,
     DEFAULT_TWINS,
-    HYBRIDS,
+    HYBRID,
     TWINS,
     attends,
     mixers_of,
@@ -46,6 +46,49 @@ def test_a_hybrid_takes_turns_and_attends(depth):
     assert set(hybrid[::2]) == {"global_conv"}
     assert set(hybrid[1::2]) == {"attention"}
     assert attends(hybrid)
+
+
+@pytest.mark.parametrize(
+    ("arm", "places"),
+    [
+        ("1of4", {4}),
+        ("2of8", {4, 8}),
+        ("3of8", {2, 5, 8}),
+        ("3+7of8", {3, 7}),
+        ("1of1", {1}),
+        ("2+2of4", None),
+    ],
+)
+def test_a_hybrid_says_which_blocks_attend(arm, places):
+    if places is None:
+        with pytest.raises(InputError, match="1of4"):
+            mixers_of(f"hybrid[attention={arm}]", 8)
+        return
+    mixers = mixers_of(f"hybrid[attention={arm},mixer=gated_conv[short_taps=0]]", 8)
+    every = int(arm.partition("of")[2])
+    assert {place for place, name in enumerate(mixers[:every], 1) if name == "attention"} == places
+    assert set(mixers) - {"attention"} <= {"gated_conv[short_taps=0]"}
+
+
+@pytest.mark.parametrize("arm", ["0of4", "5of4", "1of0", "4", "of4", "1+9of8", "x"])
+def test_what_is_no_hybrid_is_refused(arm):
+    with pytest.raises(InputError, match="such as 1of4"):
+        mixers_of(f"hybrid[attention={arm}]", 8)
+
+
+def test_arms_carry_options():
+    assert mixers_of("global_conv[filter=s4d,states=8]+attention", 2) == (
+        "global_conv[filter=s4d,states=8]",
+        "attention",
+    )
+    for arm, message in (
+        ("global_conv[filter=s5d]", "Did you mean 's4d'"),
+        ("global_conv[states=8]", "unknown option of global_conv 'states'"),
+        ("hybrid[mixr=attention]", "Did you mean 'mixer'"),
+        ("local_conv[taps=many]", "whole number"),
+    ):
+        with pytest.raises(InputError, match=message):
+            mixers_of(arm, 2)
 
 
 @given(st.integers(3, 24))
@@ -85,7 +128,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(typed, meant):
 def test_what_resembles_nothing_is_answered_with_all_names(typed):
     with pytest.raises(InputError) as error:
         mixers_of(typed, 4)
-    assert all(name in str(error.value) for name in (*MIXERS, *HYBRIDS))
+    assert all(name in str(error.value) for name in (*MIXERS, HYBRID))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +156,7 @@ def test_an_arm_of_encoder_decoders_is_said_to_be_one(arm):
     told = str(error.value)
     assert f"'{arm}'" in told
     assert "(copy, reverse, sort, number_words, translation)" in told
-    assert all(name in told for name in (*MIXERS, *HYBRIDS))
+    assert all(name in told for name in (*MIXERS, HYBRID))
 
 
 def test_a_path_in_place_of_a_module_is_no_arm_of_encoder_decoders():

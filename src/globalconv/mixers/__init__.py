@@ -5,6 +5,8 @@ from globalconv.mixers.base import Mixer
 from globalconv.mixers.catalogue import MIXERS, build_mixer, find_mixer
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.local_conv import LocalConv
+from globalconv.mixers.no_mixing import NoMixing
 from globalconv.mixers.token_mlp import TokenMLP
 
 __all__ = [
@@ -12,7 +14,9 @@ __all__ = [
     "Attention",
     "GatedConv",
     "GlobalConv",
+    "LocalConv",
     "Mixer",
+    "NoMixing",
     "TokenMLP",
     "build_mixer",
     "find_mixer",

@@ -1,5 +1,8 @@
 """Multi-head self-attention, the rival; and its decoding with a KV cache."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -7,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.filters.short_taps import short_filter
 from globalconv.mixers.base import Mixer, Properties
 from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary, rotate, sinusoids
+from globalconv.mixers.sliding_window import attend_within, pairs_within
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
 from globalconv.states.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
 
@@ -26,6 +31,11 @@ class Attention(Mixer):
     a vector per position to what queries and keys are made from, not to the values; "none" adds
     nothing: without ``causal`` the layer then commutes with every permutation of the tokens.
 
+    ``short_taps``: queries, keys and values pass a short causal convolution of so many taps first, which starts as the
+    identity (Primer, arXiv 2109.08668, section 3.2; 0: none). ``window``: a token attends only to those less than so
+    many places away (Longformer, arXiv 2004.05150, section 3.1), at a cost that grows with the length and not with its
+    square.
+
     Any length works, except that learned positions end at the nominal one (InputError beyond).
     """
 
@@ -39,6 +49,8 @@ class Attention(Mixer):
         causal: bool = False,
         num_heads: int = 4,
         positions: AttentionPositions = "rotary",
+        short_taps: int = 0,
+        window: int | None = None,
     ) -> None:
         super().__init__(width, length, causal=causal)
         if positions not in get_args(AttentionPositions):
@@ -46,6 +58,15 @@ class Attention(Mixer):
         self.num_heads = num_heads
         self.head_width = check_heads(width, num_heads, rotary=positions == "rotary")
         self.positions = positions
+        if window is not None:
+            if window < 1:
+                raise InputError(
+                    f"a window of {window}: give at least 1, or leave it out for the whole sequence."
+                )
+            self.properties = replace(self.properties, whole_sequence=False, linear=True)
+        self.window = window
+        self.short_taps = short_taps
+        self.short_filter = short_filter(3 * width, short_taps, length, mode="causal")
         self.project = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
         if positions == "learned":
@@ -69,11 +90,18 @@ class Attention(Mixer):
         self.check_input(x)
         lengths = check_lengths(lengths, x)
         x = clear_padding(x, lengths)
-        query, key, value = self.queries_keys_values(x, self.places(x.shape[1], like=x))
+        places = self.places(x.shape[1], like=x)
+        heads = self.queries_keys_values(x, places, partial(self.short_filter.convolve, lengths=lengths))
+        return clear_padding(self.output(self.mixed(*heads, lengths)), lengths)
+
+    def mixed(self, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What whole sequences attend to, (batch, n, width), from heads (batch, heads, n, head width) each."""
+        if self.window is not None and self.window < query.shape[2]:
+            return attend_within(query, key, value, window=self.window, causal=self.causal, lengths=lengths)
         seen = None
         if lengths is not None and not self.causal:  # the past of a real token is real: its mask is enough
-            seen = real_tokens(lengths, x.shape[1])[:, None, None]
-        return clear_padding(self.output(attend(query, key, value, seen=seen, causal=self.causal)), lengths)
+            seen = real_tokens(lengths, query.shape[2])[:, None, None]
+        return attend(query, key, value, seen=seen, causal=self.causal)
 
     def places(self, length: int, *, like: Tensor) -> Tensor | None:
         """What is computed or learned of the first ``length`` positions, on the device of ``like``; None without any.
@@ -93,9 +121,17 @@ class Attention(Mixer):
             )
         return self.position[:length]
 
-    def queries_keys_values(self, x: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Of tokens ``x`` (batch, n, width) that stand at ``places``, (batch, heads, n, head width) each."""
-        query, key, value = (split_heads(part, self.num_heads) for part in self._projected(x, places))
+    def queries_keys_values(
+        self, x: Tensor, places: Tensor | None, convolve: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of tokens ``x`` (batch, n, width) that stand at ``places``, (batch, heads, n, head width) each.
+
+        ``convolve`` is the short convolution, (batch, n, 3 width) -> the same.
+        """
+        parts = self._projected(x, places)
+        if self.short_taps:
+            parts = convolve(torch.cat(parts, dim=-1)).chunk(3, dim=-1)
+        query, key, value = (split_heads(part, self.num_heads) for part in parts)
         if places is not None and self.positions == "rotary":
             query, key = rotate(query, places), rotate(key, places)
         return query, key, value
@@ -118,11 +154,15 @@ class Attention(Mixer):
     def flops(self, length: int) -> float:
         """Four projections; scores and mixing, for half of the pairs where the mask hides the rest."""
         pairs = length * (length + 1) / 2 if self.causal else length**2
-        return 8.0 * length * self.width**2 + 4.0 * pairs * self.width
+        if self.window is not None and self.window < length:
+            pairs = pairs_within(length, self.window, causal=self.causal)
+        short = self.short_filter.flops(length, 3 * self.width)
+        return 8.0 * length * self.width**2 + short + 4.0 * pairs * self.width
 
     def extra_repr(self) -> str:
-        """Its size, heads and positions."""
-        return f"{super().extra_repr()}, num_heads={self.num_heads}, positions='{self.positions}'"
+        """Its size, heads, positions and window."""
+        window = "" if self.window is None else f", window={self.window}"
+        return f"{super().extra_repr()}, num_heads={self.num_heads}, positions='{self.positions}'{window}"
 
 
 class AttentionState(MixerState):
@@ -132,15 +172,21 @@ class AttentionState(MixerState):
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
         self.mixer = mixer
         self.places = mixer.places(longest, like=mixer.output.weight)
+        self.short = mixer.short_filter.begin(
+            width=3 * mixer.width, batch=batch, longest=longest, skip=None, backend=None
+        )
         # In the dtype of what is put into them first, which under autocast is not the weights'.
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
 
     def _prefill(self, x: Tensor) -> Tensor:
-        return self.mixer.output(attend(*self._stored(x), causal=True))
+        return self.mixer.output(self.mixer.mixed(*self._stored(x)))
 
     def _step(self, x: Tensor) -> Tensor:
-        return self.mixer.output(attend(*self._stored(x.unsqueeze(1)))).squeeze(1)
+        query, keys, values = self._stored(x.unsqueeze(1))
+        if self.mixer.window is not None and self.mixer.window < keys.shape[2]:
+            keys, values = (cache[:, :, -self.mixer.window :] for cache in (keys, values))
+        return self.mixer.output(attend(query, keys, values)).squeeze(1)
 
     def remember(self, x: Tensor) -> None:
         """Read ``x``, (batch, n, width), without asking what it says: L products, where outputs take L^2."""
@@ -153,11 +199,16 @@ class AttentionState(MixerState):
         # By narrow(), which takes less time than indexing: of one token that is a good part of it.
         start, length = self.count, x.shape[1]
         places = None if self.places is None else self.places.narrow(-2, start, length)
-        query, key, value = self.mixer.queries_keys_values(x, places)
+        query, key, value = self.mixer.queries_keys_values(x, places, self._shortly)
         self.keys, self.values = self._cache(self.keys, key), self._cache(self.values, value)
         self.keys.narrow(2, start, length).copy_(key)
         self.values.narrow(2, start, length).copy_(value)
         return query, self.keys.narrow(2, 0, start + length), self.values.narrow(2, 0, start + length)
+
+    def _shortly(self, projected: Tensor) -> Tensor:
+        if self.short.count == 0:
+            return self.short.prefill(projected)
+        return torch.stack([self.short.step(token) for token in projected.unbind(1)], dim=1)
 
     def _cache(self, cache: Tensor | None, new: Tensor) -> Tensor:
         if cache is None:
@@ -165,6 +216,7 @@ class AttentionState(MixerState):
         return holding(cache, new)
 
     def _keep(self, rows: Tensor) -> None:
+        self.short = self.short.select(rows)
         self.keys, self.values = self._selected(self.keys, rows), self._selected(self.values, rows)
 
     def _selected(self, cache: Tensor | None, rows: Tensor) -> Tensor | None:
@@ -175,9 +227,11 @@ class AttentionState(MixerState):
         return chosen
 
     def numbers(self) -> int:
-        return 2 * self.batch * self.longest * self.width
+        return 2 * self.batch * self.longest * self.width + self.short.numbers()
 
     def flops(self) -> float:
         """Four projections, the rotation, and scores and mixing over the tokens so far."""
         rotary = 6.0 * self.width if self.mixer.positions == "rotary" else 0.0
-        return 8.0 * self.width**2 + rotary + 2.0 * (self.longest + 1) * self.width
+        longest, window = self.longest, self.mixer.window or self.longest
+        seen = sum(min(count, window) for count in range(1, longest + 1)) / longest
+        return 8.0 * self.width**2 + (self.short.flops() or 0.0) + rotary + 4.0 * seen * self.width

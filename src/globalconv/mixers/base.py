@@ -3,7 +3,6 @@
 import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -44,8 +43,8 @@ class Mixer(nn.Module, ABC):
     was given raises InputError.
     """
 
-    properties: ClassVar[Properties] = Properties()
-    """Of the kind, as its author declares them; the default promises nothing."""
+    properties: Properties = Properties()
+    """Of the kind, as its author declares them; the default promises nothing. An option may change a mixer's own."""
 
     def __init__(self, width: int, length: int, *, causal: bool | None, mode: Mode | None = None) -> None:
         super().__init__()

@@ -10,12 +10,16 @@ from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.local_conv import LocalConv
+from globalconv.mixers.no_mixing import NoMixing
 from globalconv.mixers.token_mlp import TokenMLP
 from globalconv.registry.lookup import Registry
 from globalconv.registry.options import check_options, options_of
 from globalconv.registry.spelling import spelled
 
 MIXERS: dict[str, type[Mixer]] = {
+    "none": NoMixing,
+    "local_conv": LocalConv,
     "attention": Attention,
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,

@@ -1,15 +1,18 @@
 """Arms: a name for the mixers of every depth."""
 
+import re
 from typing import NamedTuple
 
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
 from globalconv.mixers.catalogue import mixer_options
 from globalconv.models.original import find_cross_mixer
-from globalconv.registry.spelling import split_outside_brackets
+from globalconv.registry.spelling import spelled, split_outside_brackets
 from globalconv.tasks import TASKS, SequenceToSequence
 
-HYBRIDS = {"hybrid": "global_conv+attention"}
+HYBRID = "hybrid"
+"""Attention in some of the blocks: in every second one, unless the arm says otherwise."""
+HYBRID_OPTIONS = ("attention", "mixer", "rival")
 TWINS = {
     "conv_encoder": "global_conv/attention",
     "conv_decoder": "attention/global_conv",
@@ -29,15 +32,16 @@ def mixers_of(arm: str, depth: int) -> tuple[str, ...]:
     """The mixer of each block, from the input up.
 
     ``arm`` is a mixer (see ``globalconv.mixers``), perhaps with options (``attention[positions=none]``), several joined
-    by ``+`` and repeated over the depth (``global_conv+attention`` alternates), or ``hybrid``, which is short for just
-    that. Raises
+    by ``+`` and repeated over the depth (``global_conv+attention`` alternates), or ``hybrid``: attention among blocks
+    of a convolution. ``hybrid[attention=1of4]`` has it in the last of every 4 blocks, ``hybrid[attention=3+7of8]`` in
+    the third and the seventh of every 8, and ``hybrid[mixer=gated_conv]`` in every second of another mixer's. Raises
     InputError for an unknown mixer, for an arm of encoder-decoders, and for a pattern longer than the depth.
     """
     if _is_a_twins(arm):
         tasks = [name for name, task in TASKS.items() if issubclass(task, SequenceToSequence)]
         raise InputError(
             f"arm '{arm}' is one of encoder-decoders, which only tasks of sequence to sequence have "
-            f"({', '.join(tasks)}). For others: {', '.join([*MIXERS, *HYBRIDS])}, or any joined by +."
+            f"({', '.join(tasks)}). For others: {', '.join([*MIXERS, HYBRID])}, or any joined by +."
         )
     return _blocks(arm, depth)
 
@@ -57,15 +61,18 @@ def _parts(arm: str, separator: str) -> list[str]:
 
 
 def _is_known(name: str) -> bool:
-    return name.partition("[")[0] in (*MIXERS, *HYBRIDS)
+    return name.partition("[")[0] in (*MIXERS, HYBRID)
 
 
 def _blocks(arm: str, depth: int) -> tuple[str, ...]:
     """``mixers_of`` for any part of an arm."""
-    pattern = _parts("+".join(HYBRIDS.get(name, name) for name in _parts(arm, "+")), "+")
+    pattern: list[str] = []
+    for name in _parts(arm, "+"):
+        bare = name.partition("[")[0]
+        if ":" not in bare and not _is_known(name):
+            raise unknown_name("arm", bare, [*MIXERS, HYBRID])
+        pattern += _hybrid(name) if bare == HYBRID else [name]
     for name in pattern:
-        if ":" not in name.partition("[")[0] and not _is_known(name):
-            raise unknown_name("arm", name.partition("[")[0], [*MIXERS, *HYBRIDS])
         mixer_options(name)
     if len(pattern) > depth:
         raise InputError(
@@ -73,6 +80,29 @@ def _blocks(arm: str, depth: int) -> tuple[str, ...]:
             f"use --depth {len(pattern)} or more."
         )
     return tuple(pattern[block % len(pattern)] for block in range(depth))
+
+
+def _hybrid(arm: str) -> list[str]:
+    """The pattern of blocks of ``hybrid``, with its options."""
+    options = spelled(arm).options
+    for option in options:
+        if option not in HYBRID_OPTIONS:
+            raise unknown_name("option of hybrid", option, HYBRID_OPTIONS)
+    said = options.get("attention", "1of2")
+    read = re.fullmatch(r"(\d+(?:\+\d+)*)of(\d+)", said)
+    places = [int(number) for number in read[1].split("+")] if read else []
+    every = int(read[2]) if read else 0
+    if len(places) == 1:  # so many, evenly, each at the end of its share
+        places = (
+            [every * share // places[0] for share in range(1, places[0] + 1)] if places[0] <= every else []
+        )
+    if not places or len(set(places)) < len(places) or not 1 <= min(places) <= max(places) <= every:
+        raise InputError(
+            f"hybrid[attention={said}]: write how many blocks of how many are attention, such as 1of4, or which of "
+            "them, such as 3+7of8."
+        )
+    mixer, rival = options.get("mixer", "global_conv"), options.get("rival", "attention")
+    return [rival if place in places else mixer for place in range(1, every + 1)]
 
 
 class TwinMixers(NamedTuple):
@@ -103,7 +133,7 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
     if len(parts) == 1:
         unknown = [name for name in _parts(arm, "+") if ":" not in name and not _is_known(name)]
         if unknown:
-            raise unknown_name("arm", unknown[0].partition("[")[0], [*MIXERS, *HYBRIDS, *TWINS])
+            raise unknown_name("arm", unknown[0].partition("[")[0], [*MIXERS, HYBRID, *TWINS])
     encoder, decoder, cross = (
         parts[0],
         parts[min(1, len(parts) - 1)],

@@ -1,0 +1,71 @@
+"""A neighbourhood: the depthwise convolution with few taps that a global one has to beat."""
+
+import torch
+from torch import Tensor, nn
+
+from globalconv.errors import InputError
+from globalconv.filters import FreeTaps
+from globalconv.mixers.base import Mixer, Properties, check_num_filters
+from globalconv.ops import Integers
+from globalconv.states import MixerState
+
+
+class LocalConv(Mixer):
+    """y = h * x + d x with ``taps`` free taps h: ``global_conv`` cut down to a neighbourhood.
+
+    Causal, the taps are for the token itself and the ``taps`` - 1 before it. Else they are centred, an odd number, with
+    zeros outside the sequence: torch.nn.Conv1d(width, width, taps, padding="same", groups=width), and the skip term of
+    ``global_conv``. It does not wrap round. Any length works.
+
+    ``num_filters``: as in ``GlobalConv``. Raises InputError for an even number of centred taps.
+    """
+
+    properties = Properties(linear=True)
+
+    def __init__(
+        self,
+        width: int,
+        length: int,
+        *,
+        causal: bool = False,
+        taps: int = 3,
+        num_filters: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(width, length, mode="causal" if causal else "bidirectional", causal=None)
+        if taps < 1 or not (causal or taps % 2):
+            raise InputError(
+                f"local_conv with {taps} taps: give an odd number from 1 on, so that they are centred on a token."
+                if not causal
+                else f"local_conv with {taps} taps: give at least 1."
+            )
+        self.taps = taps
+        self.num_filters = check_num_filters(num_filters, width)
+        reach = taps if causal else (taps + 1) // 2
+        self.filter = FreeTaps(self.num_filters, min(reach, length), mode=self.mode, init="flat")
+        self.skip = nn.Parameter(torch.empty(width))
+        self.backend = backend
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The skip weight starts at zero; the filter draws its own taps."""
+        nn.init.zeros_(self.skip)
+
+    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
+        """Convolve and add the skip term. x: (batch, length, width)."""
+        self.check_input(x)
+        return self.filter.convolve(x, lengths=lengths, skip=self.skip, backend=self.backend)
+
+    def begin(self, *, batch: int, longest: int) -> MixerState:
+        """See ``states.begin``."""
+        return self.filter.begin(
+            width=self.width, batch=batch, longest=longest, skip=self.skip, backend=self.backend
+        )
+
+    def flops(self, length: int) -> float:
+        """The convolution and the skip term."""
+        return self.filter.flops(length, self.width) + 2.0 * length * self.width
+
+    def extra_repr(self) -> str:
+        """Its size, mode and taps."""
+        return f"{super().extra_repr()}, taps={self.taps}"
