@@ -30,7 +30,8 @@ class NoMixing(Mixer):
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Weight each channel. x: (batch, length, width)."""
         self.check_input(x)
-        return clear_padding(x, check_lengths(lengths, x)) * self.skip.to(x.dtype)
+        lengths = check_lengths(lengths, x)
+        return clear_padding(clear_padding(x, lengths) * self.skip.to(x.dtype), lengths)
 
     def begin(self, *, batch: int, longest: int) -> "NoMixingState":
         """See ``states.begin``."""
