@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from globalconv.display.axes import draw_line, dress, finite, legible, number_ticks
 from globalconv.display.drawing import Axes, Bbox, FixedLocator, MaxNLocator
 from globalconv.display.numbers import rate, round_duration, shortened, tick
@@ -71,7 +73,8 @@ def _draw_baselines(axes: Axes, task: TaskAnswer) -> None:
     shown = [baseline for baseline in task.baselines if low <= baseline.value <= high]
     for baseline in shown:
         axes.axhline(baseline.value, color=light("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
-    lines = [line.get_path().transformed(line.get_transform() - axes.transAxes) for line in axes.lines]
+    paths = [line.get_path().transformed(line.get_transform() - axes.transAxes) for line in axes.lines]
+    drawn = np.concatenate([np.empty((0, 2)), *(path.interpolated(32).vertices for path in paths)])
     extent, point = axes.get_window_extent(), axes.figure.dpi / 72
     width, height = extent.width / point, extent.height / point  # in points, as type is
     taken: list[Bbox] = []
@@ -86,7 +89,7 @@ def _draw_baselines(axes: Axes, task: TaskAnswer) -> None:
             for side in (0, 1)
         }
         hidden = {
-            corner: sum(line.intersects_bbox(box, filled=False) for line in lines)
+            corner: box.count_contains(drawn)
             for corner, box in corners.items()
             if box.y0 >= 0 and box.y1 <= 1 and not any(map(box.overlaps, taken))
         }
