@@ -45,11 +45,8 @@ NAMES = ("task", "rival", "arm", "mixer", "mixers", "encoder", "decoder", "cross
 def _shown(value: Any, *, lines: bool) -> Any:
     """Every string in ``value`` printable; with ``lines``, but for line ends and tabs."""
     if isinstance(value, str):
-        return (
-            "".join(part if part in "\n\t" else printable(part) for part in re.split(r"([\n\t])", value))
-            if lines
-            else printable(value)
-        )
+        parts = re.split(r"([\n\t])", value) if lines else [value]
+        return "".join(part if lines and part in "\n\t" else printable(part) for part in parts)
     if isinstance(value, list | tuple):
         return type(value)(_shown(inner, lines=lines) for inner in value)
     if isinstance(value, dict):

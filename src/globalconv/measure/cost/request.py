@@ -99,11 +99,8 @@ class CostRequest:
         return SHARE_OF_MEMORY * device_memory(self.device)
 
     def _check_numbers(self) -> None:
-        for option, numbers, most in (
-            ("--lengths", self.lengths, LARGEST_LENGTH),
-            ("--widths", self.widths, LARGEST_WIDTH),
-        ):
-            check_range(option, max(numbers), 1, most)
+        check_range("--lengths", max(self.lengths), 1, LARGEST_LENGTH)
+        check_range("--widths", max(self.widths), 1, LARGEST_WIDTH)
         if self.mode not in get_args(MixerMode):
             raise unknown_name("--mode", self.mode, get_args(MixerMode))
         check_range("--rounds", self.rounds, 2, MOST_ROUNDS)
