@@ -21,7 +21,7 @@ from common import options, write_record
 from globalconv.decoding import EncoderDecoderState, beam_search, decode, next_token
 from globalconv.measure.interleaved import interleaved, ratio, seconds
 from globalconv.models import EncoderDecoder, build_encoder_decoder
-from globalconv.models.original import Size
+from globalconv.models.encoder_decoder_designs import Size
 
 SIZE, VOCABULARY, BATCH = Size(96, 2, 4, 384, dropout=0.1), 2000, 128
 LIMITS, BEAMS = (24, 48), (1, 4)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 import globalconv as package
-from globalconv.commands.compare import compare
+from globalconv.cli import app
 from globalconv.display.numbers import format_duration
 from globalconv.ops import available_backends, choose_backend
 from globalconv.options import parse_duration
@@ -194,36 +195,62 @@ def test_help_takes_less_than_a_second_and_loads_no_torch(arguments: list[str]) 
         assert "compare" in ended.stdout + ended.stderr, "without arguments: the help"
 
 
-COMPARE_PAGE = Path(__file__).parents[1] / "docs" / "compare.md"
+DOCS = Path(__file__).parents[1] / "docs"
+COMMANDS = {
+    command.name or command.callback.__name__: command.callback for command in app.registered_commands
+}
+TWO_SCREENS = dict.fromkeys(COMMANDS, 48) | {"compare": 60}  # lines; compare has 31 options
 
 
-def names_of_options() -> set[str]:
-    """Every option of compare, read off its parameters."""
-    names = inspect.signature(compare).parameters.keys() - {"tasks"}
-    return {f"--{name.replace('_', '-')}" for name in names} | {"--no-sweep"}
+def names_of_options(command: str) -> set[str]:
+    """Every option of a command, read off its parameters."""
+    context = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    return {name for p in context.params for name in (*p.opts, *p.secondary_opts) if name.startswith("--")}
 
 
-def test_the_help_of_compare_fits_two_screens_with_a_line_for_every_option(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_fits_two_screens_with_a_line_for_every_option(
+    command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    lines = globalconv("compare", "--help").out.splitlines()
-    assert len(lines) <= 80
-    assert max(map(len, lines)) == 100
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = globalconv(command, "--help").out.splitlines()
+    assert len(lines) <= TWO_SCREENS[command]
+    assert max(map(len, lines)) == 80
     rows = [line for line in lines if line.startswith("│")]
-    assert all(line.startswith(("│ --", "│   TASK or PATH")) for line in rows), "an option takes two lines"
-    assert names_of_options() | {"--help"} == set(re.findall(r"(?<= )--[a-z-]+", "\n".join(rows)))
-    panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
-    assert panels == ["Arguments", "Options", "What to compare", "Data", "Budget and hardware", "Output"]
+    one_line = re.compile(r"│ [* ]{0,5}(?:--[a-z]|[A-Z])")
+    assert all(one_line.match(line) for line in rows), "an option takes two lines"
+    assert names_of_options(command) | {"--help"} == set(re.findall(r"(?<= )--[a-z-]+", "\n".join(rows)))
 
 
-@pytest.mark.skipif(not COMPARE_PAGE.exists(), reason="docs/ is not part of a wheel")
-def test_the_page_explains_every_option_and_no_other() -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_gives_the_default_of_every_option_that_has_one(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = globalconv(command, "--help").out.splitlines()
+    for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
+        default = parameter.default
+        if default in (None, parameter.empty) or isinstance(default, bool) or name == "lengths":
+            continue
+        (row,) = (row for row in rows if f" --{name.replace('_', '-')} " in row)
+        assert f"Default: {default}" in row
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="docs/ is not part of a wheel")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_page_explains_every_option_and_no_other(command: str) -> None:
+    page = (DOCS / ("compare.md" if command == "compare" else "commands.md")).read_text()
+    if command != "compare":
+        (page,) = re.findall(rf"^## {command}\n(.*?)(?=^## |\Z)", page, flags=re.M | re.S)
+    first_cells = "\n".join(re.findall(r"^\| (`--[^|]*)\|", page, flags=re.M))
+    assert set(re.findall(r"`(--[a-z-]+)`", first_cells)) == names_of_options(command)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="docs/ is not part of a wheel")
+def test_the_page_of_compare_names_the_default_twins() -> None:
     from globalconv.study.design.arms import DEFAULT_TWINS
 
-    page = COMPARE_PAGE.read_text()
-    first_cells = "\n".join(re.findall(r"^\| (`--[^|]*)\|", page, flags=re.M))
-    assert set(re.findall(r"`(--[a-z-]+)`", first_cells)) == names_of_options()
+    page = (DOCS / "compare.md").read_text()
     assert f"the default is {', '.join(DEFAULT_TWINS)}." in page
     assert "For copy, reverse and sort: exactly this many symbols, and the end token" in page
 

@@ -20,12 +20,12 @@ import torch
 import globalconv as package
 from globalconv.mixers import build_mixer
 from globalconv.models import LanguageModel, build_encoder_decoder
-from globalconv.models.original import SIZES, Size
+from globalconv.models.encoder_decoder_designs import SIZES, Size
 from globalconv.study.opened import Study
+from tests.inference.test_generation import trained
 from tests.pages import ROOT, Said, commands, snippets
 from tests.study.small_studies import FEW, Ended, brief, globalconv
 from tests.tasks.examples import write_prose
-from tests.test_generate import trained
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "studies").exists(), reason="README and studies/ are not all here (an sdist)"
@@ -42,8 +42,8 @@ RUNNERS = {
     "backends": "globalconv.ops.choose_backend",
     "bench": "globalconv.measure.bench.run.run_bench",
     "probe": "globalconv.probing.run.run_probe",
-    "generate": "globalconv.generate.run_generate",
-    "predict": "globalconv.prediction.run_predict",
+    "generate": "globalconv.inference.generation.run_generate",
+    "predict": "globalconv.inference.prediction_file.run_predict",
     "cost": "globalconv.measure.cost.run.run_cost",
 }
 FAST = (

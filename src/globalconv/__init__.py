@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from globalconv.api.compare import compare, open_study
     from globalconv.api.cost import cost
     from globalconv.api.probe import probe
+    from globalconv.inference.prediction import predict
     from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
     from globalconv.models import Classifier, LanguageModel
     from globalconv.ops import global_conv, lengths_from_mask
-    from globalconv.prediction import predict
 
 __all__ = [
     "Attention",
@@ -38,7 +38,7 @@ _HOMES = {
     "lengths_from_mask": "ops",
     "Classifier": "models",
     "LanguageModel": "models",
-    "predict": "prediction",
+    "predict": "inference.prediction",
     "bench": "api.bench",
     "compare": "api.compare",
     "cost": "api.cost",

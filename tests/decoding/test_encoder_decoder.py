@@ -13,7 +13,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv
 from globalconv.models.aligned_conv import AlignedConv, AlignedConvState
 from globalconv.models.block import BlockState
-from globalconv.models.cross import CrossAttention, CrossAttentionState, CrossMixer
+from globalconv.models.cross_mixer import CrossAttention, CrossAttentionState, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.states import MemoryRows
 from globalconv.states.online import BLOCK
@@ -381,7 +381,7 @@ def test_mistakes_are_named(seed):
     with pytest.raises(InputError, match=r"model\.eval"):
         EncoderDecoderState(model.train(), source, longest=8)
     model.eval()
-    with pytest.raises(InputError, match="build it longer"):
+    with pytest.raises(InputError, match="Build it with a larger length"):
         EncoderDecoderState(model, source, longest=9)
     with pytest.raises(InputError, match="at least 1"):
         EncoderDecoderState(model, source, longest=0)
@@ -391,11 +391,11 @@ def test_mistakes_are_named(seed):
     with pytest.raises(InputError, match="lengths"):
         begin(cross_of("attention", 8), batch=2, longest=8, memory=memory, lengths=lengths)
     state = EncoderDecoderState(model, source, longest=8)
-    with pytest.raises(InputError, match="opens it"):
+    with pytest.raises(InputError, match="start token"):
         state.prefill(symbols(2, 0))
     with pytest.raises(InputError, match="larger longest"):
         state.prefill(symbols(2, 9))
-    with pytest.raises(InputError, match="a token is"):
+    with pytest.raises(InputError, match="a token must have shape"):
         state.step(symbols(3, 1)[:, 0])
     state.prefill(symbols(2, 8))
     with pytest.raises(InputError, match="larger longest"):

@@ -266,12 +266,12 @@ def test_mistakes_are_named(seed):
         state.step(one[:1])
     with pytest.raises(InputError, match="float32"):
         state.step(one.float())
-    with pytest.raises(InputError, match="3 fit in"):
+    with pytest.raises(InputError, match="at most 3 fit"):
         state.prefill(torch.zeros(2, 4, WIDTH, dtype=torch.float64))
     with pytest.raises(InputError, match="not"):
         state.prefill(one)
     state.step(one)
-    with pytest.raises(InputError, match="read first"):
+    with pytest.raises(InputError, match="Read the prompt first"):
         state.prefill(torch.zeros(2, 1, WIDTH, dtype=torch.float64))
     state.step(one)
     state.step(one)

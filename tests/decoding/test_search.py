@@ -211,10 +211,10 @@ def test_a_step_is_taken_only_when_its_token_is_wanted():
 
 def test_mistakes_are_named(generator):
     table = Table(1, seed=0)
-    with pytest.raises(InputError, match="beam of 0"):
+    with pytest.raises(InputError, match="beams=0"):
         beam_search(table.step, *table.begin(), limit=3, beams=0)
     for search in (decode, beam_search):
-        with pytest.raises(InputError, match="limit of 0"):
+        with pytest.raises(InputError, match="limit=0"):
             search(table.step, *table.begin(), limit=0)
     for temperature in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match="temperature"):

@@ -60,9 +60,9 @@ def test_where_nobody_knows_how_far_a_run_is_the_time_left_falls_too(clock: Cloc
     told = []
     for clock.now in (1.0, 20.0, 40.0, 200.0):
         phase.look()
-        told.append(phase.told())
+        told.append(phase.status())
     assert [seconds_left(line) for line in told] == sorted(map(seconds_left, told), reverse=True)
-    assert told[-1] == "0/3 arms, soon done"
+    assert told[-1] == "0/3 arms, almost done"
 
 
 def test_in_a_log_there_is_a_line_every_half_minute(clock: Clock) -> None:

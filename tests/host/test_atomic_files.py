@@ -71,7 +71,7 @@ def test_an_unwritable_directory(tmp_path):
 def test_a_file_where_a_directory_should_be(tmp_path):
     (tmp_path / "a").write_text("old")
     for path in (tmp_path / "a", tmp_path / "a" / "b"):
-        with pytest.raises(InputError, match="a file is in the way"):
+        with pytest.raises(InputError, match="because a file of that name exists"):
             make_directory(path)
     assert (tmp_path / "a").read_text() == "old"
 

@@ -32,7 +32,7 @@ def test_there_is_memory():
 @pytest.mark.parametrize("command", ["compare", "probe", "generate", "cost", "backends"])
 def test_auto_is_the_default_and_the_help_says_so(command):
     words = " ".join(globalconv(command, "--help").out.replace("│", " ").split())
-    assert re.search(r"auto: cuda if there is one\. (\[default: auto\]|Default: auto\.)", words)
+    assert re.search(r"Default: auto \(cuda if available\); or cpu, cuda\.", words)
 
 
 WORDS = {

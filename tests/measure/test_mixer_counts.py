@@ -10,7 +10,7 @@ from globalconv.measure.cost.counted import COUNTED_LENGTHS, Cost, cost_of
 from globalconv.measure.counting import count_call
 from globalconv.mixers import Attention, GatedConv, GlobalConv
 from globalconv.models import Classifier, LanguageModel, build_encoder_decoder
-from globalconv.models.original import Size
+from globalconv.models.encoder_decoder_designs import Size
 from globalconv.ops.flops import global_conv_backward_flops, global_conv_flops
 
 SHAPES = [(1, 5, 4, "forward"), (2, 27, 8, "training"), (3, 2, 8, "training")]

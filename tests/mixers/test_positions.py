@@ -9,7 +9,7 @@ from torch import nn
 
 from globalconv.mixers import Attention
 from globalconv.mixers.positions import rotary_turns, rotate, sinusoids
-from globalconv.models.cross import CrossAttention
+from globalconv.models.cross_mixer import CrossAttention
 from globalconv.models.embedding import SinusoidalPositions
 from tests.mixers.ambient import default_dtype
 

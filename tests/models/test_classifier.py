@@ -64,7 +64,7 @@ def test_attention_needs_positions_to_say_in_which_order(seed):
 def test_positions_end_with_the_shortest_mixer():
     model = Classifier(3, [GlobalConv(8, 12), GlobalConv(8, 9)], mlp_width=6, channels=2)
     model(torch.randn(1, 9, 2))
-    with pytest.raises(InputError, match="up to length 9, and there are 10"):
+    with pytest.raises(InputError, match="up to length 9, but there are 10"):
         model(torch.randn(1, 10, 2))
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models.aligned_conv import AlignedConv
-from globalconv.models.cross import CrossAttention, CrossMixer
+from globalconv.models.cross_mixer import CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder, Norm
-from globalconv.models.original import Size, build_encoder_decoder
+from globalconv.models.encoder_decoder_designs import Size, build_encoder_decoder
 from tests.models.padded import Everywhere, OneByOne
 
 VOCABULARY, WIDTH, HEADS, HIDDEN, DEPTH = 13, 8, 2, 24, 2
@@ -171,10 +171,10 @@ def test_padding_that_a_cross_mixer_does_not_know_changes_them(cross: str, seed:
     torch.manual_seed(seed)
     model = small(cross=cross)
     monkeypatch.setattr(
-        "globalconv.models.cross.real_tokens",
+        "globalconv.models.cross_mixer.real_tokens",
         lambda lengths, length: torch.ones(len(lengths), length, dtype=torch.bool),
     )
-    for place in ("stack", "cross", "aligned_conv"):
+    for place in ("stack", "cross_mixer", "aligned_conv"):
         monkeypatch.setattr(f"globalconv.models.{place}.clear_padding", lambda x, lengths: x)
     assert _effect_of_padding(model, [2, 9], seed) > 1e-6
 
@@ -320,5 +320,5 @@ def test_parts_that_do_not_fit_are_refused():
             EncoderDecoder(5, *parts, mlp_width=8)
     with pytest.raises(InputError, match="heads"):
         CrossAttention(9, 4, num_heads=2)
-    with pytest.raises(InputError, match="longer"):
+    with pytest.raises(InputError, match="larger length"):
         AlignedConv(8, 4)(torch.zeros(1, 5, 8), torch.zeros(1, 4, 8))

@@ -74,7 +74,7 @@ def test_parameters_add_up(stack, positions):
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_mixer_that_sees_the_future_is_refused(name):
     seeing = MIXERS[name](8, 8)
-    with pytest.raises(InputError, match=f"build {type(seeing).__name__} with causal=True"):
+    with pytest.raises(InputError, match=f"Build {type(seeing).__name__} with causal=True"):
         LanguageModel(7, [GlobalConv(8, 8, causal=True), seeing], mlp_width=6)
 
 

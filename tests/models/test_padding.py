@@ -121,7 +121,10 @@ def test_a_mixer_without_lengths_is_used_where_there_is_no_padding(seed):
     stack = Stack([GlobalConv(8, LENGTH), Blind(8, LENGTH)], mlp_width=6)
     x = torch.randn(2, 5, 8)
     assert torch.equal(stack(x), stack(x, torch.tensor([5, 5])))
-    with pytest.raises(InputError, match=r"Blind cannot mix rows of different lengths: give its forward"):
+    with pytest.raises(
+        InputError,
+        match=r"Blind cannot mix rows of different lengths. Add an argument lengths to its forward",
+    ):
         stack(x, torch.tensor([5, 4]))
     model = LanguageModel(7, [Blind(8, LENGTH, causal=True)], mlp_width=6)
     with pytest.raises(InputError, match=r"Blind cannot mix"):
@@ -132,8 +135,12 @@ def test_a_mixer_without_lengths_is_used_where_there_is_no_padding(seed):
     ("shape", "given", "says"),
     [
         ((2, 5), {"lengths": torch.tensor([5, 6])}, r"lengths\[1\] is 6 and x is 5 long"),
-        ((2, 5), {"offsets": torch.tensor([0, 2])}, r"tokens are \(2, 5\): give offsets and tokens.flatten"),
-        ((5,), {"offsets": torch.tensor([0, 5]), "lengths": torch.tensor([5])}, "which have no lengths"),
+        (
+            (2, 5),
+            {"offsets": torch.tensor([0, 2])},
+            r"tokens have shape \(2, 5\). Give offsets and packed tokens",
+        ),
+        ((5,), {"offsets": torch.tensor([0, 5]), "lengths": torch.tensor([5])}, "and no lengths"),
         ((5,), {"lengths": torch.tensor([1] * 5)}, r"of a batch, \(batch, length, ...\), not \(5,\)"),
         ((5,), {"offsets": torch.tensor([0, 4])}, "run from 0 to 4"),
     ],

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
-from globalconv.models.original import Size
+from globalconv.models.encoder_decoder_designs import Size
 from globalconv.training.checkpoint import Checkpoint, load_checkpoint, load_weights
 
 FILES = Path(__file__).parent / "recorded"

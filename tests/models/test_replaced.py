@@ -14,9 +14,9 @@ from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, Stack
 from globalconv.models.aligned_conv import AlignedConv
 from globalconv.models.block import Block
-from globalconv.models.cross import CrossAttention, CrossMixer
+from globalconv.models.concatenated_encoder_decoder import ConcatenatedEncoderDecoder, crossings
+from globalconv.models.cross_mixer import CrossAttention, CrossMixer
 from globalconv.models.embedding import PositionEmbedding, SinusoidalPositions
-from globalconv.models.joined import Joined, crossings
 
 WIDTH, LENGTH, WORDS = 8, 24, 11
 
@@ -247,7 +247,7 @@ def test_positions_that_were_put_there_are_the_ones_that_count(position, seed):
 def test_positions_that_cannot_be_known_are_refused():
     model = language_model()
     model.position = nn.Linear(WIDTH, WIDTH)
-    with pytest.raises(InputError, match="Linear as positions cannot be computed for one token"):
+    with pytest.raises(InputError, match="Linear as positions cannot be computed for a single token"):
         LanguageModelState(model, batch=1, longest=4)
 
 
@@ -294,7 +294,7 @@ def test_one_that_takes_no_lengths_is_told_when_there_are_any():
 def test_it_is_the_one_that_is_looked_at(seed):
     torch.manual_seed(seed)
     model = pairs()
-    joined = Joined(model, source_length=5)
+    joined = ConcatenatedEncoderDecoder(model, source_length=5)
     source, target = torch.randint(WORDS, (2, 5)), torch.randint(WORDS, (2, 4))
     model.encoder.blocks[1] = copy.deepcopy(model.encoder.blocks[0])
     model.decoder.blocks[0].cross = Backwards(WIDTH, LENGTH)

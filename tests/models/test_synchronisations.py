@@ -11,7 +11,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
 from globalconv.models.aligned_conv import AlignedConv
-from globalconv.models.cross import CrossAttention
+from globalconv.models.cross_mixer import CrossAttention
 from globalconv.ops import check_lengths
 
 READ_BY_THE_HOST = {

@@ -26,7 +26,7 @@ def test_parts_cover_all_rows_once():
 def test_a_sequence_that_is_too_long_is_refused_with_a_length_that_fits(seed):
     torch.manual_seed(seed)
     model, x = Attention(8, 256, num_heads=2), torch.randn(1, 256, 8)
-    with pytest.raises(InputError, match=r"budget of 5.00 MB: length \d+ would fit") as refused:
+    with pytest.raises(InputError, match=r"memory limit of 5.00 MB: length \d+ would fit") as refused:
         interaction(model, x, memory=5e6)
     fits = int(re.search(r"length (\d+) would fit", str(refused.value))[1])
     assert 16 <= fits < 256

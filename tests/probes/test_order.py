@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_sizes(seed):
 
 @pytest.mark.parametrize("limit", [0, 17])
 def test_limits_that_cannot_be_are_refused(limit, seed):
-    with pytest.raises(InputError, match="limit must be from 1 to 16"):
+    with pytest.raises(InputError, match="limit must be between 1 and 16"):
         interaction_order(conv(), values(seed), limit=limit)
 
 

@@ -66,5 +66,5 @@ def test_a_pooled_classifier_with_positions_is_read_as_it_is(seed):
 
 
 def test_a_single_place_is_refused(seed):
-    with pytest.raises(InputError, match="nothing to find"):
+    with pytest.raises(InputError, match="at least 2, 2 and 1"):
         position_awareness(conv(length=1), values(seed, length=1))

@@ -145,21 +145,21 @@ def test_a_part_is_found_by_its_name_and_must_be_called_with_vectors(seed):
 
 
 REFUSED = {
-    "another signature": (lambda: Pointwise(lambda x, mask: x), "wrap another signature"),
-    "integers out": (lambda: Pointwise(lambda x: x.long()), "must return a tensor of floating point"),
+    "another signature": (lambda: Pointwise(lambda x, mask: x), "Wrap a model with another signature"),
+    "integers out": (lambda: Pointwise(lambda x: x.long()), "must return a floating-point tensor"),
     "nothing out": (lambda: Pointwise(lambda x: None), "this one returns NoneType"),
     "another length": (
         lambda: Pointwise(lambda x: x[:, :5]),
-        r"An? probe takes an output per token, \(3, 12",
+        r"A probe needs an output per token, \(3, 12",
     ),
-    "another rank": (lambda: Pointwise(lambda x: x[..., None]), "A probe takes an output per token"),
-    "a scalar": (lambda: Pointwise(lambda x: x.sum()), "A probe takes an output per token"),
+    "another rank": (lambda: Pointwise(lambda x: x[..., None]), "A probe needs an output per token"),
+    "a scalar": (lambda: Pointwise(lambda x: x.sum()), "A probe needs an output per token"),
     "not finite": (lambda: Pointwise(lambda x: x / 0), "NaN or infinity"),
     "dropout that is always on": (lambda: Pointwise(lambda x: F.dropout(x, 0.5)), "two calls of the model"),
-    "noise": (lambda: Pointwise(lambda x: x + torch.randn_like(x)), "take the random layer out"),
+    "noise": (lambda: Pointwise(lambda x: x + torch.randn_like(x)), "Remove the random layer"),
     "rows that see each other": (
         lambda: Pointwise(lambda x: x - x.mean(dim=0)),
-        "rows must not see each other",
+        "Remove the layer that mixes rows",
     ),
     "another width": (lambda: nn.Linear(5, 5), "cannot be called with one tensor of shape"),
 }
@@ -212,9 +212,9 @@ def test_a_model_that_writes_into_its_input_is_given_copies(write, seed):
 def test_inputs_that_are_no_inputs_are_refused(seed):
     x = values(seed)
     for bad in (x[0], x.bool(), x.long(), x.to(torch.complex64), tokens(seed).double(), x[:0], x[:, :0]):
-        with pytest.raises(InputError, match=r"a probe takes values|no dimension"):
+        with pytest.raises(InputError, match=r"a probe needs floating-point values|No dimension"):
             subject_of(conv(), bad)
-    with pytest.raises(InputError, match=r"takes a torch\.nn\.Module, not function"):
+    with pytest.raises(InputError, match=r"needs a torch\.nn\.Module, not a function"):
         subject_of(lambda v: v, x)
 
 

@@ -17,9 +17,9 @@ from globalconv.probes import interaction_order
 from globalconv.probes.memory import GRADIENT, SECOND, VALUES
 from globalconv.probes.subject import subject_of
 from globalconv.probing.bare_stack import BareStack
-from globalconv.probing.pace import Pace, pace_of
 from globalconv.probing.questions import Question
 from globalconv.probing.target import ProbeRequest, find_target
+from globalconv.probing.time_estimate import Pace, pace_of
 from globalconv.study.runs.execute import execute_run
 from globalconv.study.spec import DecoderSpec, ModelSpec, RunSpec, TaskChoice
 from globalconv.tasks import build_task
@@ -296,11 +296,11 @@ MISTAKES = {
     "global_conv --memory inf": "--memory inf: give at most",
     "global_conv --memory nan": "--memory nan: give at least",
     "global_conv --width 99999999999": "--width 99999999999: give at most",
-    "global_conv --width 10000000": "as much as --memory holds",
-    "attention --width 100000": "of weights, and --memory is",
-    "token_mlp --length 100000": "of weights, and --memory is",
+    "global_conv --width 10000000": "the longest inputs that --memory holds",
+    "attention --width 100000": "of weights, but --memory is",
+    "token_mlp --length 100000": "of weights, but --memory is",
     "global_conv --length 99999999999999999999": "--length 99999999999999999999: give at most",
-    "global_conv --length 10000000": "as much as --memory holds",
+    "global_conv --length 10000000": "the longest inputs that --memory holds",
     "global_conv --length 20000": "a map of all pairs of 20000 tokens needs",
     "probed_module:instance --length 4 --vocabulary 99999999999": "--vocabulary 99999999999: give at most",
     "global_conv --depth 99999999999999999999": "--depth",
@@ -310,7 +310,7 @@ MISTAKES = {
     "global_conv --device cuda9": "unknown --device",
     "no_such_module:thing": "cannot load",
     "probed_module:thing": "cannot load",
-    "probed_module:number --length 4 --width 4": "name a torch.nn.Module",
+    "probed_module:number --length 4 --width 4": "Give a torch.nn.Module",
     "probed_module:broken --length 4 --width 4": "calling it without arguments failed",
     "probed_module:nothing --length 4 --width 4": "returns NoneType",
     "probed_module:values": "--length and --width for values",

@@ -16,7 +16,7 @@ import numpy as np
 from globalconv import cli
 from globalconv.study.report import write_report
 from globalconv.study.schema import StudyAnswer
-from globalconv.tasks.find import _build as cached_task
+from globalconv.tasks.catalogue import _build as cached_task
 from tests.tasks.examples import write_prose
 
 TINY = ("--width", "8", "--heads", "2", "--depth", "2", "--batch-size", "4", "--budget", "29m")

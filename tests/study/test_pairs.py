@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globalconv.models import build_encoder_decoder
-from globalconv.models.original import Size
+from globalconv.models.encoder_decoder_designs import Size
 from globalconv.study.runs.examples import equal_pairs, joined_pairs
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.rewriting import Reverse

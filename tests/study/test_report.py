@@ -164,13 +164,13 @@ def test_a_report_is_written_over_an_older_one(tmp_path):
 
 def test_a_file_in_the_directorys_place_is_explained(tmp_path):
     (tmp_path / "study").write_text("not a directory")
-    with pytest.raises(InputError, match="a file is in the way"):
+    with pytest.raises(InputError, match="because a file of that name exists"):
         write_report(fake_answers.one_seed(), tmp_path / "study")
 
 
 def test_a_directory_in_the_files_place_is_explained(tmp_path):
     (tmp_path / "report.json").mkdir()
-    with pytest.raises(InputError, match="a directory is in the way"):
+    with pytest.raises(InputError, match="because it is a directory"):
         write_report(fake_answers.one_seed(), tmp_path)
 
 

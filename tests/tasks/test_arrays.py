@@ -75,7 +75,7 @@ def test_lengths_tell_which_axis_is_time(tmp_path: Path, seed: int):
 
 def test_a_layout_of_what_has_none_is_refused(tmp_path: Path):
     values = np.random.default_rng(0).normal(size=(60, 12))
-    assert "one channel; leave it out" in refused(tmp_path, X=values, y=CLASSES, layout="channels_first")
+    assert "only one channel" in refused(tmp_path, X=values, y=CLASSES, layout="channels_first")
     assert "Known: channels_first, channels_last" in refused(tmp_path, X=values, y=CLASSES, layout="nlc")
 
 
@@ -86,7 +86,7 @@ def test_arrays_that_are_not_used_are_named(tmp_path: Path):
     assert told == "Not used: array rate, odd."
     assert found.digest == table(tmp_path, X=values, y=CLASSES).digest
     found = table(tmp_path, X=values, y=CLASSES, Patient=np.arange(60) // 5)
-    assert any("--groups Patient keeps each on one side" in notice for notice in found.notices)
+    assert any("add --groups Patient to keep each group" in notice for notice in found.notices)
 
 
 NAMES = [("validation", "X"), ("val", "x"), ("valid", "X")]
@@ -138,7 +138,7 @@ def test_files_of_splits_have_the_same_columns(tmp_path: Path):
         files[name].write_text("\n".join([header, *lines]))
     with pytest.raises(InputError, match="the test file has the column 'b' where the training file has 'a'"):
         Table(str(files["train"]), "kind", test=str(files["test"]))
-    with pytest.raises(InputError, match="the test sequences have 3 positions, and the training ones 2"):
+    with pytest.raises(InputError, match="the test sequences have 3 positions, but the training sequences 2"):
         Table(str(files["train"]), "kind", test=str(files["more"]))
 
 
@@ -158,7 +158,10 @@ def test_a_split_that_is_missing_is_held_out_and_told(tmp_path: Path, seed: int)
     own = {"X_train": values[:50], "y_train": CLASSES[:50], "X_test": values[50:], "y_test": CLASSES[50:]}
     found = table(tmp_path, **own)
     assert "40 train, 10 validation, 10 test" in found.description
-    assert any("no validation split, so 10 of the 50 training examples" in notice for notice in found.notices)
+    assert any(
+        "No validation split is given, so 10 of the 50 training examples" in notice
+        for notice in found.notices
+    )
     alone = table(tmp_path, X_train=values, y_train=CLASSES)
     assert "38 train, 10 validation, 12 test" in alone.description
     assert sum("held out for it" in notice for notice in alone.notices) == 2
@@ -170,9 +173,12 @@ def test_rows_in_two_splits_are_counted(tmp_path: Path, seed: int):
     own |= {"X_val": values[40:50], "y_val": CLASSES[40:50]}
     notices = table(tmp_path, **own).notices
     assert any(
-        notice.startswith("10 of 10 validation examples stand in the training split") for notice in notices
+        notice.startswith("10 of 10 validation examples also occur in the training split")
+        for notice in notices
     )
-    assert any(notice.startswith("5 of 15 test examples stand in the training split") for notice in notices)
+    assert any(
+        notice.startswith("5 of 15 test examples also occur in the training split") for notice in notices
+    )
     assert any("number for number" in n for n in table(tmp_path, X=values[[0, 1] * 30], y=CLASSES).notices)
     assert not any("number for number" in n for n in table(tmp_path, X=values, y=CLASSES).notices)
 
@@ -191,24 +197,24 @@ def test_of_a_large_validation_split_some_of_every_class_are_used_and_that_is_to
     }
     found = table(tmp_path, **own)
     assert "60 train, 999 validation, 3000 test" in found.description, "the user's test split stays whole"
-    assert any("Of your 2940 validation examples 999 are used" in notice for notice in found.notices)
+    assert any("999 of your 2940 validation examples are used" in notice for notice in found.notices)
 
 
 OWN = {"X_train": V[:40], "y_train": CLASSES[:40], "X_test": V[40:], "y_test": CLASSES[40:]}
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    (OWN | {"X": V, "y": CLASSES}, "holds X and X_train: give X and y, which are split here, or"),
+    (OWN | {"X": V, "y": CLASSES}, "holds both X and X_train. Give X and y, which globalconv splits, or"),
     ({"X_test": V, "y_test": CLASSES}, "has no array X_train"),
     ({"X_train": V, "y_train": CLASSES, "X_test": V}, "has no array y_test; it holds X_train, y_train, X_test"),
-    (OWN | {"X_test": V[40:, :9]}, "the test sequences have 9 positions, and the training ones 12"),
+    (OWN | {"X_test": V[40:, :9]}, "the test sequences have 9 positions, but the training sequences 12"),
     (OWN | {"X_test": V[40:].reshape(20, 6, 2)}, "the test sequences have 2 channel"),
     (OWN | {"y_test": CLASSES[40:] + 1}, "have classes that the training ones lack: '2' [(]10[)]"),
-    (OWN | {"y_test": ONE[40:]}, "the test split of 't.npz' has examples of class '0' only, because of your splits"),
-    ({"X": V, "y": CLASSES, "lengths": np.full(60, 13)}, "lengths in 't.npz' must be 1 to 12.* rows 0, 1, 2"),
-    ({"X": V, "y": CLASSES, "lengths": np.full(60, 0)}, "lengths in 't.npz' must be 1 to 12"),
-    ({"X": V, "y": CLASSES, "lengths": np.full(60, 2.5)}, "lengths in 't.npz' is of type float64: it must hold whole"),
-    ({"X": V, "y": CLASSES, "lengths": np.full(59, 2)}, "lengths in 't.npz' has shape [(]59,[)]: it must be [(]60,[)]"),
-    ({"X": V, "y": CLASSES, "groups": ONE[:9]}, "groups in 't.npz' has shape [(]9,[)]: it must be [(]60,[)]"),
-    ({"X": V, "y": CLASSES, "groups": np.full(60, np.nan)}, "groups in 't.npz' .* gaps: use whole numbers or strings"),
+    (OWN | {"y_test": ONE[40:]}, "the test split of 't.npz' has only examples of class '0', because of your splits"),
+    ({"X": V, "y": CLASSES, "lengths": np.full(60, 13)}, "lengths in 't.npz' must be between 1 and 12.* Rows 0, 1, 2"),
+    ({"X": V, "y": CLASSES, "lengths": np.full(60, 0)}, "lengths in 't.npz' must be between 1 and 12"),
+    ({"X": V, "y": CLASSES, "lengths": np.full(60, 2.5)}, "lengths in 't.npz' has type float64. It must hold whole"),
+    ({"X": V, "y": CLASSES, "lengths": np.full(59, 2)}, "lengths in 't.npz' has shape [(]59,[)]. It must be [(]60,[)]"),
+    ({"X": V, "y": CLASSES, "groups": ONE[:9]}, "groups in 't.npz' has shape [(]9,[)]. It must be [(]60,[)]"),
+    ({"X": V, "y": CLASSES, "groups": np.full(60, np.nan)}, "groups in 't.npz' .* missing values. Use whole"),
     ({"X": V, "y": CLASSES, "groups": "subjekt", "subject": ONE}, "unknown array 'subjekt'. Did you mean 'subject'"),
 ]  # fmt: skip
 
@@ -229,7 +235,7 @@ def _with_groups(folder: Path, arrays: dict[str, Any]) -> Table:
 def test_a_second_file_of_splits_is_refused(tmp_path: Path):
     np.savez(tmp_path / "own.npz", **OWN)
     np.savez(tmp_path / "plain.npz", X=V, y=CLASSES)
-    with pytest.raises(InputError, match=r"splits of its own .train, test.: leave out --test"):
+    with pytest.raises(InputError, match=r"already holds splits .train, test.[)]?[.] Leave out --test"):
         Table(str(tmp_path / "own.npz"), test=str(tmp_path / "plain.npz"))
     with pytest.raises(InputError, match=r"--test .*own.npz: it holds splits"):
         Table(str(tmp_path / "plain.npz"), test=str(tmp_path / "own.npz"))
@@ -246,14 +252,14 @@ def test_groups_are_kept_together_where_a_split_is_missing_and_told_where_they_a
     }
     own |= {"X_test": values[40:], "y_test": CLASSES[40:], "groups_test": np.arange(20) // 4}
     notices = _with_groups(tmp_path, own).notices
-    assert any("There is no validation split" in notice for notice in notices)
+    assert any("No validation split" in notice for notice in notices)
     assert any("groups are in both your training and your test split" in notice for notice in notices)
     few = own | {"groups_train": np.zeros(40, int)}
-    with pytest.raises(InputError, match="too few groups for a validation split"):
+    with pytest.raises(InputError, match="too few groups to hold out a validation split"):
         _with_groups(tmp_path, few)
     with pytest.raises(InputError, match="the groups have 2 different values: at least 3 are needed"):
         _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.arange(60) // 30})
     with pytest.raises(
-        InputError, match=r"split of 't.npz' has examples of class '.' only, because of whole groups"
+        InputError, match=r"split of 't.npz' has only examples of class '.', because of whole groups"
     ):
         _with_groups(tmp_path, {"X": values, "y": CLASSES, "groups": np.where(CLASSES, 0, np.arange(60))})

@@ -9,8 +9,8 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 
 from globalconv.tasks import Table, Tallies
 from globalconv.tasks.scoring import class_scores, tally_classes
+from globalconv.training.bootstrap import resampled_scores
 from globalconv.training.evaluate import added_up
-from globalconv.training.resampling import resampled_scores
 
 # A resample may have no example of a rare class.
 pytestmark = pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -93,8 +93,8 @@ def test_sizes_of_classes_are_told_and_one_that_is_most_of_them(tmp_path: Path):
     assert uneven.description.endswith("Examples of each class: '1' 160, '0' 20, '2' 20.")
     (told,) = (notice for notice in uneven.notices if "--metric" in notice)
     assert told == (
-        "80% of the examples are of class '1', so that answering it always has an accuracy of about 0.80. "
-        "--metric balanced_accuracy counts every class the same."
+        "80% of the examples are of class '1', so always predicting it has an accuracy of about 0.80. "
+        "--metric balanced_accuracy gives every class the same weight."
     )
     assert not any("--metric" in notice for notice in table(tmp_path, [20, 160, 20], "macro_f1").notices)
     assert not any("--metric" in notice for notice in table(tmp_path, [60, 40, 40]).notices)

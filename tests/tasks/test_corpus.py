@@ -75,7 +75,7 @@ def test_own_splits_that_are_too_short_or_trained_on(tmp_path: Path):
         write_records(tmp_path / "notes.txt", 0, 400),
         write_records(tmp_path / "short.txt", 9000, 1),
     )
-    with pytest.raises(InputError, match=r"short.txt' holds 8 bytes of text, too little for a length of 15"):
+    with pytest.raises(InputError, match=r"short.txt' holds 8 bytes of text, too few for a length of 15"):
         read_corpus(notes, max_bytes=LIMIT, window=16, own={"test": short})
     tiny = write_records(tmp_path / "tiny.txt", 0, 3)
     other = write_records(tmp_path / "other.txt", 9000, 3)
@@ -83,7 +83,7 @@ def test_own_splits_that_are_too_short_or_trained_on(tmp_path: Path):
     (told,) = (
         notice for notice in Text(str(notes), 15, test=str(notes)).notices if "byte for byte" in notice
     )
-    assert told.startswith("190 of 200 test windows stand in the training text")
+    assert told.startswith("190 of 200 test windows also occur in the training text")
     assert not any("byte for byte" in notice for notice in Text(str(notes), 15, test=str(other)).notices)
 
 
@@ -152,7 +152,7 @@ def test_what_is_skipped_is_counted(tmp_path: Path):
     unreadable = ", 1 unreadable" if hasattr(os, "mkfifo") else ""
     num_files = 8 + hasattr(os, "mkfifo")
     assert texts.notices == (
-        f"Skipped of {num_files} files: 1 empty, 1 equal to another, 3 not text{unreadable}.",
+        f"Skipped files (of {num_files}): 1 empty, 1 equal to another, 3 not text{unreadable}.",
     )
 
 
@@ -188,11 +188,11 @@ def test_bad_files(tmp_path: Path):
     (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))
     assert "iconv -f ENCODING -t utf-8" in refuse(tmp_path / "latin.txt")
     write_records(tmp_path / "short.txt", 0, 30)
-    assert "holds 240 bytes of text, too little for a length of 15: give at least 320 bytes" in refuse(
+    assert "holds 240 bytes of text, too few for a length of 15. Give at least 320 bytes" in refuse(
         tmp_path / "short.txt"
     )
     assert "or use a length of at most 11." in refuse(tmp_path / "short.txt")
-    assert "give at least 20000 bytes" in refuse(tmp_path / "short.txt", length=999)
+    assert "Give at least 20000 bytes" in refuse(tmp_path / "short.txt", length=999)
     read_corpus(tmp_path / "short.txt", max_bytes=LIMIT, window=12)
     (tmp_path / "tiny.txt").write_text("hello")
     assert "or use" not in refuse(tmp_path / "tiny.txt")
@@ -203,12 +203,12 @@ def test_bad_files(tmp_path: Path):
 
 def test_bad_folders(tmp_path: Path):
     (tmp_path / "bare").mkdir()
-    assert "holds no text: there are no files" in refuse(tmp_path / "bare")
+    assert "holds no text: it has no files" in refuse(tmp_path / "bare")
     (tmp_path / "images").mkdir()
     for number in range(3):
         (tmp_path / "images" / f"{number}.png").write_bytes(b"\x89PNG\0" + bytes([number]))
     (tmp_path / "images" / "empty.txt").touch()
-    assert "holds no text: 1 empty, 3 not text. Text is UTF-8" in refuse(tmp_path / "images")
+    assert "holds no text: 1 empty, 3 not text. Text must be UTF-8" in refuse(tmp_path / "images")
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -229,7 +229,7 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path):
     (tmp_path / "open" / "closed").chmod(0)
     try:
         assert read_texts(tmp_path / "open", max_bytes=LIMIT).notices == (
-            "Skipped of 2 files: 1 unreadable.",
+            "Skipped files (of 2): 1 unreadable.",
         )
     finally:
         (tmp_path / "open" / "closed").chmod(0o700)
@@ -255,5 +255,5 @@ def test_of_the_standard_library_only_program_text_is_read(tmp_path: Path, monke
 
 def test_without_the_standard_librarys_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
-    with pytest.raises(InputError, match="Give a file or folder of your own"):
+    with pytest.raises(InputError, match="Give your own file or folder"):
         read_corpus(None, max_bytes=corpus_module.MAX_BYTES, window=257)

@@ -86,7 +86,7 @@ def test_damaged_files(tmp_path: Path, rng: np.random.Generator):
     path = tmp_path / "train-images-idx3-ubyte"
     whole = path.read_bytes()
     for damaged, words in [
-        (whole[:-1], "announces 156800 .*truncated"),
+        (whole[:-1], "gives 156800 .*truncated"),
         (whole + b"\0", "too long"),
         (whole[:9], "truncated"),
         (b"", "is empty"),

@@ -49,10 +49,10 @@ def make_socket(path: Path) -> None:
 
 
 THINGS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "pipe": (make_pipe, "is not a regular file, but a pipe"),
-    "socket": (make_socket, "is not a regular file, but a pipe, a socket"),
-    "endless device": (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
-    "dangling link": (lambda path: path.symlink_to("nowhere"), "there is no file|is a link to what is not there"),
+    "pipe": (make_pipe, "is a pipe, socket or device"),
+    "socket": (make_socket, "is a pipe, socket or device, not a regular file"),
+    "endless device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    "dangling link": (lambda path: path.symlink_to("nowhere"), "there is no file|is a broken link"),
     "link to itself": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
     "nothing in it": (lambda path: path.touch(), "is empty"),
     "nothing there": (lambda path: None, "there is no file"),
@@ -117,10 +117,10 @@ def test_what_the_system_makes_up_is_no_data(name: str):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("~nobody-of-this-name/x.csv", "is no path: "),
-        ("x" * 300 + ".csv", "[.]{3}.*cannot be looked at: File name too long"),
+        ("~nobody-of-this-name/x.csv", "is not a path: "),
+        ("x" * 300 + ".csv", "[.]{3}.*cannot be accessed: File name too long"),
         ("x/" * 3000, "File name too long"),
-        ("a\0b.npz", r"a\\x00b[.]npz' cannot be looked at: embedded null"),
+        ("a\0b.npz", r"a\\x00b[.]npz' cannot be accessed: embedded null"),
     ],
 )
 def test_names_that_no_file_can_have(name: str, words: str):
@@ -216,19 +216,19 @@ def header(shape: object, dtype: str = "<f8", behind: int = 5760) -> bytes:
 
 Y = npy(np.arange(60) % 2)
 HOSTILE = {
-    "a shape of 10^12": ({"X": header((10**12, 12)), "y": Y}, "takes 96000000000000 bytes, and 5760 are there"),
-    "a shape beyond 64 bits": ({"X": header((10**20, 12)), "y": Y}, "and 5760 are there"),
-    "too small a shape": ({"X": header((60, 11)), "y": Y}, "takes 5280 bytes, and 5760 are there"),
+    "a shape of 10^12": ({"X": header((10**12, 12)), "y": Y}, "needs 96000000000000 bytes, but there are 5760"),
+    "a shape beyond 64 bits": ({"X": header((10**20, 12)), "y": Y}, "but there are 5760"),
+    "too small a shape": ({"X": header((60, 11)), "y": Y}, "needs 5280 bytes, but there are 5760"),
     "a shape of another sign": ({"X": header((-60, -12)), "y": Y}, "array X"),
-    "one size of another sign": ({"X": header((-60, 12)), "y": Y}, "takes -5760 bytes"),
+    "one size of another sign": ({"X": header((-60, 12)), "y": Y}, "needs -5760 bytes"),
     "a shape of words": ({"X": header(("a", 2)), "y": Y}, "array X that cannot be read"),
     "letters of a gigabyte": ({"X": header((60, 12)), "y": header((60,), "<U268435456")}, "array y"),
     "an expression": ({"X": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9001) + b"-" * 9000 + b"\n", "y": Y}, "array X"),
     "a long header": ({"X": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + b"{", "y": Y}, "array X"),
     "a version to come": ({"X": b"\x93NUMPY\x09\x00" + bytes(90), "y": Y}, "array X .*version 9.0"),
     "no array at all": ({"X": b"text", "y": Y}, "array X that cannot be read"),
-    "fields": ({"X": npy(np.zeros(60, [("a", "f8"), ("b", "f8")])), "y": Y}, "X in .* is of type"),
-    "dates": ({"X": npy(np.zeros((60, 12), "M8[s]")), "y": Y}, "X in .* is of type datetime64"),
+    "fields": ({"X": npy(np.zeros(60, [("a", "f8"), ("b", "f8")])), "y": Y}, "X in .* has type"),
+    "dates": ({"X": npy(np.zeros((60, 12), "M8[s]")), "y": Y}, "X in .* has type datetime64"),
     "objects": ({"X": npy(np.array([[1, "a"]] * 60, object)), "y": Y}, "Python objects, which are refused"),
 }  # fmt: skip
 
@@ -257,7 +257,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("globalconv.tasks.npz_file.BOMB", 100_000)
     zeros = npy(np.zeros((60, 1000)))
     packed = archive(tmp_path / "x.npz", zipfile.ZIP_DEFLATED, X=zeros, y=Y)
-    assert "nearly all of it is one value. If it is meant, write it unpacked" in refuse(packed, read_npz)
+    assert "nearly all of it is one value. If that is right, save it uncompressed" in refuse(packed, read_npz)
     assert read_npz(archive(tmp_path / "y.npz", X=zeros, y=Y))["all"].values.shape == (60, 1000, 1)
 
 
@@ -299,11 +299,11 @@ WORDS = ((b"a cat", b"un chat"), (b"a dog", b"un chien"))
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (compiled(*WORDS)[:-1], "it is cut off"),
-        (compiled(*WORDS, lengths={1: 10**6}), "it is cut off"),
-        (compiled(*WORDS, lengths={0: 3}), "does not end where its length says"),
+        (compiled(*WORDS)[:-1], "it is truncated"),
+        (compiled(*WORDS, lengths={1: 10**6}), "it is truncated"),
+        (compiled(*WORDS, lengths={0: 3}), "does not end at its declared length"),
         (compiled(*[(b"a" * 200, b"b" * 200)] * 50, spread=1), "does not end|messages overlap"),
-        (compiled(*WORDS)[:8] + b"\1" + compiled(*WORDS)[9:], "tables are not where, or as long"),
+        (compiled(*WORDS)[:8] + b"\1" + compiled(*WORDS)[9:], "position or size of its tables"),
         (compiled(*WORDS)[:8] + b"\xff" * 20, "tables"),
         (compiled(*WORDS)[:8] + bytes(20) + compiled(*WORDS)[28:], "tables"),
     ],
@@ -329,7 +329,7 @@ def test_messages_that_share_their_bytes_do_not_multiply(tmp_path: Path):
 def test_an_encoding_that_makes_halves_of_characters_is_told(tmp_path: Path):
     entries = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-7\\n"\n\nmsgid "a +2AA-"\nmsgstr "b"\n'
     (tmp_path / "x.po").write_text(entries)
-    assert "is no catalogue that can be read" in refuse(tmp_path / "x.po", read_catalogues)
+    assert "is not a readable catalogue" in refuse(tmp_path / "x.po", read_catalogues)
 
 
 def test_of_a_file_that_is_no_text_little_is_read(tmp_path: Path):

@@ -80,10 +80,10 @@ def test_a_cell_that_is_read_is_written_in_plain_digits(cell: str, tmp_path_fact
     ("lines", "label", "words"),
     [
         (["5.1,3.5,x", "4.9,3.0,x", "4.7,3.2,y", "4.6,3.1,y"], "x", "its 'x' is a class, as in line 2"),
-        (["a,a ,kind", "1,2,x"], "kind", "two columns of one name: a"),
+        (["a,a ,kind", "1,2,x"], "kind", "two columns with the same name: a"),
         (["a,b,kind", "1,2," + "x" * 300], "kind", "line 2 .* 300 characters in column 'kind'"),
         (["a," + "b" * 300 + ",kind", "1,2,x"], "kind", "column with 300 characters"),
-        (["a,b,kind", "1,2,x\x07", "1,2,x\\x07"], "kind", "differ only in characters that cannot be shown"),
+        (["a,b,kind", "1,2,x\x07", "1,2,x\\x07"], "kind", "differ only in unprintable characters"),
         (["a,b,kind", "1,2,x", '1,"2\n', "3,4,x"], "kind", "not a table after line 5"),
         (["a,b,kind", "1\r2,3,x"], "kind", "line 2 .* has 1 cells"),
         (["a,b,kind", "1,\0,x"], "kind", "line 2, byte 3 holds a null byte"),
@@ -138,8 +138,8 @@ def test_values_of_any_size_are_standardised(scale: float, name: str, tmp_path: 
         (np.full((10, 3), 2**64 - 1, np.uint64), np.arange(10) % 2, "whole numbers beyond 2.53"),
         (np.full((10, 3), -(2**53) - 2), np.arange(10) % 2, "rows 0, 1, 2, 3, 4 and 5 more"),
         (np.full((10, 3), np.longdouble("1e4000")), np.arange(10) % 2, "missing or infinite"),
-        (np.ones((10, 3)), np.array([1e300, 2e300] * 5), "names no classes"),
-        (np.ones((10, 3)), np.array([np.inf, 1] * 5), "names no classes"),
+        (np.ones((10, 3)), np.array([1e300, 2e300] * 5), "cannot name classes"),
+        (np.ones((10, 3)), np.array([np.inf, 1] * 5), "cannot name classes"),
         (np.ones((10, 3)), np.array(["x" * 300, "y"] * 5), "class with 300 characters"),
     ],
 )

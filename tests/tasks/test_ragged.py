@@ -70,7 +70,7 @@ def test_the_padding_changes_nothing(tmp_path: Path, seed: int):
     )
     told = save(tmp_path / "told.npz", X=padded(values, lengths, np.nan), y=CLASSES)
     same(zeros, told)
-    assert any("NaN at the ends of sequences only" in notice for notice in told.notices)
+    assert any("NaN only at the ends of sequences" in notice for notice in told.notices)
 
 
 def test_values_are_standardised_by_what_is_real(tmp_path: Path, seed: int):

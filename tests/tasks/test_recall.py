@@ -125,7 +125,7 @@ def test_draws_are_distinct_and_in_range(count: int, spare: int, seed: int):
         ({"vocabulary": 9}, "a vocabulary of 9 has 3 keys .* fewer than the 4 pairs: use at least 10"),
         ({"vocabulary": -3}, "has 0 keys"),
         ({"length": 15}, "a length of 15 is too short for 4 pairs .* use at least 16"),
-        ({"num_pairs": 0}, "at least one pair"),
+        ({"num_pairs": 0}, "use at least 1"),
         ({"num_pairs": 9}, "a length of 32 is too short .* use at least 36"),
         ({"filler": "blanks"}, "unknown filler 'blanks'. Did you mean 'blank'"),
         ({"num_test": 0}, "num_test must be at least 1"),

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from globalconv.errors import InputError
 from globalconv.tasks import Table
 from globalconv.tasks.csv_file import read_csv
+from globalconv.tasks.hold_out import three_ways
 from globalconv.tasks.npz_file import read_npz
-from globalconv.tasks.splits import three_ways
 from tests.tasks.examples import write_csv, write_npz
 
 HEADER = "a,b,kind,c"
@@ -162,7 +162,7 @@ def test_the_linear_baseline_sees_what_is_linear(tmp_path: Path, seed: int):
 def test_of_large_data_the_linear_baseline_takes_a_share(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("globalconv.tasks.linear.MAX_PRODUCTS", 40 * 5 * 2)
+    monkeypatch.setattr("globalconv.tasks.linear_baseline.MAX_PRODUCTS", 40 * 5 * 2)
     values = np.random.default_rng(seed).normal(size=(300, 5))
     classes = np.r_[np.zeros(297, np.int64), np.ones(3, np.int64)]
     names = [
@@ -175,21 +175,21 @@ def test_rare_classes_are_noticed(tmp_path: Path):
     rows = [*ROWS, "1,2,once,3", "1,2,twice,3", "4,5,twice,3"]
     (rare, few) = Table(str(write(tmp_path / "t.csv", HEADER, *rows)), "kind").notices
     assert rare.startswith(
-        "Classes with fewer than 3 examples: 'once' (1), 'twice' (2). A class of one is trained"
+        "Classes with fewer than 3 examples: 'once' (1), 'twice' (2). A class of one example is trained"
     )
     assert "merge such classes" in rare
-    assert few == "The test split has 7 examples, so each is 14.3% of the accuracy."
+    assert few == "The test split has 7 examples, so each counts 14.3% of the accuracy."
 
 
 def test_constant_columns_are_noticed(tmp_path: Path):
     rows = [f"{row},7" for row in ROWS]
     notices = Table(str(write(tmp_path / "t.csv", f"{HEADER},still", *rows)), "kind").notices
-    assert "Constant over all training examples, and so without information: column still." in notices
+    assert "Constant over all training examples, so without information: column still." in notices
     values = np.random.default_rng(0).normal(size=(300, 9))
     values[:, 2:] = 5
     notices = Table(str(save(tmp_path / "t.npz", X=values, y=np.arange(300) % 2))).notices
     assert notices == (
-        "Constant over all training examples, and so without information: column X[:, 2], X[:, 3], X[:, 4], "
+        "Constant over all training examples, so without information: column X[:, 2], X[:, 3], X[:, 4], "
         "X[:, 5], X[:, 6] and 2 more.",
     )
 
@@ -215,28 +215,28 @@ def test_uneven_columns_are_noticed(tmp_path: Path):
 CSV_MISTAKES = [
     ([], "kind", "is empty. Give a file"),
     (["", ""], "kind", "has no header"),
-    (["1,2,3", "4,5,6"], "kind", "first line of 't.csv' holds numbers, no column names"),
+    (["1,2,3", "4,5,6"], "kind", "first line of 't.csv' holds numbers instead of column names"),
     ([",a,kind", "0,1,x"], "kind", "column 1 of 't.csv' has no name. If it counts the rows, .*index=False[)]"),
-    (["a,a,kind", "0,1,x"], "kind", "two columns of one name: a"),
-    ([HEADER, *ROWS], None, "which column of 't.csv' holds the class[?] Name it with --label. Columns: a, b, kind, c"),
+    (["a,a,kind", "0,1,x"], "kind", "two columns with the same name: a"),
+    ([HEADER, *ROWS], None, "--label is missing: .* the column of 't.csv' .* Columns: a, b, kind, c"),
     ([HEADER, *ROWS], "kinds", "no column 'kinds'. Did you mean 'kind'[?] Columns: a, b, kind, c"),
     ([HEADER, *ROWS], "zzzz", "no column 'zzzz'. Columns: a"),
     ([HEADER], "kind", "has column names but no rows"),
-    (["kind", "x", "y"], "kind", "no values beside it"),
+    (["kind", "x", "y"], "kind", "has only the column"),
     ([HEADER, *ROWS, "1,2,x"], "kind", "line 32 of 't.csv' has 3 cells, but the first line names 4 columns"),
     ([HEADER, *ROWS, "1,2,x,3,4"], "kind", "line 32 of 't.csv' has 5 cells"),
     ([HEADER, "1,2,,3", *ROWS], "kind", "line 2 of 't.csv' has no label in column 'kind'"),
     ([HEADER, *ROWS, "1,two,x,3"], "kind", "line 32, column 'b' of 't.csv' holds 'two', which is not a number"),
-    ([HEADER, '1,"2,5",x,3'], "kind", "holds '2,5', which is not a number .decimals are written with a point"),
+    ([HEADER, '1,"2,5",x,3'], "kind", "holds '2,5', which is not a number .write decimals with a point"),
     ([HEADER, *ROWS, "1,,x,3", "1,2,x,NA", "1,nan,x,?"], "kind",
      "missing or infinite values in column 'b' [(]2, first in line 32[)], 'c' [(]2, first in line 33[)]. Fill them"),
     ([HEADER, *ROWS, "inf,2,x,3"], "kind", "missing or infinite values in column 'a' [(]1, first in line 32[)]"),
     ([HEADER, *ROWS, '1,2,"x,3'], "kind", "not a table after line 32"),
-    ([HEADER, "1,2,x,3", "1,3,x,3", "2,3,x,3"], "kind", "all examples in 't.csv' are of class 'x': at least two"),
+    ([HEADER, "1,2,x,3", "1,3,x,3", "2,3,x,3"], "kind", "in 't.csv' are of class 'x'. Give examples of at least two"),
     ([HEADER, "1,2,x,3", "1,3,y,3", "2,3,y,3", "2,4,y,4"], "kind",
-     "has 2 classes for 4 examples, and fewer than two of them have the 3 examples .*: 'x' [(]1[)]. Are these the"),
-    (["a,kind", *(f"{i},{'xy'[i % 2]}" for i in range(20))], "kind", "one position only"),
-    (["a,b,kind", *(f"1,1,{'xy'[i % 2]}" for i in range(20))], "kind", "same number: there is nothing to learn"),
+     "has 2 classes for 4 examples, and fewer than two of them have the 3 examples .*: 'x' [(]1[)]. If these are the"),
+    (["a,kind", *(f"{i},{'xy'[i % 2]}" for i in range(20))], "kind", "only one position"),
+    (["a,b,kind", *(f"1,1,{'xy'[i % 2]}" for i in range(20))], "kind", "are equal, so there is nothing to learn"),
 ]  # fmt: skip
 
 
@@ -263,18 +263,18 @@ NPZ_MISTAKES = [
     ({"data": GOOD, "target": CLASSES}, "has no array X and no array y; it holds data, target. Write it with np.savez"),
     ({"X": GOOD, "labels": CLASSES}, "has no array y; it holds X, labels"),
     ({}, "it holds nothing"),
-    ({"X": GOOD, "y": CLASSES[:9]}, "has 10 examples, but y has 9: give every example one class"),
+    ({"X": GOOD, "y": CLASSES[:9]}, "has 10 examples, but y has 9: give one class for every example"),
     ({"X": GOOD[0], "y": CLASSES[:4]}, "X in 't.npz' has shape [(]4,[)]"),
-    ({"X": GOOD[None, None], "y": CLASSES[:1]}, "has shape [(]1, 1, 10, 4[)]: it must be [(]examples, length[)]"),
-    ({"X": GOOD[:0], "y": CLASSES[:0]}, "none of them 0"),
+    ({"X": GOOD[None, None], "y": CLASSES[:1]}, "has shape [(]1, 1, 10, 4[)]. It must be [(]examples, length[)]"),
+    ({"X": GOOD[:0], "y": CLASSES[:0]}, "without an empty axis"),
     ({"X": GOOD, "y": CLASSES[:, None]}, "y in 't.npz' has shape [(]10, 1[)]"),
-    ({"X": GOOD * 1j, "y": CLASSES}, "type complex128: it must hold real numbers"),
-    ({"X": GOOD.astype(str), "y": CLASSES}, "it must hold real numbers"),
-    ({"X": GOOD, "y": CLASSES + 0.5}, "type float64 and names no classes"),
-    ({"X": GOOD, "y": np.array([np.nan, 1.0] * 5)}, "names no classes"),
+    ({"X": GOOD * 1j, "y": CLASSES}, "type complex128. It must hold real numbers"),
+    ({"X": GOOD.astype(str), "y": CLASSES}, "It must hold real numbers"),
+    ({"X": GOOD, "y": CLASSES + 0.5}, "type float64, which cannot name classes"),
+    ({"X": GOOD, "y": np.array([np.nan, 1.0] * 5)}, "cannot name classes"),
     ({"X": np.where(GOOD % 9 == 1, np.nan, GOOD), "y": CLASSES},
-     "has 5 missing or infinite values, in 5 examples: rows 0, 2, 4, 7, 9, counted from 0. Drop these rows, or fill"),
-    ({"X": np.where(GOOD == 7, -np.inf, GOOD), "y": CLASSES}, "in 1 examples: rows 1,"),
+     "has 5 missing or infinite values in 5 examples: rows 0, 2, 4, 7, 9 [(]counted .*. Drop these rows or fill"),
+    ({"X": np.where(GOOD == 7, -np.inf, GOOD), "y": CLASSES}, "in 1 examples: rows 1 "),
     ({"X": np.array([[1, "a"]] * 10, dtype=object), "y": CLASSES},
      "array X in .* holds Python objects, which are refused: .* lengths=n"),
     ({"X": GOOD, "y": np.array(["a", "b"] * 5, dtype=object)}, "array y .* y=np.array[(]y[)].astype[(]str[)]"),
@@ -308,7 +308,7 @@ def test_files_that_are_no_archives(tmp_path: Path, seed: int):
     path.write_bytes(b"")
     assert "is empty" in refuse(path)
     path.write_text("a,b\n1,2\n")
-    assert "is not a NumPy archive. Write it with np.savez" in refuse(path)
+    assert "is not a NumPy archive. Save it with np.savez" in refuse(path)
     path.write_bytes(whole[: len(whole) // 2])
     assert "is not a NumPy archive" in refuse(path)
     np.save(tmp_path / "single.npy", GOOD)
@@ -323,8 +323,8 @@ def test_files_that_are_no_archives(tmp_path: Path, seed: int):
 def test_paths_and_labels_that_do_not_fit(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(seed)
     assert "there is no file" in refuse(tmp_path / "absent.csv")
-    assert "its name must end in one of .npz, .csv, .tsv" in refuse(tmp_path / "t.parquet")
-    assert "leave out the label 'kind'" in refuse(write_npz(tmp_path / "t.npz", rng), "kind")
+    assert "Its name must end in one of .npz, .csv, .tsv" in refuse(tmp_path / "t.parquet")
+    assert "Leave out --label kind" in refuse(write_npz(tmp_path / "t.npz", rng), "kind")
     path = write_csv(tmp_path / "t.csv", rng)
 
     def forbid(*_: object, **__: object) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from globalconv.mixers import build_mixer
-from globalconv.models.original import Size, build_encoder_decoder
+from globalconv.models.encoder_decoder_designs import Size, build_encoder_decoder
 from globalconv.tasks import Batch, Copy, Reverse, Tallies
 from globalconv.tasks.sequence_to_sequence import END, PADDING, START
 from globalconv.training import TrainingSettings, fit, load_best
@@ -82,7 +82,7 @@ def test_padding_does_not_change_a_score(monkeypatch):
     def padded(*arguments, **options):
         return OneByOne(build_mixer(*arguments, **options))
 
-    monkeypatch.setattr("globalconv.models.original.build_mixer", padded)
+    monkeypatch.setattr("globalconv.models.encoder_decoder_designs.build_mixer", padded)
     task = Reverse(7, 5, min_length=2, num_validation=24, num_test=24)
     torch.manual_seed(0)
     net = build_encoder_decoder(

@@ -125,7 +125,7 @@ def test_a_broken_checkpoint_begins_again_and_says_so(left, tmp_path, uninterrup
     trained = model()
     result = fit(trained, Halves(), settings(), directory=tmp_path, seed=0)
     assert len(result.notices) == 1
-    assert "begun again" in result.notices[0]
+    assert "started again" in result.notices[0]
     assert scores(result.curve) == scores(uninterrupted[0].curve)
     assert equal(weights(trained), uninterrupted[1])
 

@@ -1,1 +1,1 @@
-"""What Python users call: the commands as functions. A message names an option as the command line does."""
+"""The Python API: the commands as functions. Messages name options as the command line does."""

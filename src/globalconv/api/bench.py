@@ -31,9 +31,9 @@ def bench(
 ) -> Record:
     """Measure the operator's speed on this machine, side by side with other implementations of the same result.
 
-    Each option means what it means in ``globalconv bench --help``; several values are a list, or a string as typed
-    there. The record's ``results`` have a row for each implementation and case; the same is written to ``out``.
-    Ctrl-C ends the measuring and returns what was measured. Raises InputError for what cannot be measured here.
+    Options are those of ``globalconv bench`` (docs/commands.md); several values are a list, or a string as on the
+    command line. The record's ``results`` have a row for each implementation and case; the record is also written to
+    ``out``. Ctrl-C ends the measurement and returns the results so far. Raises InputError for invalid options.
     """
     request = BenchRequest(
         lengths=parse_lengths(typed(lengths)),

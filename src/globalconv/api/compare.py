@@ -55,12 +55,12 @@ def compare(
 ) -> Study:
     """Train arms that differ only in the token mixer, write a report, and return the study.
 
-    ``tasks``: a task, a file or a folder, or a list of them; or arrays in memory, (X, y) or a dict with the arrays that
-    an .npz may have, which are kept in the study's directory. ``budget``: "10m", or seconds. Each option means what it
-    means on the command line (docs/compare.md). ``verbose``: print progress and the tables.
+    ``tasks``: a task, a file or a folder, or a list of them; or arrays in memory, (X, y) or a dict with the arrays of
+    an .npz, which are saved in the study's directory. ``budget``: "10m", or seconds. Options are those of the command
+    line (docs/compare.md). ``verbose``: print progress and the tables.
 
     The same call again resumes an interrupted study and reads a complete one. Raises InputError before any training
-    for what cannot work, and KeyboardInterrupt on Ctrl-C: the runs that finished are kept.
+    if the study cannot work, and KeyboardInterrupt on Ctrl-C; finished runs are kept.
     """
     options = {name: value for name, value in locals().items() if value is not None}  # each by its name
     for apart in ("tasks", "save_config", "verbose"):
@@ -84,7 +84,7 @@ def compare(
 def open_study(directory: File) -> Study:
     """The study in ``directory``, complete or not: its verdicts, tables, figures and trained models.
 
-    Raises InputError where no study lies, or one of another version.
+    Raises InputError if there is no study, or one of an incompatible version.
     """
     return Study(user_path(os.fspath(directory)))
 

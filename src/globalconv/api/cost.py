@@ -33,10 +33,10 @@ def cost(
 ) -> Record:
     """Measure what each mixer costs against the sequence length, and where it costs less than attention.
 
-    Each option means what it means in ``globalconv cost --help``; several values are a list, or a string as typed
-    there; ``memory`` is "4GB", or bytes. The record's ``results`` have a row for each mixer and size; the same is
-    written to ``out``. Ctrl-C ends the measuring and returns what was measured. Raises InputError for what cannot be
-    measured here.
+    Options are those of ``globalconv cost`` (docs/commands.md); several values are a list, or a string as on the
+    command line; ``memory`` is "4GB", or bytes. The record's ``results`` have a row for each mixer and size; the
+    record is also written to ``out``. Ctrl-C ends the measurement and returns the results so far. Raises InputError
+    for invalid options.
     """
     request = CostRequest(
         lengths=parse_lengths(typed(lengths)),

@@ -33,12 +33,12 @@ def probe(
     out: str | os.PathLike[str] = "globalconv-probe",
     verbose: bool = True,
 ) -> Findings:
-    """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions.
+    """Probe how a model's tokens affect each other: reach, causality, interactions, content, positions.
 
-    ``subject``: a mixer's name, a run's directory (``Study.run_dir``) or "package.module:attribute"; a module that you
-    hold is probed by the functions of ``globalconv.probes``. ``memory`` in GB. Each option means what it means in
-    ``globalconv probe --help``. The findings' ``results`` have an entry for each probe; the same is written to ``out``.
-    Raises InputError for what cannot be probed, or not within ``budget``.
+    ``subject``: a mixer's name, a run's directory (``Study.run_dir``) or "package.module:attribute"; for modules
+    use the functions of ``globalconv.probes``. ``memory`` is in GB. Options are those of ``globalconv probe``
+    (docs/commands.md). The findings' ``results`` have an entry for each probe; they are also written to ``out``. Raises
+    InputError if the subject cannot be probed, or not within ``budget``.
     """
     request = ProbeRequest(
         os.fspath(subject),

@@ -2,20 +2,23 @@
 
 from typing import Annotated
 
-import typer
+from globalconv.commands.options import DEVICE, HARDWARE, option
+
+CALL = "Call"
 
 
 def backends(
-    length: Annotated[int, typer.Option(min=1, help="Sequence length to choose a backend for.")] = 1024,
-    taps: Annotated[
-        int | None, typer.Option(min=1, help="Filter taps. Default: as many as the length can use.")
-    ] = None,
-    mode: Annotated[str, typer.Option(help="circular, causal or bidirectional.")] = "causal",
-    device: Annotated[str, typer.Option(help="A PyTorch device, or auto: cuda if there is one.")] = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Sequences in a batch.")] = 8,
-    width: Annotated[int, typer.Option(min=1, help="Channels.")] = 256,
+    length: Annotated[int, option(CALL, "N", "Sequence length. Default: 1024.", min=1)] = 1024,
+    taps: Annotated[int | None, option(CALL, "N", "Filter taps. Default: all that fit.", min=1)] = None,
+    mode: Annotated[str, option(CALL, "NAME", "Or circular, bidirectional. Default: causal.")] = "causal",
+    batch: Annotated[int, option(CALL, "N", "Sequences per batch. Default: 8.", min=1)] = 8,
+    width: Annotated[int, option(CALL, "N", "Channels. Default: 256.", min=1)] = 256,
+    device: Annotated[str, option(HARDWARE, "NAME", DEVICE)] = "auto",
 ) -> None:
-    """Print which operator backends can run here, which one is chosen, and why not the others."""
+    """Print the operator's backends, which one is chosen for a call, and why the others are not.
+
+    Every option: docs/commands.md.
+    """
     import torch
     from rich.console import Console
     from rich.table import Table

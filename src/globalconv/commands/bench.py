@@ -5,43 +5,43 @@ from typing import Annotated
 
 import typer
 
+from globalconv.commands.options import BUDGET, MEASURE, OUTPUT, option
+
+CALLS, COMPARISON = "Calls", "Comparison"
+
 
 def bench(
     lengths: Annotated[
-        str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")
+        str,
+        option(MEASURE, "LIST", "Lengths: 64,100 or 64:65536 (doubling). Default: 6."),
     ] = "64,256,1024,4096,16384,65536",
-    widths: Annotated[str, typer.Option(help="Channels, comma-separated.")] = "256",
-    threads: Annotated[str, typer.Option(help="Numbers of threads, comma-separated: 1,2.")] = "1",
+    widths: Annotated[str, option(MEASURE, "LIST", "Channels, comma-separated. Default: 256.")] = "256",
     modes: Annotated[
-        str, typer.Option(help="Comma-separated: circular, causal, bidirectional.")
+        str, option(MEASURE, "LIST", "Or bidirectional. Default: circular,causal.")
     ] = "circular,causal",
-    elements: Annotated[str, typer.Option(help="Batch x length x width, which decides the batch.")] = "2**23",
-    rounds: Annotated[int, typer.Option(help="How often each is called, at most.")] = 9,
+    elements: Annotated[str, option(MEASURE, "N", "Batch x length x width. Default: 2**23.")] = "2**23",
+    backward: Annotated[
+        bool, option(CALLS, None, "Also forward and backward together.", "--backward/--no-backward")
+    ] = True,
+    gated: Annotated[bool, option(CALLS, None, "Also with a skip term and two gates.", "--gated")] = False,
     peers: Annotated[
         str | None,
-        typer.Option(
-            help="Comma-separated: torch_dim1, torch_transposed, torch_own_layout (torch.fft in three layouts), scipy, "
-            "ducc0, jax, conv1d, attention; or one of the backends: reference, spectral, fused_cpu. Default: all that "
-            "are installed."
-        ),
+        option(COMPARISON, "LIST", "Other implementations. Default: all installed."),
     ] = None,
     backend: Annotated[
-        str | None,
-        typer.Option(help="The baseline of all ratios. Default: the backend that global_conv chooses."),
+        str | None, option(COMPARISON, "NAME", "Baseline backend. Default: the chosen one.")
     ] = None,
-    backward: Annotated[
-        bool, typer.Option("--backward/--no-backward", help="Also forward and backward together.")
-    ] = True,
-    gated: Annotated[bool, typer.Option("--gated", help="Also with a skip term and two gates.")] = False,
-    budget: Annotated[
-        str,
-        typer.Option(help="Total time: 5m, 1h, 90s. Slow peers and rounds are cut to fit it."),
-    ] = "5m",
-    out: Annotated[
-        Path, typer.Option(help="Directory for bench.json, bench.csv and the pictures; overwritten.")
-    ] = Path("globalconv-bench"),
+    threads: Annotated[str, option(BUDGET, "LIST", "Numbers of CPU threads: 1,2. Default: 1.")] = "1",
+    rounds: Annotated[int, option(BUDGET, "N", "Repetitions of each measurement. Default: 9.")] = 9,
+    budget: Annotated[str, option(BUDGET, "TIME", "Time limit: 90s, 5m, 1h. Default: 5m.")] = "5m",
+    out: Annotated[Path, option(OUTPUT, "DIR", "Output directory. Default: globalconv-bench.")] = Path(
+        "globalconv-bench"
+    ),
 ) -> None:
-    """Measure the operator's speed on this machine, side by side with other implementations."""
+    """Measure the operator's speed on this machine, side by side with other implementations.
+
+    Every option: docs/commands.md.
+    """
     options = dict(locals())  # each by its name
     from globalconv.api import bench as api
 

@@ -5,48 +5,41 @@ from typing import Annotated
 
 import typer
 
+from globalconv.commands.options import BUDGET, DEVICE, MEASURE, OUTPUT, option
+
 
 def cost(
     lengths: Annotated[
-        str, typer.Option(help="Comma-separated; or 64:65536, doubled from the first to the last.")
+        str, option(MEASURE, "LIST", "Lengths: 64,100 or doubling. Default: 64:8192.")
     ] = "64:8192",
-    widths: Annotated[str, typer.Option(help="Channels, comma-separated.")] = "64,256",
+    widths: Annotated[str, option(MEASURE, "LIST", "Channels, comma-separated. Default: 64,256.")] = "64,256",
     mixers: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: attention, gated_conv, token_mlp; the plain convolution as reference, spectral or "
-            "fused_cpu (its backends), or as global_conv (the backend that is chosen); package.module:Class. "
-            "Default: all but global_conv that can run here."
-        ),
+        str | None, option(MEASURE, "LIST", "Mixers: attention,spectral,... Default: see docs.")
     ] = None,
-    mode: Annotated[str, typer.Option(help="circular or causal. token_mlp cannot be causal.")] = "circular",
+    mode: Annotated[str, option(MEASURE, "NAME", "circular or causal. Default: circular.")] = "circular",
     backward: Annotated[
-        bool, typer.Option("--backward", help="Forward and backward together, instead of forward alone.")
+        bool, option(MEASURE, None, "Forward and backward, not forward alone.", "--backward")
     ] = False,
     decode: Annotated[
-        bool,
-        typer.Option("--decode", help="Also decoding: the mean time of a token in sequences of each length."),
+        bool, option(MEASURE, None, "Also the mean time per decoded token.", "--decode")
     ] = False,
-    batch: Annotated[int, typer.Option(help="Sequences in a batch.")] = 1,
-    heads: Annotated[
-        int | None, typer.Option(help="Attention heads. Default: one for each 64 channels.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    rounds: Annotated[int, typer.Option(help="How often each point is measured.")] = 7,
-    budget: Annotated[
-        str,
-        typer.Option(help="Total time: 90s, 5m, 1h. Curves end where they would exceed their share."),
-    ] = "90s",
+    batch: Annotated[int, option(MEASURE, "N", "Sequences per batch. Default: 1.")] = 1,
+    heads: Annotated[int | None, option(MEASURE, "N", "Attention heads. Default: 1 per 64 channels.")] = None,
+    device: Annotated[str, option(BUDGET, "NAME", DEVICE)] = "auto",
+    threads: Annotated[int, option(BUDGET, "N", "CPU threads. Default: 1.")] = 1,
+    rounds: Annotated[int, option(BUDGET, "N", "Repetitions of each measurement. Default: 7.")] = 7,
+    budget: Annotated[str, option(BUDGET, "TIME", "Time limit: 90s, 5m, 1h. Default: 90s.")] = "90s",
     memory: Annotated[
-        str | None,
-        typer.Option(help="Memory limit of a call: 512MB, 4GB. Default: half of the device's memory."),
+        str | None, option(BUDGET, "SIZE", "Memory limit of a call: 4GB. Default: half.")
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Directory for cost.json, cost.csv and the pictures; overwritten.")
-    ] = Path("globalconv-cost"),
+    out: Annotated[Path, option(OUTPUT, "DIR", "Output directory. Default: globalconv-cost.")] = Path(
+        "globalconv-cost"
+    ),
 ) -> None:
-    """Measure what each mixer costs against the length, count its flops and bytes, and find where the curves cross."""
+    """Measure what each mixer costs against the length, and from which length it is cheaper than attention.
+
+    Every option: docs/commands.md.
+    """
     options = dict(locals())  # each by its name
     from globalconv.api import cost as api
 

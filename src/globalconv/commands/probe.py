@@ -5,67 +5,44 @@ from typing import Annotated
 
 import typer
 
+from globalconv.commands.options import BUDGET, DEVICE, OUTPUT, option
+
+MODEL, PROBES = "Model", "Probes"
+
 
 def probe(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MIXER, RUN or MODULE:ATTRIBUTE",
-            help="attention, global_conv, gated_conv, token_mlp (blocks of it, untrained); a run's directory in "
-            "a study's runs/; or package.module:attribute, a torch.nn.Module or what returns one.",
-        ),
-    ],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A mixer, a run or module:attribute.")],
     depth: Annotated[
-        int | None, typer.Option(min=1, max=24, help="Blocks, for a mixer.", show_default="4")
+        int | None, option(MODEL, "N", "Blocks, if SUBJECT is a mixer. Default: 4.", min=1, max=24)
     ] = None,
     length: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="Tokens, for a mixer or a module; of a causal run, the first so many.",
-            show_default="16, of a mixer; 64, of a causal run",
-        ),
+        int | None, option(MODEL, "N", "Tokens. Default: 16; for causal runs 64.", min=2)
     ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(min=1, help="Channels, for a mixer or a module.", show_default="16, of a mixer"),
-    ] = None,
+    width: Annotated[int | None, option(MODEL, "N", "Channels. Default: 16 for mixers.", min=1)] = None,
     vocabulary: Annotated[
-        int | None, typer.Option(min=1, help="Different tokens, for a module that takes tokens.")
+        int | None, option(MODEL, "N", "Vocabulary of a module that takes tokens.", min=1)
     ] = None,
-    causal: Annotated[bool, typer.Option("--causal", help="Of a mixer, the causal kind.")] = False,
-    bare: Annotated[
-        bool,
-        typer.Option(
-            "--bare",
-            help="Of a mixer, layers of it alone: no norm, residual or channel MLP, a GELU between two.",
-        ),
-    ] = False,
+    causal: Annotated[bool, option(MODEL, None, "Build the mixer causal.", "--causal")] = False,
+    bare: Annotated[bool, option(MODEL, None, "Mixers and GELUs only, not whole blocks.", "--bare")] = False,
     positions: Annotated[
-        str | None,
-        typer.Option(help="Of attention, among mixers: rotary, learned or none.", show_default="rotary"),
+        str | None, option(MODEL, "NAME", "rotary, learned or none. Default: rotary.")
     ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(help="Of a run or a module: this submodule alone, in its place (stack.blocks.0.mixer)."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=16, help="Highest interaction order to look for; 2^limit evaluations.")
-    ] = 10,
-    seed: Annotated[int, typer.Option(help="Draws weights, inputs and directions.")] = 0,
+    at: Annotated[str | None, option(MODEL, "NAME", "Probe this submodule only, in place.")] = None,
+    limit: Annotated[int, option(PROBES, "N", "Highest interaction order. Default: 10.", min=1, max=16)] = 10,
+    seed: Annotated[int, option(PROBES, "N", "Seed of weights and inputs. Default: 0.")] = 0,
     memory: Annotated[
-        float | None,
-        typer.Option(help="GB that may be used.", show_default="4, or half of what is free"),
+        float | None, option(BUDGET, "GB", "Memory limit. Default: 4, or half of what is free.")
     ] = None,
-    budget: Annotated[
-        str, typer.Option(help="Time that it may take: 90s, 5m, 1h. What would take longer is not begun.")
-    ] = "5m",
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda if there is one.")] = "auto",
-    out: Annotated[Path, typer.Option(help="Directory of probe.json and the pictures; overwritten.")] = Path(
+    budget: Annotated[str, option(BUDGET, "TIME", "Time limit: 90s, 5m, 1h. Default: 5m.")] = "5m",
+    device: Annotated[str, option(BUDGET, "NAME", DEVICE)] = "auto",
+    out: Annotated[Path, option(OUTPUT, "DIR", "Output directory. Default: globalconv-probe.")] = Path(
         "globalconv-probe"
     ),
 ) -> None:
-    """Ask a model what its tokens do to each other: reach, causality, interactions, content, positions."""
+    """Probe how a model's tokens affect each other: reach, causality, interactions, content, positions.
+
+    Every option: docs/commands.md.
+    """
     options = dict(locals())  # each by its name
     from globalconv.api import probe as api
 

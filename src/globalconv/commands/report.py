@@ -8,11 +8,12 @@ from rich.console import Console
 
 
 def report(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A study's directory, as `compare` printed it.")
-    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a study.")],
 ) -> None:
-    """Rebuild a study's report from its directory alone, also while the study is unfinished."""
+    """Rebuild the report of a study, complete or not, from its directory.
+
+    What it writes: docs/report-schema.md.
+    """
     from globalconv.study.run import rebuild_report
 
     rebuild_report(directory, console=Console())

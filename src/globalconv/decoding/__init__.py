@@ -1,4 +1,4 @@
-"""Decoding: a model one token at a time, exactly what the whole sequence gives, and the search for the next ones."""
+"""Decoding: models one token at a time, equal to the parallel forward pass, and search."""
 
 from globalconv.decoding.models import EncoderDecoderState, LanguageModelState
 from globalconv.decoding.search import Choice, beam_search, decode, likeliest, next_token, sampler, stream

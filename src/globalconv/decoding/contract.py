@@ -1,4 +1,4 @@
-"""What the state of every causal mixer must do, as checks that anyone's mixer can be put to."""
+"""The contract of every causal mixer's decoding state, as checks to run on any mixer."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,17 +10,18 @@ from globalconv.states.begin import begin
 from globalconv.states.state import MixerState
 
 ROUNDING, HALF_ROUNDING = 1e-9, 0.1
-"""Relative to the output's norm: in float64, and under autocast, where bfloat16 rounds to 2^-9 several times."""
+"""Tolerances relative to the output's norm: in float64, and under autocast, where bfloat16 rounds to 2^-9 several
+times."""
 LENGTH, PROMPT = 12, 5
 
 
 def check_decoding(
     build: Callable[..., nn.Module], *, width: int = 8, device: torch.device | str = "cpu", seed: int = 0
 ) -> None:
-    """Raise AssertionError, with a message that says what is wrong, unless mixers that ``build`` makes decode exactly.
+    """Raise AssertionError, with the reason, unless the mixers that ``build`` makes decode exactly.
 
-    ``build(width, length, causal=True)`` as in ``mixers.contract.check_mixer``, which is to be passed first. What is
-    checked: see ``CHECKS``. ``seed`` draws weights and inputs; the global generator is left as it was.
+    ``build(width, length, causal=True)`` as in ``mixers.contract.check_mixer``, which must pass first. The checks are
+    in ``CHECKS``. ``seed`` seeds weights and inputs; the global generator is not changed.
     """
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -36,12 +37,12 @@ def check_decoding(
 
 
 def token_by_token_it_says_the_same(mixer: nn.Module, x: Tensor) -> None:
-    """After a prompt of any length, every output is the one of the whole sequence."""
+    """After a prompt of any length, every output equals that of the whole sequence."""
     expected = mixer(x)
     for prompt in (0, 1, PROMPT, LENGTH):
         state = begin(mixer, batch=len(x), longest=LENGTH)
         _near(_read(state, x, prompt), expected, f"after a prompt of {prompt} tokens")
-        assert state.count == LENGTH, f"{LENGTH} tokens were read, and its count is {state.count}"
+        assert state.count == LENGTH, f"{LENGTH} tokens were read, but its count is {state.count}"
 
 
 def nothing_is_differentiated(mixer: nn.Module, x: Tensor) -> None:
@@ -53,7 +54,7 @@ def nothing_is_differentiated(mixer: nn.Module, x: Tensor) -> None:
 
 
 def a_selection_goes_on_by_itself(mixer: nn.Module, x: Tensor) -> None:
-    """``select`` gives a state of its rows, also of one row twice, and neither touches the other."""
+    """``select`` gives an independent state of the selected rows, which may repeat."""
     state = begin(mixer, batch=len(x), longest=LENGTH)
     state.prefill(x[:, :PROMPT])
     rows = torch.tensor([2, 0, 2, 1], device=x.device)
@@ -67,7 +68,7 @@ def a_selection_goes_on_by_itself(mixer: nn.Module, x: Tensor) -> None:
 
 
 def autocast_changes_it_as_it_does_the_mixer(mixer: nn.Module, x: Tensor) -> None:
-    """Under autocast it says what the mixer says there; autocast may also begin or end between two tokens."""
+    """Under autocast it equals the mixer under autocast, which may also begin or end between two tokens."""
     mixer, x = mixer.float(), x.float()
 
     def autocast(enabled: bool) -> torch.autocast:
@@ -88,7 +89,7 @@ def autocast_changes_it_as_it_does_the_mixer(mixer: nn.Module, x: Tensor) -> Non
 
 
 def inference_mode_may_begin_and_end(mixer: nn.Module, x: Tensor) -> None:
-    """Begun, read, selected and stepped in inference mode or not, in any order, it says the same."""
+    """Its outputs do not depend on which steps run in inference mode."""
     expected = mixer(x)
     inside, outside = torch.inference_mode, nullcontext
     for begun, read, written in (

@@ -1,4 +1,4 @@
-"""Models that write, one token at a time: tokens in, the logits of the next one out."""
+"""Decoding states of models: tokens in, logits of the next token out."""
 
 import copy
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from globalconv.states.state import is_exactly, replaces_calls
 
 
 class TokenState:
-    """A model part of the way through ``batch`` sequences of up to ``longest`` tokens. A subclass takes its parts.
+    """The decoding state of a model for ``batch`` sequences of up to ``longest`` tokens. Subclasses pass the model's
+    parts.
 
-    Its logits are those of the parallel forward pass, to rounding. The model is taken as it stands: put it into eval
-    mode, and change no weight meanwhile. ``embed``, ``position``, ``stack`` and ``logits`` lead from tokens to logits;
-    ``memory`` and its ``lengths`` are what a decoder's stack reads. Raises InputError for more tokens than the model
-    takes.
+    Its logits are those of the parallel forward pass, to rounding. Put the model into eval mode, and do not change its
+    weights while decoding. ``embed``, ``position``, ``stack`` and ``logits`` map tokens to logits; ``memory`` and its
+    ``lengths`` are read by a decoder's stack. Raises InputError for more tokens than the model takes.
     """
 
     @torch.no_grad()
@@ -44,28 +44,28 @@ class TokenState:
 
     @property
     def count(self) -> int:
-        """The tokens that are in."""
+        """The number of tokens read so far."""
         return self.stack.count
 
     @property
     def longest(self) -> int:
-        """How many tokens fit."""
+        """The largest number of tokens."""
         return self.stack.longest
 
     @torch.no_grad()
     def prefill(self, tokens: Tensor) -> Tensor:
-        """Read the first tokens (batch, n), n >= 1, in parallel; the logits (batch, vocabulary) of the next."""
+        """Read the first tokens (batch, n), n >= 1, in parallel; return the logits (batch, vocabulary) of the next."""
         if tokens.ndim != 2 or tokens.shape[1] < 1:
             raise InputError(
-                f"a sequence begins with (batch, n) tokens, n at least 1, and not {tuple(tokens.shape)}: give each row "
-                "a prompt, or the token that opens it."
+                f"a sequence begins with tokens (batch, n), n at least 1, not {tuple(tokens.shape)}. Give each row "
+                "a prompt or a start token."
             )
         places = slice(self.count, self.count + tokens.shape[1])
         return self.logits(self.stack.prefill(self._embedded(tokens, places))[:, -1])
 
     @torch.no_grad()
     def step(self, tokens: Tensor) -> Tensor:
-        """Read one token of each sequence, (batch,); the logits (batch, vocabulary) of the next."""
+        """Read one token of each sequence, (batch,); return the logits (batch, vocabulary) of the next."""
         return self.logits(self.stack.step(self._embedded(tokens, self.count)))
 
     def select(self, rows: Tensor) -> Self:
@@ -75,21 +75,21 @@ class TokenState:
         return chosen
 
     def numbers(self) -> int:
-        """How many numbers are kept for the sequences."""
+        """The number of values kept for the sequences."""
         return self.stack.numbers()
 
     def _embedded(self, tokens: Tensor, places: int | slice) -> Tensor:
         end = places.stop if isinstance(places, slice) else places + 1
         if end > self.longest:
             raise InputError(
-                f"{self.count} tokens are in, and {self.longest} fit: begin with a larger longest."
+                f"{self.count} tokens were read, and at most {self.longest} fit. Begin with a larger longest."
             )
         x: Tensor = self.embed(tokens)
         return x if self.position is None else (x + self.position[places]).to(x.dtype)
 
 
 class LanguageModelState(TokenState):
-    """A language model part of the way through its sequences: ``model(tokens)[:, -1]``, token by token."""
+    """The decoding state of a language model: ``model(tokens)[:, -1]``, token by token."""
 
     def __init__(self, model: LanguageModel, *, batch: int, longest: int) -> None:
         super().__init__(
@@ -103,11 +103,11 @@ class LanguageModelState(TokenState):
 
 
 class EncoderDecoderState(TokenState):
-    """An encoder-decoder that has read ``source``, part of the way through the targets.
+    """The decoding state of an encoder-decoder for the targets of ``source``.
 
-    ``source`` (batch, source length) int64 and ``lengths`` (batch,), as the model takes them; the source is read here,
-    once. The first token is the one that opens every target. Raises InputError for a model in training mode, whose
-    dropout would be drawn anew for every token.
+    ``source`` (batch, source length) int64 and ``lengths`` (batch,) as in the model's forward; the source is encoded
+    once, here. The first token is the start token. Raises InputError for a model in training mode, whose dropout would
+    differ for every token.
     """
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class EncoderDecoderState(TokenState):
     ) -> None:
         if model.training:
             raise InputError(
-                "the model is in training mode, where dropout is on: call model.eval() before it decodes."
+                "the model is in training mode, where dropout is on. Call model.eval() before decoding."
             )
         lengths = check_lengths(lengths, source)
         super().__init__(
@@ -132,13 +132,13 @@ class EncoderDecoderState(TokenState):
 
 
 def _table(position: nn.Module, length: int, width: int, *, like: Tensor) -> Tensor | None:
-    """What a model adds to its first ``length`` embeddings, (length, width); None for nothing."""
+    """The positions that a model adds to its first ``length`` embeddings, (length, width); None: no positions."""
     if is_exactly(position, nn.Identity):
         return None
     if replaces_calls(position, "table"):
         table: Tensor = position.table(length, width, like=like)  # type: ignore[operator]
         return table
     raise InputError(
-        f"{type(position).__name__} as positions cannot be computed for one token: use PositionEmbedding, "
-        "SinusoidalPositions or none."
+        f"{type(position).__name__} as positions cannot be computed for a single token. Use PositionEmbedding, "
+        "SinusoidalPositions or no positions."
     )

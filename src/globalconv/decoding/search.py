@@ -1,8 +1,8 @@
-"""From logits to sequences: the likeliest token, a drawn one, or a beam. Nothing is known of models here.
+"""From logits to sequences: greedy decoding, sampling and beam search, independent of models.
 
-All that is needed is a step: tokens (batch,) and a state -> logits (batch, vocabulary) of what follows, and the next
-state. A step may change the state that it is given; only the one that it returns is used again. The first logits come
-from whoever read the prompt.
+The search needs only a step: tokens (batch,) and a state -> logits (batch, vocabulary) of the next token, and the next
+state. A step may change its input state in place; only the returned state is used again. The caller reads the prompt
+and passes the first logits.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,17 +16,17 @@ from globalconv.errors import InputError
 
 
 class State(Protocol):
-    """What a beam must be able to do with a state."""
+    """What beam search needs of a state."""
 
     def select(self, rows: Tensor) -> Self:
-        """A new state of the sequences ``rows``, (new batch,) int64, in that order; a row may come twice."""
+        """A new state of the sequences ``rows``, (new batch,) int64, in that order; rows may repeat."""
 
 
 class HasStep(Protocol):
-    """A model part of the way through its sequences, of tokens."""
+    """A state that can read a token."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Read one token of each sequence, (batch,); the logits (batch, vocabulary) of the next."""
+        """Read one token of each sequence, (batch,); return the logits (batch, vocabulary) of the next."""
 
 
 S = TypeVar("S")
@@ -38,29 +38,29 @@ Choice = Callable[[Tensor], Tensor]
 
 
 def next_token(tokens: Tensor, state: Stepping) -> tuple[Tensor, Stepping]:
-    """The step of a state that has one: (batch,) tokens -> logits of what follows, and the state, which has changed."""
+    """One step of a state: tokens (batch,) -> logits of the next token, and the same state, changed in place."""
     return state.step(tokens), state
 
 
 def likeliest(logits: Tensor) -> Tensor:
-    """The token with the largest logit, of equals the first."""
+    """The token with the largest logit; the first if several are equal."""
     return logits.argmax(-1)
 
 
 def sampler(generator: torch.Generator, *, temperature: float = 1.0, top_k: int | None = None) -> Choice:
-    """Draws from softmax(logits / temperature), cut to the ``top_k`` likeliest tokens (None: all of them).
+    """Samples from softmax(logits / temperature), restricted to the ``top_k`` likeliest tokens (None: all).
 
     ``generator`` must be on the logits' device. Raises InputError unless temperature > 0 and top_k >= 1.
     """
     if not 0 < temperature < float("inf"):
         raise InputError(
-            f"temperature {temperature}: give a number above 0; small ones come near the likeliest."
+            f"temperature {temperature}: give a number above 0. Small ones approach greedy decoding."
         )
     if top_k is not None and top_k < 1:
         raise InputError(f"top_k {top_k}: give at least 1, or None for all tokens.")
 
     def choose(logits: Tensor) -> Tensor:
-        # Divided in float64 and from 0 downwards, so that no temperature overflows.
+        # In float64 and shifted to at most 0, so that no temperature overflows.
         scores = (logits.double() - logits.amax(-1, keepdim=True).double()) / temperature
         tokens = None
         if top_k is not None and top_k < scores.shape[-1]:
@@ -72,7 +72,7 @@ def sampler(generator: torch.Generator, *, temperature: float = 1.0, top_k: int 
 
 
 def stream(step: Step[S], logits: Tensor, state: S, choose: Choice) -> Iterator[Tensor]:
-    """Token after token, (batch,) each, without end; a step is taken only when the token after it is asked for."""
+    """An endless stream of tokens, (batch,) each; a step is only taken when the next token is requested."""
     while True:
         tokens = choose(logits)
         yield tokens
@@ -89,10 +89,10 @@ def decode(
     end: int | None = None,
     padding: int = 0,
 ) -> Tensor:
-    """At most ``limit`` tokens for each sequence, (batch, n): greedy search, or with a `sampler` sampling.
+    """At most ``limit`` tokens for each sequence, (batch, n), by greedy decoding, or by sampling with a `sampler`.
 
-    A row goes on until it wrote ``end``, which stays in it, and is filled with ``padding`` behind it. It is over when
-    all rows have ended. Raises InputError for a limit below 1.
+    A row ends with ``end``, which is kept, and is filled up with ``padding``. Decoding stops when all rows have
+    ended. Raises InputError for a limit below 1.
     """
     _check_limit(limit)
     ended = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
@@ -117,23 +117,22 @@ def beam_search(
     end: int | None = None,
     padding: int = 0,
 ) -> Tensor:
-    """The best sequence that a beam finds for each row, with the shape and the ends of ``decode``.
+    """The best sequence of each row by beam search, in the format of ``decode``.
 
-    Each step looks at all continuations of a row's open sequences by one token. Of the ``beams`` likeliest, those that
-    write ``end`` are complete, and at the limit all are, as they stand. The ``beams`` likeliest that do not write
-    ``end`` stay open, so that the beam never narrows. The complete are ranked by
-    log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, |Y| counted with ``end`` (GNMT, arXiv 1609.08144, equation 14;
-    4 beams and 0.6 are 1706.03762's, section 6.1). A row is done with ``beams`` complete sequences, or when none that
-    is open could still win.
+    Each step keeps ``beams`` unfinished hypotheses by expanding the top 2 x ``beams`` candidates. Candidates among the
+    top ``beams`` that end with ``end`` are finished; at the limit all are. Finished hypotheses are ranked by
+    log P(Y) / ((5 + |Y|) / 6)^``length_penalty``, where |Y| counts ``end`` (GNMT, arXiv 1609.08144, equation 14;
+    4 beams and 0.6 are those of arXiv 1706.03762, section 6.1). A row is done with ``beams`` finished hypotheses, or
+    when no unfinished one can still win.
 
-    One beam is greedy search (of equals it may take another); as many beams as there are sequences is exhaustive.
+    One beam is greedy decoding (ties may differ); with as many beams as there are sequences the search is exhaustive.
     Raises InputError for fewer than one beam, or a limit below 1.
     """
     _check_limit(limit)
     if beams < 1:
-        raise InputError(f"a beam of {beams} holds no sequence: use 1 (greedy) or more.")
+        raise InputError(f"beams={beams}: use at least 1, which is greedy decoding.")
     rows, device = len(logits), logits.device
-    chances = logits.double().log_softmax(-1)[:, None]  # (rows, beams, vocabulary); now all beams are one
+    chances = logits.double().log_softmax(-1)[:, None]  # (rows, beams, vocabulary), at first with one beam
     totals = chances.new_zeros(rows, 1)
     written = torch.empty(rows, 1, 0, dtype=torch.int64, device=device)
     best = _Best(rows, limit, padding=padding, like=totals)
@@ -141,7 +140,7 @@ def beam_search(
     for count in range(1, limit + 1):
         vocabulary = chances.shape[-1]
         candidates = (totals[..., None] + chances).flatten(1)
-        # Twice as many as beams: at most half of them write ``end``, one for each that was open.
+        # Twice as many candidates as beams: at most half of them end, one for each hypothesis.
         totals, index = candidates.topk(min(2 * beams, candidates.shape[1]), dim=1)
         origin, token = index // vocabulary, index % vocabulary
         earlier = written.gather(1, origin[..., None].expand(-1, -1, count - 1))
@@ -154,7 +153,7 @@ def beam_search(
 
         closed = ends | (best.offered >= beams)[:, None]
         totals, stays = totals.masked_fill(closed, -torch.inf).topk(min(beams, totals.shape[1]), dim=1)
-        # log P only falls; the penalty is kindest to the longest, or (below 0) to the next.
+        # log P only falls; the length penalty favours the longest sequence most, or (below 0) the next one.
         kindest = max(((5 + n) / 6) ** length_penalty for n in (count + 1, limit))
         if count == limit or bool((totals.amax(1) / kindest <= best.score).all()):
             break
@@ -169,7 +168,7 @@ def beam_search(
 
 
 class _Best:
-    """The best of each row's complete sequences so far, and how many there have been."""
+    """The best finished hypothesis of each row so far, and the number of finished ones."""
 
     def __init__(self, rows: int, limit: int, *, padding: int, like: Tensor) -> None:
         self.padding = padding
@@ -178,7 +177,7 @@ class _Best:
         self.sequences = torch.full((rows, limit), padding, device=like.device)
 
     def offer(self, scores: Tensor, written: Tensor) -> None:
-        """Take what is better of ``written`` (rows, beams, count); a score of -inf says that it is not complete."""
+        """Keep the better ones of ``written`` (rows, beams, count); a score of -inf marks unfinished ones."""
         self.offered += (scores > -torch.inf).sum(1)
         score, which = scores.max(dim=1)
         better, count = score > self.score, written.shape[2]
@@ -190,4 +189,4 @@ class _Best:
 
 def _check_limit(limit: int) -> None:
     if limit < 1:
-        raise InputError(f"a limit of {limit} tokens: give at least 1.")
+        raise InputError(f"limit={limit}: give at least 1 token.")

@@ -1,1 +1,1 @@
-"""What all commands show: numbers as text, progress, and the style of pictures."""
+"""What all commands share in their output: numbers as text, progress, and the style of plots."""

@@ -11,12 +11,12 @@ SMALL = 9.5
 
 
 def finite(value: float | None) -> TypeGuard[float]:
-    """Whether there is a number to draw."""
+    """Whether ``value`` is a finite number."""
     return value is not None and math.isfinite(value)
 
 
 def dress(axes: Axes) -> None:
-    """The common face: no box, a light grid behind the data, muted ticks."""
+    """Apply the common style: no box, a light grid behind the data, muted ticks."""
     axes.set_facecolor("none")
     axes.set_axisbelow(True)
     axes.grid(True, color=light("rule"), linewidth=0.7)
@@ -61,7 +61,7 @@ def number_ticks(axis: Any, write: Callable[[float], str], locator: Locator | No
 
 
 def legible(axes: Axes, values: Sequence[float], write: Callable[[float], str]) -> list[float]:
-    """Those of the ascending ``values`` whose labels do not touch on a logarithmic axis."""
+    """The subset of the ascending ``values`` whose labels do not overlap on a logarithmic axis."""
     start, end = (math.log(limit) for limit in axes.get_xlim())
     inch = (end - start) * axes.figure.dpi / axes.get_window_extent().width
     kept: list[float] = []

@@ -1,10 +1,10 @@
-"""What is used of matplotlib, imported whatever MPLBACKEND says: figures are drawn without a backend."""
+"""The parts of matplotlib that are used, imported whatever MPLBACKEND says: figures are drawn without a backend."""
 
 import os
 from contextlib import suppress
 
-# A notebook hands on the backend that its own environment has; where it is not installed, matplotlib cannot be
-# imported. So it is set afterwards, as matplotlib does, for those who open windows in this process.
+# A notebook passes on the backend of its own environment. If that is not installed here, importing matplotlib
+# fails. So the variable is set after the import, as matplotlib does, for users who open windows in this process.
 _backend = os.environ.pop("MPLBACKEND", None)
 import matplotlib  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""How numbers, times, sizes and lists are written, in every command, page and picture."""
+"""How numbers, times, sizes and lists are formatted in all commands, pages and plots."""
 
 import math
 from datetime import datetime
@@ -8,7 +8,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as a person says it: 45 s, 3 min 20 s, 1 h 05 min."""
+    """A readable duration: 45 s, 3 min 20 s, 1 h 05 min."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -19,26 +19,26 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(num_bytes: float) -> str:
-    """Bytes in powers of ten, as disks and networks count them: 640 B, 812 kB, 12.3 MB, 1.40 GB."""
+    """Bytes in powers of ten: 640 B, 812 kB, 12.3 MB, 1.40 GB."""
     if num_bytes < 999.5 and float(num_bytes).is_integer():
         return f"{num_bytes:.0f} B"
     return _scaled(num_bytes, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
 
 
 def decimals_for(margin: float) -> int:
-    """How many decimals a metric is written with: one more than its margin needs, 3 where it has none."""
+    """The number of decimals of a metric: one more than its margin needs, 3 if the margin is 0."""
     if not (math.isfinite(margin) and margin > 0):
         return 3
     return min(max(math.ceil(-math.log10(margin) - 1e-9) + 1, 0), 6)
 
 
 def score_text(value: float, margin: float) -> str:
-    """A score with as many decimals as its margin asks for."""
+    """A score with ``decimals_for(margin)`` decimals."""
     return f"{value:.{decimals_for(margin)}f}"
 
 
 def plain(value: float | None, decimals: int = 3) -> str:
-    """``value`` with a fixed number of decimals; a dash for None and for what is not finite."""
+    """``value`` with a fixed number of decimals; a dash for None, NaN and infinity."""
     if value is None or not math.isfinite(value):
         return NOTHING
     text = f"{value:.{decimals}f}"
@@ -63,7 +63,7 @@ def significant(value: float) -> str:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))
     rounded = round(value, digits)
-    # 9.996 rounds up into the next decade, and loses a decimal by it.
+    # 9.996 rounds up to the next power of ten and loses a decimal.
     digits = 2 - math.floor(math.log10(abs(rounded)))
     return f"{rounded:.{max(digits, 0)}f}".replace("-", MINUS)
 
@@ -102,7 +102,7 @@ def duration(seconds: float) -> str:
 
 
 def round_duration(seconds: float) -> str:
-    """A time that is a round number, for an axis: 10 µs, 3 ms, 1 s."""
+    """A round time, for an axis: 10 µs, 3 ms, 1 s."""
     number, unit = duration(seconds).split(" ")
     return f"{float(number):g} {unit}"
 
@@ -113,7 +113,7 @@ def span(seconds: float) -> str:
 
 
 def moment(iso: str) -> str:
-    """'2025-11-22 13:19' from an ISO date and time; what is not one stays as it is."""
+    """'2025-11-22 13:19' from an ISO date and time; other text is returned unchanged."""
     try:
         return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M")
     except ValueError:
@@ -144,7 +144,7 @@ def listed(names: list[str]) -> str:
 
 
 def shortened(name: str, limit: int) -> str:
-    """``name`` with its middle left out where it is longer than ``limit``: both ends tell names apart."""
+    """``name`` without its middle if it is longer than ``limit``; both ends help to distinguish names."""
     if len(name) <= limit:
         return name
     tail = (limit - 1) // 2

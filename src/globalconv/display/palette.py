@@ -1,4 +1,4 @@
-"""Colours and markers: one look per arm in every picture, light and dark, safe for the colour-blind."""
+"""Colours and markers: the same look for an arm in all plots, light and dark, safe for colour-blind readers."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ _NUM_COLORS = 7
 
 @dataclass(frozen=True)
 class Look:
-    """How one arm is drawn: ``color`` is the one for white ground, ``theme`` its name in ``THEME``."""
+    """The look of one arm: ``color`` is for a white background, ``theme`` is its name in ``THEME``."""
 
     theme: str
     marker: str
@@ -50,11 +50,11 @@ class Look:
 
 
 def look(number: int) -> Look:
-    """The look of the ``number``-th arm; colour and marker together stay unique for 49 arms."""
+    """The look of the ``number``-th arm; the pair of colour and marker is unique for 49 arms."""
     marker, path = _MARKERS[(number + number // _NUM_COLORS) % len(_MARKERS)]
     return Look(f"arm-{number % _NUM_COLORS}", marker, path)
 
 
 def light(name: str) -> str:
-    """The colour ``name`` of ``THEME`` on white, which is what matplotlib draws with."""
+    """The colour ``name`` of ``THEME`` on white, with which matplotlib draws."""
     return THEME[name][0]

@@ -1,4 +1,4 @@
-"""Panels on one sheet of paper: side by side, under a title, a note and a legend."""
+"""Figures of several panels, under a title, a note and a legend."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ MARGIN = 0.14
 
 @dataclass(frozen=True)
 class Frame:
-    """The inner size of a panel and the room around it, in inches."""
+    """The inner size of a panel and its margins, in inches."""
 
     width: float
     height: float
@@ -31,14 +31,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: how it is drawn, and a text that says what it shows."""
+    """One panel: a function that draws it, and its title and note."""
 
     key: str
     plot: Callable[[Axes], None]
     alt: str
     title: str
     badge: tuple[str, str] = ("", "ink")
-    """A word at the right end of the title's line, and the name of its colour."""
+    """A word at the right end of the title line, and the name of its colour."""
 
 
 def sheet(
@@ -51,12 +51,12 @@ def sheet(
     ruled: bool = False,
     columns: int = 3,
 ) -> Figure:
-    """The panels, at most ``columns`` beside each other, under a title, a note and a legend; lengths in inches."""
+    """A figure of panels, at most ``columns`` in a row, under a title, a note and a legend; lengths in inches."""
     columns = min(len(panels), columns)
     rows = math.ceil(len(panels) / columns)
     panel_width, panel_height = frame.size
     width = columns * panel_width
-    # Type of 14 and 10.5 points: about 7 and 11 letters an inch.
+    # 14 and 10.5 points: about 7 and 11 letters per inch.
     title, note = (
         fill(words, int(letters * width), break_on_hyphens=False)
         for words, letters in ((title, 7), (note, 11.3))
@@ -69,7 +69,7 @@ def sheet(
     figure = Figure(figsize=(width, height))
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
-        # Measured from below, where the panels start, so that no head can shift them.
+        # Measured from the bottom, so that the header cannot shift the panels.
         _place(figure, panel, frame, column * panel_width, (rows - 1 - row) * panel_height, ruled=ruled)
     left, top = MARGIN / width, height - 0.12
     figure.text(left, top / height, title, va="top", fontsize=14, fontweight="bold", color=light("ink"))

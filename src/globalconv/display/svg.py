@@ -1,4 +1,4 @@
-"""Figures as bytes: PNG and SVG files in the house's style."""
+"""Figures as PNG and SVG files in the common style."""
 
 import io
 import warnings
@@ -8,8 +8,8 @@ from typing import Any
 
 from globalconv.display.drawing import Figure, rc_context, rcdefaults, rcParams
 
-# Text stays text: it is small, can be searched and read aloud, and takes the reader's own font. No
-# mathematics: a task may be called 'a$b$'. The salt makes the ids of two drawings of one figure the same.
+# Text is kept as text: it is small, can be searched and read aloud, and uses the reader's font. Mathematics is
+# off: a task may be called 'a$b$'. The salt makes the ids of two drawings of the same figure equal.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "globalconv",
@@ -20,11 +20,11 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Figures made and saved in here look the same whatever the user's matplotlibrc says."""
+    """Figures made and saved in this block do not depend on the user's matplotlibrc."""
     with rc_context(), warnings.catch_warnings():
         rcdefaults()
         rcParams.update(_STYLE)
-        # A name in a script that DejaVu lacks shows boxes in the PNG; the page writes it in full.
+        # A name in a script that DejaVu lacks shows boxes in the PNG; the HTML page shows it correctly.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 

@@ -1,1 +1,1 @@
-"""The machine a process runs on: cores, memory and devices it may use, its facts, and files written whole."""
+"""The machine: the cores, memory and devices that a process may use, its description, and atomic files."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside and renamed."""
+"""Atomic files: written under a temporary name, then renamed."""
 
 import errno
 import json
@@ -15,10 +15,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_bytes(path: Path, content: bytes, *, option: str = "--out") -> None:
-    """Write ``content`` beside ``path``, then rename it to ``path``.
+    """Write ``content`` to a temporary file beside ``path``, then rename it to ``path``.
 
-    A reader sees the old file or the new one, never half of one. A full disk or a directory that
-    cannot be written raises InputError, which names ``option``, where the path came from; what was there before stays.
+    A reader sees the old file or the new one, never a partial one. A full disk or a read-only directory raises
+    InputError, and the old file is kept. ``option`` is the option that gave the path, for the message.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with obstacles_explained(path, option=option):
@@ -39,20 +39,20 @@ def write_text(path: Path, text: str, *, option: str = "--out") -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON, atomically. NaN and infinity are refused: JSON has no words for them."""
+    """Write ``value`` as JSON, atomically. NaN and infinity are refused: JSON cannot express them."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def make_directory(path: Path) -> None:
-    """Make ``path`` and its parents. Raises InputError where that cannot be done."""
+    """Make ``path`` and its parents. Raises InputError if that fails."""
     with obstacles_explained(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def sweep_up(path: Path) -> None:
-    """Remove what killed processes left half-written in ``path`` and below.
+    """Remove the temporary files that killed processes left in ``path`` and below.
 
-    For who alone writes there: what another process is writing now looks the same.
+    Only call it if no other process writes there: its unfinished files look the same.
     """
     with obstacles_explained(path):
         for leftover in path.rglob(f".*.*{UNFINISHED}"):
@@ -62,26 +62,28 @@ def sweep_up(path: Path) -> None:
 
 @contextmanager
 def obstacles_explained(path: Path, *, option: str = "--out") -> Iterator[None]:
-    """Have what the system says of writing to ``path`` raised as InputError, with what mends it."""
+    """Turn errors of the file system at ``path`` into an InputError that names the fix."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{path} cannot be made: a file is in the way. Name another {option}.") from error
+        raise InputError(
+            f"{path} cannot be created because a file of that name exists. Use another {option}."
+        ) from error
     except IsADirectoryError as error:
         raise InputError(
-            f"{path} cannot be written: a directory is in the way. Move it, or name another {option}."
+            f"{path} cannot be written because it is a directory. Move it, or use another {option}."
         ) from error
     except OSError as error:
         if error.errno in _FULL:
             what = (
-                "a file may not grow so large (ulimit -f)"
+                "the file size limit is reached (ulimit -f)"
                 if error.errno == errno.EFBIG
                 else "the disk is full"
             )
             raise InputError(
-                f"{what}: {path} could not be written. Free some space and run the same "
-                "command again; finished runs are kept."
+                f"{what}: {path} could not be written. Free some space and repeat the "
+                "command. Finished runs are kept."
             ) from error
         raise InputError(
-            f"{path} cannot be written: {error.strerror or error}. Name another {option}."
+            f"{path} cannot be written: {error.strerror or error}. Use another {option}."
         ) from error

@@ -1,4 +1,4 @@
-"""How many cores this process may use: of the machine, of its container or job, and of its own limit."""
+"""The number of cores that this process may use, limited by the machine, its container or job, and its affinity."""
 
 import os
 
@@ -6,7 +6,8 @@ from joblib import cpu_count
 
 
 def usable_cores() -> int:
-    """The least of what the machine has, the affinity (taskset), control groups (containers) and SLURM allow."""
+    """The minimum of the machine's cores and the limits of affinity (taskset), control groups (containers) and
+    SLURM."""
     cores = int(cpu_count())
     allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
     return max(1, min(cores, int(allotted))) if allotted.isdecimal() else cores

@@ -1,4 +1,4 @@
-"""Where things are computed, and how much memory there is."""
+"""Devices and their memory."""
 
 import torch
 
@@ -9,9 +9,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def resolve_device(name: str) -> str:
-    """The device that ``auto``, ``cpu`` or ``cuda`` stands for here: ``auto`` is cuda where there is one.
+    """The device for ``auto``, ``cpu`` or ``cuda``; ``auto`` is cuda if available.
 
-    Raises InputError for another name, and for cuda where PyTorch sees none.
+    Raises InputError for another name, and for cuda if PyTorch sees no CUDA device.
     """
     if name not in DEVICES:
         raise unknown_name("--device", name, DEVICES)
@@ -23,12 +23,12 @@ def resolve_device(name: str) -> str:
 
 
 def device_line(device: str) -> str:
-    """A resolved device in the words of every command's first line: "Device: cuda (NVIDIA H100)."."""
+    """The first line of every command: "Device: cuda (NVIDIA H100)."."""
     return f"Device: {device}{f' ({torch.cuda.get_device_name()})' if device == 'cuda' else ''}."
 
 
 def device_memory(device: str) -> float:
-    """Bytes of a resolved device's memory, whoever has it now: of the CPU's what this process may have of it."""
+    """Bytes of a resolved device's memory, used or not; on the CPU the memory that this process may use."""
     if device == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     return float(usable_memory())

@@ -1,4 +1,4 @@
-"""Facts of the machine by which a reader judges times; nothing that names it."""
+"""The facts about the machine that a reader of timings needs; nothing that identifies it."""
 
 import platform
 from pathlib import Path
@@ -23,7 +23,7 @@ def machine_facts() -> dict[str, str | int]:
 
 
 def processor_name() -> str:
-    """The processor's name, as the system tells it."""
+    """The name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""PyTorch's number of threads, which is one for the whole process."""
+"""PyTorch's number of threads, which is global to the process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def threads_restored() -> Iterator[None]:
-    """Have the caller's number of threads again when the block ends."""
+    """Restore the caller's number of threads when the block ends."""
     before = torch.get_num_threads()
     try:
         yield

@@ -3,8 +3,8 @@
 from globalconv.models.block import Block
 from globalconv.models.classifier import Classifier
 from globalconv.models.encoder_decoder import EncoderDecoder
+from globalconv.models.encoder_decoder_designs import build_encoder_decoder
 from globalconv.models.language_model import LanguageModel
-from globalconv.models.original import build_encoder_decoder
 from globalconv.models.stack import Stack
 
 __all__ = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalconv.mixers.base import Mixer
-from globalconv.models.cross import CrossMixer
+from globalconv.models.cross_mixer import CrossMixer
 from globalconv.ops import Documents
 from globalconv.states import MixerState, begin
 
@@ -20,9 +20,9 @@ ACTIVATIONS: dict[Activation, Branch] = {"gelu": F.gelu, "relu": F.relu}
 
 
 class ChannelMLP(nn.Module):
-    """The channel mixer: two pointwise layers, a nonlinearity between; (batch, length, width) -> same.
+    """The channel mixer: two pointwise layers with a nonlinearity between them; (batch, length, width) -> same.
 
-    ``scale``: what its output weights are multiplied by at the start.
+    ``scale`` multiplies the initial output weights.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class ChannelMLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix the channels of every token alike."""
+        """Mix the channels of every token."""
         return self.contract(self.activation(self.expand(x)))
 
 
 class ScaledLinear(nn.Linear):
-    """A linear layer whose weights start as nn.Linear's, times ``scale``."""
+    """A linear layer whose initial weights are nn.Linear's times ``scale``."""
 
     def __init__(self, fan_in: int, fan_out: int, *, scale: float) -> None:
         self.scale = scale
         super().__init__(fan_in, fan_out)
 
     def reset_parameters(self) -> None:
-        """Draw weights and biases anew."""
+        """Redraw weights and biases."""
         super().reset_parameters()
         with torch.no_grad():
             self.weight.mul_(self.scale)
@@ -85,10 +85,10 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor | Documents | None = None, memory: Tensor | None = None
     ) -> Tensor:
-        """(batch, length, width) -> the same; packed documents, (tokens, width), come with themselves as ``lengths``.
+        """(batch, length, width) -> the same; or packed documents (tokens, width), with a Documents as ``lengths``.
 
-        With a ``memory``, (batch, source length, width), ``lengths`` are the memory's: the target's padding stands
-        last, where a causal mixer's real tokens do not look.
+        With a ``memory`` (batch, source length, width), ``lengths`` are the memory's: the target's padding comes last,
+        where a causal mixer's real tokens do not look.
         """
         if memory is None:
             return self.around(_given(self.mixer, lengths), x)
@@ -98,7 +98,7 @@ class Block(nn.Module):
         return self.around(self.mixer, x, lambda x: cross(x, *others))
 
     def around(self, mix: Branch, x: Tensor, look: Branch | None = None) -> Tensor:
-        """``forward`` with other branches, such as the states of the mixers; (..., width) -> the same."""
+        """``forward`` with other branches, such as the mixers' decoding states; (..., width) -> the same."""
         x = self._added(self.mixer_norm, mix, x)
         if look is not None:
             x = self._added(self.cross_norm, look, x)
@@ -106,7 +106,7 @@ class Block(nn.Module):
 
     def _added(self, norm: nn.Module, branch: Branch, x: Tensor) -> Tensor:
         y = branch(norm(x) if self.norm_first else x)
-        if self.dropout.training:  # else the call alone would be a part of what a token costs
+        if self.dropout.training:  # skipped otherwise, because the call alone costs time per token
             y = self.dropout(y)
         return x + y if self.norm_first else norm(x + y)
 
@@ -117,12 +117,12 @@ class Block(nn.Module):
         return BlockState(self, batch=batch, longest=longest, memory=memory, lengths=lengths)
 
     def extra_repr(self) -> str:
-        """Where its norms stand."""
+        """The placement of its norms."""
         return f"norm='{'pre' if self.norm_first else 'post'}'"
 
 
 def _given(mixer: nn.Module, lengths: Tensor | Documents | None) -> Branch:
-    """``mixer`` on rows of these lengths. A mixer from outside may take none."""
+    """``mixer`` for rows of these lengths. A custom mixer may take no lengths."""
     if lengths is None:
         return mixer
     if isinstance(lengths, Documents):
@@ -131,13 +131,13 @@ def _given(mixer: nn.Module, lengths: Tensor | Documents | None) -> Branch:
 
 
 class BlockState(MixerState):
-    """The states of a block's mixers; everything else in it looks at one token at a time."""
+    """The states of a block's mixers; everything else in a block is pointwise."""
 
     def __init__(
         self, block: Block, *, batch: int, longest: int, memory: Tensor | None, lengths: Tensor | None
     ) -> None:
         width = block.mlp_norm.normalized_shape[0]
-        super().__init__(width=width, batch=batch, longest=longest, dtype=None)  # its mixers know
+        super().__init__(width=width, batch=batch, longest=longest, dtype=None)  # its mixers check the dtype
         self.block = block
         self.mixer = begin(block.mixer, batch=batch, longest=longest, width=width)
         self.cross = None

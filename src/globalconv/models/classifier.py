@@ -15,8 +15,8 @@ class Classifier(nn.Module):
     """(batch, length, channels) values, or (batch, length) tokens -> (batch, num_classes) logits.
 
     Pre-norm residual blocks, mean over the tokens, a linear read-out. Learned positions are added by
-    default, for every mixer alike: a circular convolution under mean pooling cannot say where
-    something is without them (all rotations of an input would get one output).
+    default, for every mixer alike: without them, a circular convolution under mean
+    pooling cannot represent positions (all rotations of an input give the same output).
     """
 
     def __init__(
@@ -31,7 +31,9 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         if (channels is None) == (vocabulary is None):
-            raise InputError("a classifier takes either channels (values in) or vocabulary (tokens in).")
+            raise InputError(
+                "a classifier needs either channels (for values) or vocabulary (for tokens). Give one of them."
+            )
         self.stack = Stack(mixers, mlp_width=mlp_width)
         width = self.stack.width
         self.embed: nn.Module
@@ -49,8 +51,8 @@ class Classifier(nn.Module):
     def forward(self, inputs: Tensor, lengths: Integers | None = None) -> Tensor:
         """Logits, (batch, num_classes).
 
-        ``lengths`` (batch,), whole numbers: how many of each row's inputs are real, the first ones; what stands behind
-        them changes nothing, and the mean is over the real ones. Raises InputError where they do not fit.
+        ``lengths`` (batch,), integers: the number of real inputs in each row, which come first. Padding has no
+        effect, and the mean is over the real inputs. Raises InputError if the lengths do not fit.
         """
         lengths = check_lengths(lengths, inputs)
         mixed = self.stack(self.position(self.embed(clear_padding(inputs, lengths))), lengths)

@@ -1,4 +1,4 @@
-"""How tokens or values become vectors of the model's width, with or without their position."""
+"""Embeddings of tokens, values and positions in the model's width."""
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,15 @@ from globalconv.errors import InputError
 from globalconv.mixers.positions import sinusoids
 
 POSITION_STD = 0.5
-"""Learned positions start this large: at .02 attention cannot tell its tokens apart for hundreds of
-steps. The same for every arm."""
+"""Initial standard deviation of learned positions: at .02 attention cannot distinguish its tokens for hundreds of
+steps. It is the same for every arm."""
 
 
 class TokenEmbedding(nn.Embedding):
-    """Token numbers (batch, length) -> (batch, length, width); standard normal at the start.
+    """Token numbers (batch, length) -> (batch, length, width); initially standard normal.
 
-    A std of .02, usual with tied embeddings, kept attention at guessing on associative recall.
+    With a standard deviation of .02, usual with tied embeddings, attention did not get beyond guessing on associative
+    recall.
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:
@@ -23,7 +24,7 @@ class TokenEmbedding(nn.Embedding):
 
 
 class PositionEmbedding(nn.Module):
-    """Adds a learned vector per position to (batch, length, width); lengths to the nominal one."""
+    """Adds a learned vector per position to (batch, length, width), up to the nominal length."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class PositionEmbedding(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew."""
+        """Redraw the vectors."""
         nn.init.normal_(self.position, std=POSITION_STD)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,12 +40,13 @@ class PositionEmbedding(nn.Module):
         return x + self.table(x.shape[1], x.shape[2], like=x)
 
     def table(self, length: int, width: int, *, like: Tensor) -> Tensor:
-        """What is added to the first ``length`` tokens, (length, width). InputError beyond the nominal length."""
+        """The vectors added to the first ``length`` tokens, (length, width). Raises InputError beyond the nominal
+        length."""
         longest = len(self.position)
         if length > longest:
             raise InputError(
-                f"positions were learned up to length {longest}, and there are {length} tokens: give fewer, or build "
-                "the model longer."
+                f"positions were learned up to length {longest}, but there are {length} tokens. Give fewer, or build "
+                "the model with a larger length."
             )
         return self.position[:length]
 
@@ -55,30 +57,31 @@ class PositionEmbedding(nn.Module):
 
 
 class SinusoidalPositions(nn.Module):
-    """Adds the fixed sinusoids of arXiv 1706.03762, section 3.5, to (batch, length, width); any length."""
+    """Adds the fixed sinusoids of arXiv 1706.03762, section 3.5, to (batch, length, width) of any length."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus its positions, rounded once."""
         return (x + self.table(x.shape[1], x.shape[2], like=x)).to(x.dtype)
 
     def table(self, length: int, width: int, *, like: Tensor) -> Tensor:
-        """What is added to the first ``length`` tokens, (length, width), float32 or more, on the device of ``like``."""
+        """The vectors added to the first ``length`` tokens, (length, width), float32 or wider, on the device of
+        ``like``."""
         return sinusoids(length, width, like=like)
 
 
 class SharedEmbedding(nn.Embedding):
-    """One table for the tokens that go in and for the logits that come out (1706.03762, section 3.4).
+    """One table for input embeddings and output logits (arXiv 1706.03762, section 3.4).
 
-    What goes in is scaled by sqrt(width): the table starts with the standard deviation width^-1/2, so that
-    embeddings and logits both start with variance 1.
+    Input embeddings are scaled by sqrt(width): the table starts with standard deviation width^-1/2, so that embeddings
+    and logits both start with variance 1.
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__(vocabulary, width)  # draws a table, too
-        self.reset_parameters()  # once more: models of a seed stay what they were
+        super().__init__(vocabulary, width)  # this draws a table, too
+        self.reset_parameters()  # a second draw, so that models of a seed stay the same
 
     def reset_parameters(self) -> None:
-        """Draw the table anew."""
+        """Redraw the table."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:

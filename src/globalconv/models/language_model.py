@@ -14,8 +14,8 @@ from globalconv.ops import Documents, Integers, check_lengths, clear_padding
 class LanguageModel(nn.Module):
     """(batch, length) tokens -> (batch, length, vocabulary) logits of the next token.
 
-    Every mixer must be causal (InputError). Absolute positions are off by default: a causal
-    convolution knows distances by itself and attention is given rotary positions.
+    Every mixer must be causal, or InputError is raised. Absolute positions are off by default: a causal convolution
+    knows distances by itself, and attention uses rotary positions.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class LanguageModel(nn.Module):
         leaking = sorted({type(m).__name__ for m in mixers if not m.causal})
         if leaking:
             raise InputError(
-                f"a language model needs causal mixers; build {', '.join(leaking)} with causal=True."
+                f"a language model needs causal mixers. Build {', '.join(leaking)} with causal=True."
             )
         self.stack = Stack(mixers, mlp_width=mlp_width)
         width = self.stack.width
@@ -38,16 +38,16 @@ class LanguageModel(nn.Module):
     def forward(
         self, tokens: Tensor, lengths: Integers | None = None, *, offsets: Integers | None = None
     ) -> Tensor:
-        """Logits of what follows each token, (batch, length, vocabulary).
+        """Logits of the token after each token, (batch, length, vocabulary).
 
-        ``lengths`` (batch,), whole numbers: how many tokens of each row are real, the first ones. Padding may be any
-        number, also none of the vocabulary; it changes nothing, and the logits are 0 there.
+        ``lengths`` (batch,), integers: the number of real tokens in each row, which come first. Padding may be any
+        number, even outside the vocabulary; it changes nothing, and its logits are 0.
 
-        ``offsets`` (documents + 1,): ``tokens`` (total,) are documents end to end, and these the places where
-        they begin, 0 first and the total last. Returns (total, vocabulary). None sees another, and positions
-        begin anew with each.
+        ``offsets`` (documents + 1,): ``tokens`` (total,) are concatenated documents, and ``offsets`` are their starts,
+        from 0 to the total. Returns (total, vocabulary). Documents do not see each other, and positions restart
+        with each.
 
-        Raises InputError for lengths or offsets that do not fit, or both.
+        Raises InputError if lengths or offsets do not fit, or if both are given.
         """
         if offsets is not None:
             return self._packed(tokens, lengths, offsets)
@@ -58,8 +58,8 @@ class LanguageModel(nn.Module):
     def _packed(self, tokens: Tensor, lengths: Integers | None, offsets: Integers) -> Tensor:
         if lengths is not None or tokens.ndim != 1:
             raise InputError(
-                f"offsets are for packed tokens, (total,), which have no lengths, and tokens are "
-                f"{tuple(tokens.shape)}: give offsets and tokens.flatten(), or lengths."
+                f"offsets need packed tokens (total,) and no lengths, but tokens have shape "
+                f"{tuple(tokens.shape)}. Give offsets and packed tokens, or lengths."
             )
         documents = Documents(offsets, tokens)
         x = self.embed(tokens)

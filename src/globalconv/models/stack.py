@@ -1,4 +1,4 @@
-"""Blocks over depth, whose mixers may differ from block to block, and a last norm; and their decoding."""
+"""A stack of blocks, whose mixers may differ, with a final norm; and its decoding."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -8,27 +8,27 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer, takes_lengths
 from globalconv.models.block import Activation, Block, Norm
-from globalconv.models.cross import CrossMixer
+from globalconv.models.cross_mixer import CrossMixer
 from globalconv.ops import Documents, Integers, check_lengths, clear_padding
 from globalconv.states import MixerState, begin
 from globalconv.states.state import dtype_of
 
 
 class Stack(nn.Module):
-    """Blocks over depth and a last norm. One mixer per block: give different ones for a hybrid.
+    """A stack of blocks and a final norm, with one mixer per block; give different mixers for a hybrid.
 
-    ``cross_mixers``: as many, in a decoder, whose blocks read a memory. ``norm``, ``activation`` and ``dropout`` are
-    the blocks'; with ``norm="post"`` there is no norm at the end.
+    ``cross_mixers``: one per block, in a decoder, whose blocks read a memory. ``norm``, ``activation`` and ``dropout``
+    are those of the blocks; with ``norm="post"`` there is no final norm.
 
-    The channel MLPs' output weights start smaller by ``scale``: if none is given, by sqrt(2 depth), so that at the
-    start they add no more to the residual stream together than one alone would (GPT-2's rule). The mixers' do not: each
-    starts as its own class says, and a skip weight of 1 adds the normalised stream to itself once more.
+    The initial output weights of the channel MLPs are divided by ``scale``; by default by sqrt(2 depth), so that
+    together they initially add no more to the residual stream than one alone would (GPT-2's rule). Mixers are not
+    scaled: each starts as its class defines, and a skip weight of 1 adds the normalised stream to itself once more.
 
-    What a block holds is the only place where a mixer is known: one that is put there later (an adapter, a quantised
-    twin) is the one that runs, decodes and counts.
+    Mixers are read from the blocks: one that is put there later (an adapter, a quantised copy) is the one that runs,
+    decodes and counts.
 
-    Rows of different lengths come with ``lengths``; then padding changes no token, and the result is 0 there.
-    Packed ``documents`` see nothing of each other; only around the mixers are they padded.
+    With ``lengths``, padding changes no token, and the result is 0 there. Packed ``documents`` do not see each other;
+    they are padded around the mixers only.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Stack(nn.Module):
         widths = {mixer.width for mixer in mixers} | {cross.width for cross in cross_mixers or ()}
         if not mixers or len(widths) != 1:
             raise InputError(
-                f"a stack needs at least one mixer, all of one width; got widths {sorted(widths)}."
+                f"a stack needs at least one mixer, all of the same width, but got widths {sorted(widths)}."
             )
         if mlp_width < 1:
             raise InputError(f"mlp_width must be at least 1, not {mlp_width}.")
@@ -70,12 +70,12 @@ class Stack(nn.Module):
 
     @property
     def mixers(self) -> tuple[Mixer, ...]:
-        """The blocks' token mixers, as they stand now."""
+        """The blocks' current token mixers."""
         return tuple(block.mixer for block in self._each())
 
     @property
     def cross_mixers(self) -> tuple[CrossMixer, ...]:
-        """The blocks' cross mixers, as they stand now."""
+        """The blocks' current cross mixers."""
         return tuple(block.cross for block in self._each() if block.cross is not None)
 
     def _each(self) -> Sequence[Block]:
@@ -91,10 +91,10 @@ class Stack(nn.Module):
     ) -> Tensor:
         """(batch, length, width) -> the same, or with ``documents`` (tokens, width), packed.
 
-        With a ``memory``, ``lengths`` are the memory's (see Block). Raises InputError where a mixer does not take the
-        lengths of rows, and there are any.
+        With a ``memory``, ``lengths`` are the memory's (see Block). Raises InputError if there are lengths and a mixer
+        does not take them.
         """
-        assert lengths is None or documents is None, "what is packed has no padding"
+        assert lengths is None or documents is None, "packed documents have no padding"
         rows = documents or check_lengths(lengths, x if memory is None else memory)
         if memory is None and rows is not None:
             self.check_takes_lengths()
@@ -111,7 +111,7 @@ class Stack(nn.Module):
         without = sorted({type(mixer).__name__ for mixer in self.mixers if not takes_lengths(mixer)})
         if without:
             raise InputError(
-                f"{', '.join(without)} cannot mix rows of different lengths: give its forward the argument lengths "
+                f"{', '.join(without)} cannot mix rows of different lengths. Add an argument lengths to its forward "
                 "(see Mixer.forward), or batch rows of equal length."
             )
 
@@ -129,7 +129,7 @@ class Stack(nn.Module):
 
 
 class StackState(MixerState):
-    """The states of a stack's blocks; one that was put in a block's place may be computed on all tokens again."""
+    """The states of a stack's blocks; a module that replaced a block may be recomputed on all tokens."""
 
     def __init__(
         self, stack: Stack, *, batch: int, longest: int, memory: Tensor | None, lengths: Tensor | None

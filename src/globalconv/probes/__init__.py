@@ -1,4 +1,4 @@
-"""Questions that can be put to any torch.nn.Module: what its tokens do to each other. It is never changed."""
+"""Probes: how the tokens of any torch.nn.Module affect each other. The module is never changed."""
 
 from globalconv.probes.causality import Causality, causality
 from globalconv.probes.content import ContentDependence, content_dependence

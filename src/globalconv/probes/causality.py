@@ -1,4 +1,4 @@
-"""Whether an output depends on what comes after it."""
+"""Whether an output depends on later inputs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SAFETY = 100.0
-"""Differences up to this many times the measured rounding are taken for rounding."""
+"""Differences up to this multiple of the measured rounding count as rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Causality:
-    """What the future does to the outputs before it.
+    """The influence of later tokens on outputs.
 
-    ``leak`` (L-1,): the largest change of any output up to token t when everything after t is replaced, over the
-    largest change that an output sees when everything is. ``rounding`` is what can be told from nothing, in the
-    same unit.
+    ``leak`` (L-1,): the largest change of any output up to token t when everything after t is replaced, divided
+    by the largest change of an output when everything is replaced. ``rounding``, in the same unit: smaller leaks may be
+    rounding.
     """
 
     leak: Tensor
@@ -40,12 +40,12 @@ class Causality:
 
     @property
     def exact(self) -> bool:
-        """Whether no output changed at all, to the last digit."""
+        """Whether no output changed in any bit."""
         return self.largest == 0.0
 
     @property
     def causal(self) -> bool:
-        """Whether nothing but rounding comes from the future."""
+        """Whether all leaks are within rounding."""
         return self.largest <= self.rounding
 
     @property
@@ -85,16 +85,18 @@ def causality(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> Causality:
-    """How much the outputs up to each token change when all that follows it is replaced by other vectors.
+    """The change of the outputs up to each token when everything after it is replaced by other vectors.
 
-    Replacing sees what derivatives do not (a maximum, a threshold), in L - 1 forward passes for each of
-    ``draws`` replacements of each example. Finding nothing is proof for these inputs only. Raises InputError for a
-    model without an output per token, and as ``subject_of`` does.
+    Replacing tokens detects what derivatives miss (a maximum, a threshold), in L - 1 forward passes for each of
+    ``draws`` replacements of each example. No leak is only proved for these inputs. Raises InputError for a model
+    without an output per token, and like ``subject_of``.
     """
     subject = subject_of(model, inputs, at=at, memory=memory)
     examples, length, _ = subject.points.shape
     if not subject.per_token:
-        raise InputError("causality needs an output per token, and this model gives one per sequence.")
+        raise InputError(
+            "causality needs an output per token, but this model gives one per sequence. Probe a part of it with at=."
+        )
     if draws < 1:
         raise InputError(f"draws must be at least 1, not {draws}.")
     generator = torch.Generator().manual_seed(seed)
@@ -105,7 +107,7 @@ def causality(
         replaced = torch.cat([subject.function(other[None]) for other in others])
     scale = float((replaced - before.repeat_interleave(draws, dim=0)).abs().max()) or 1.0
 
-    # Row by row: an example, its replacement, and the last token that is kept.
+    # One row per example, replacement and last token kept.
     row = torch.arange(examples * draws * length, device=device)
     example, other, last = row // (draws * length), row // length, row % length
     kept = torch.arange(length, device=device) <= last[:, None]

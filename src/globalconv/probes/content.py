@@ -1,4 +1,4 @@
-"""Whether the mixing depends on what is mixed: how much the Jacobian varies from input to input."""
+"""Whether the mixing depends on the content: how much the Jacobian varies from input to input."""
 
 import math
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-16
-"""A ratio of squares, so 1e-8 of the Jacobian itself. What is smaller may be rounding."""
+"""A ratio of squares: 1e-8 of the Jacobian itself. Smaller shares may be rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class ContentDependence:
-    """What share of the Jacobian's mean square is its variance over inputs: 0 for a linear map, at most 1.
+    """The variance of the Jacobian over inputs, divided by its mean square: 0 for a linear map, at most 1.
 
-    ``uncertainty``: standard error of ``share`` over inputs (jackknife; NaN for two). ``per_token`` (L,): the same
-    share for what each input token passes on.
+    ``uncertainty``: standard error of ``share`` over inputs (jackknife; NaN for two). ``per_token`` (L,): the share
+    of each input token's Jacobian.
     """
 
     share: float
@@ -34,7 +34,7 @@ class ContentDependence:
     examples: int
     directions: int
     negligible: float = NEGLIGIBLE
-    """What may be rounding."""
+    """Smaller shares may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -54,7 +54,7 @@ class ContentDependence:
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The share for what each input token passes on."""
+        """The share of each input token's Jacobian."""
         axes = axes_for(ax)
         axes.bar(range(len(self.per_token)), self.per_token.numpy())
         axes.set_ylim(0, 1)
@@ -73,12 +73,12 @@ def content_dependence(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> ContentDependence:
-    """How much d y / d x differs between the examples of ``inputs``, of which there must be two or more.
+    """How much d y / d x differs between the examples of ``inputs``, of which there must be at least two.
 
-    Along ``directions`` random combinations of all outputs, the same for all examples: the squares are unbiased
-    estimates, and what is zero is zero. A whole block's Jacobian varies also because its pointwise nonlinearities
-    do; whether the *mixing* depends on the content is asked of the mixing layer alone, with ``at``. Raises
-    InputError as ``subject_of`` does.
+    It follows ``directions`` random combinations of all outputs, the same for all examples: squares are unbiased
+    estimates, and zeros are exact. The Jacobian of a whole block also varies with its pointwise nonlinearities; to
+    measure whether the *mixing* depends on the content, probe the mixing layer alone, with ``at``. Raises InputError
+    like ``subject_of``.
     """
     if len(inputs) < 2:
         raise InputError(f"content dependence compares inputs: give 2 or more, not {len(inputs)}.")
@@ -87,7 +87,7 @@ def content_dependence(
     subject = subject_of(model, inputs, at=at, memory=memory)
     examples, device = len(subject.points), subject.points.device
     generator = torch.Generator().manual_seed(seed)
-    # Sums over directions: of squares of each example's gradient, of products with the others'.
+    # Sums over directions of the squares of each example's gradient and of its products with the others.
     squares = torch.zeros(examples, subject.points.shape[1], dtype=torch.float64, device=device)
     deviations = torch.zeros_like(squares)
     for direction in range(directions):
@@ -119,7 +119,7 @@ def content_dependence(
 def _jackknife(deviations: Tensor, squares: Tensor) -> float:
     """Standard error of sum(deviations) / (n - 1) over mean(squares), leaving out each of the n examples.
 
-    Without example i the squared deviations about the others' mean sum to less by d_i n / (n - 1).
+    Without example i, the squared deviations from the others' mean sum to d_i n / (n - 1) less.
     """
     n = len(squares)
     if n < 3 or not float(squares.sum()):

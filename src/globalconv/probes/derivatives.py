@@ -1,8 +1,8 @@
-"""Values and derivatives of a subject, many rows at a time; and how exact its arithmetic is.
+"""Values, vjps and Hessian-vector products of a subject, many rows at a time; and the rounding of its arithmetic.
 
-Rows of a batch are what other programs use vmap for: each has its own point and its own direction. So nothing is
-asked of a model but that autograd can go back through it, twice for second derivatives: no rule for vmap or for
-forward mode, which many operations of many people do not have.
+Rows of a batch are used instead of vmap: each has its own point and direction. So a model only needs to support
+backward (double backward for second derivatives), and no rules for vmap or forward mode, which many custom operations
+lack.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def values(
     *,
     progress: Progress | None = None,
 ) -> Tensor:
-    """What ``read`` makes of the rows' outputs at ``points``, part by part: the outputs need not be kept."""
+    """``read`` of the rows' outputs at ``points``, chunk by chunk, so that the outputs need not be kept."""
     found = []
     with torch.no_grad():
         for part in chunks(
@@ -33,7 +33,7 @@ def values(
 
 
 def pull_back(subject: Subject, points: Tensor, cotangents: Tensor) -> Tensor:
-    """Row by row J(x)^T c: (R, L, D), of points (R, L, D) and cotangents (R, L_out, E)."""
+    """The vjp J(x)^T c of each row, (R, L, D), at points (R, L, D) with cotangents (R, L_out, E)."""
     with torch.enable_grad():
         x = points.detach().requires_grad_()
         output = subject.function(x)
@@ -46,7 +46,7 @@ def pull_back(subject: Subject, points: Tensor, cotangents: Tensor) -> Tensor:
 def pull_back_twice(
     subject: Subject, points: Tensor, cotangents: Tensor, tangents: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Row by row J^T c and H u, both (R, L, D), H being the second derivatives of <c, f> at x, and u a tangent."""
+    """The vjp J^T c and the Hessian-vector product H u of each row, both (R, L, D); H is the Hessian of <c, f> at x."""
     with torch.enable_grad():
         x = points.detach().requires_grad_()
         output = subject.function(x)
@@ -60,17 +60,17 @@ def pull_back_twice(
 
 
 NEAR, FAR = 3e-8, 1e-5
-"""Step sizes, as shares of the points' size, of which the shorter is near the resolution of float32."""
+"""Step sizes, relative to the points' size; the shorter one is near the resolution of float32."""
 
 
 def rounding(
     subject: Subject, read: Callable[[Tensor], Tensor], points: Tensor, generator: torch.Generator
 ) -> float:
-    """The largest rounding error seen in ``read`` of the outputs around ``points``, (R, L, D).
+    """The largest rounding error observed in ``read`` of the outputs around ``points`` (R, L, D).
 
-    Across a short step a smooth function changes as it does across a longer one, in proportion: what is left of the
-    short difference is rounding, since third derivatives matter by NEAR * FAR^2 = 3e-18 only. Never less than half a
-    digit of the least precise type that the model computes in.
+    A smooth function changes over a short step in proportion to its change over a longer one. The rest of the short
+    difference is rounding, because third derivatives contribute only NEAR * FAR^2 = 3e-18. The result is at least half
+    a unit of the least precise type that the model computes in.
     """
     size = float(points.square().mean().sqrt()) or 1.0
     largest = 0.0
@@ -91,9 +91,9 @@ def normal(shape: tuple[int, ...], generator: torch.Generator, device: torch.dev
 
 
 def strangers(points: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-    """(rows, L, D) vectors that resemble those of ``points``: normal, with each channel's mean and spread.
+    """(rows, L, D) normal vectors with the mean and spread of each channel of ``points``.
 
-    They are what a token is replaced by: in general position, so that what depends on it does change.
+    They replace tokens. They are in general position, so that every output that depends on a token changes.
     """
     flat = points.flatten(0, 1)
     size = float(flat.square().mean().sqrt()) or 1.0

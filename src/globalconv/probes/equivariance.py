@@ -1,4 +1,4 @@
-"""Whether moving the tokens moves the outputs, and does nothing else."""
+"""Whether moving the tokens moves the outputs in the same way."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
@@ -23,9 +23,8 @@ Move = Literal["shift", "permutation"]
 class Equivariance:
     """How far f(moved x) is from moved f(x).
 
-    ``errors``: for every move that was tried, the root mean square of the difference over that of the outputs'
-    deviation from their mean. ``invariant``: the model gives one output per sequence, which a move must not
-    change at all.
+    ``errors``: for every move, the root mean square of the difference, divided by the standard deviation of the
+    outputs. ``invariant``: the model gives one output per sequence, which a move must not change.
     """
 
     move: Move
@@ -41,7 +40,7 @@ class Equivariance:
 
     @property
     def equivariant(self) -> bool:
-        """Whether the errors are no more than rounding."""
+        """Whether all errors are within rounding."""
         return self.error <= self.rounding
 
     @property
@@ -56,7 +55,7 @@ class Equivariance:
         )
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The error of every move that was tried."""
+        """The error of every move."""
         axes = axes_for(ax)
         axes.axhline(self.rounding, linewidth=1, linestyle=":", color="grey")
         axes.plot(range(1, len(self.errors) + 1), self.errors.clamp(min=1e-17).numpy(), "o", markersize=4)
@@ -79,8 +78,8 @@ def equivariance(
 ) -> Equivariance:
     """Compare f(moved x) with moved f(x), for ``draws`` random moves of the tokens' vectors.
 
-    "shift" rolls the sequence round the circle, by 1 and by other amounts; "permutation" puts it into any order.
-    Positions that a model adds by itself are not moved with the tokens. Raises InputError as ``subject_of`` does.
+    "shift" shifts the sequence circularly, by 1 and by other amounts; "permutation" permutes it. Positions that a model
+    adds itself are not moved with the tokens. Raises InputError like ``subject_of``.
     """
     if move not in get_args(Move):
         raise unknown_name("move", move, get_args(Move))
@@ -88,7 +87,7 @@ def equivariance(
     examples, length, _ = subject.points.shape
     if length < 2 or draws < 1:
         raise InputError(
-            f"there is nothing to move: length {length} must be at least 2, and draws {draws} 1."
+            f"length {length} and draws {draws}: give a length of at least 2 and at least 1 draw."
         )
     generator = torch.Generator().manual_seed(seed)
     if move == "shift":

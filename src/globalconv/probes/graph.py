@@ -1,4 +1,4 @@
-"""What lies between a subject's vectors and its output, read from what autograd would go back through."""
+"""The operations between a subject's vectors and its output, read from autograd's graph."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -39,11 +39,11 @@ KINKED = {
         *("Max", "Min", "Amax", "Amin", "Sort", "Topk", "Cummax", "Median"),
     )
 }
-"""Operations that are not smooth, or whose second derivative is zero almost everywhere, by autograd's names."""
+"""Autograd's names of operations that are not smooth, or whose second derivative is zero almost everywhere."""
 
 
 def kinks(function: Function, row: Tensor) -> list[str]:
-    """The operations of ``function`` at ``row`` (1, L, D) that have kinks, by name; none: it is smooth."""
+    """The names of the operations of ``function`` at ``row`` (1, L, D) that have kinks; empty if it is smooth."""
     found = set()
     for node in _nodes(function, row):
         name = re.sub(r"(Kernel|WithIndices|WithNoise)?Backward\d*$", "", node.name()).lower()
@@ -53,7 +53,7 @@ def kinks(function: Function, row: Tensor) -> list[str]:
 
 
 def coarsest(function: Function, row: Tensor) -> torch.dtype:
-    """The least precise floating-point type that the values pass through on their way from ``row``."""
+    """The least precise floating-point type in the computation from ``row``."""
     dtypes = {
         data.dtype
         for node in _nodes(function, row)

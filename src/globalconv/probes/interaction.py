@@ -19,19 +19,18 @@ if TYPE_CHECKING:
 
 Method = Literal["derivatives", "differences"]
 SAFETY = 100.0
-"""Effects up to this many times the measured rounding are taken for rounding."""
+"""Effects up to this multiple of the measured rounding count as rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
     """How strongly each pair of input tokens interacts.
 
-    ``strength`` (L, L), symmetric. By "derivatives": [s, s'] estimates the norm of d2 y / dx[s] dx[s'] over all
-    outputs and channels, root mean square over the examples; the diagonal is a token's curvature by itself. By
-    "differences": the norm over outputs of f(both) - f(s) - f(s') + f(neither), where tokens are replaced; its
-    diagonal is 0. ``uncertainty``: relative standard error of the squares' total between different tokens, over
-    samples; NaN for one sample.
-    ``rounding``: what may be rounding, in the same unit.
+    ``strength`` (L, L), symmetric. With "derivatives", [s, s'] estimates the norm of d2 y / dx[s] dx[s'] over all
+    outputs and channels, root mean square over the examples; the diagonal is the curvature along a single
+    token. With "differences", it is the norm over outputs of f(both) - f(s) - f(s') + f(neither), where tokens are
+    replaced; the diagonal is 0. ``uncertainty``: relative standard error, over samples, of the sum of squares between
+    different tokens; NaN for one sample. ``rounding``, in the same unit: smaller strengths may be rounding.
     """
 
     strength: Tensor
@@ -49,12 +48,12 @@ class Interaction:
 
     @property
     def largest(self) -> float:
-        """Between two different tokens."""
+        """The largest strength between two different tokens."""
         return float(self.between.max())
 
     @property
     def interacts(self) -> bool:
-        """Whether any two different tokens do, by more than rounding."""
+        """Whether any two different tokens interact by more than rounding."""
         return self.largest > self.rounding
 
     @property
@@ -77,7 +76,7 @@ class Interaction:
         )
 
     def plot(self, ax: "Axes | None" = None, *, largest: float | None = None) -> "Axes":
-        """The strengths between different tokens as a map; ``largest`` is the strength drawn darkest."""
+        """The strengths between different tokens as a map; ``largest`` is the strength that is drawn darkest."""
         axes = axes_for(ax)
         shown = self.between if self.interacts else torch.zeros_like(self.strength)
         draw_map(axes, shown, x="token", y="token", largest=largest)
@@ -98,11 +97,11 @@ def interaction(
 ) -> Interaction:
     """The interaction of every pair of tokens at ``inputs``.
 
-    "derivatives" takes L Hessian-vector products per sample and example, each of one random combination of all
-    outputs and one random direction in a token's channels; squares are unbiased, and what is zero stays zero.
-    "differences" replaces tokens by ``samples`` random others, L (L+1) / 2 forward passes each. "auto" takes
-    derivatives, but differences where the model is not smooth (ReLU: its second derivatives vanish almost
-    everywhere) or has none; ``reason`` then says so. Raises InputError as ``subject_of`` does.
+    "derivatives" computes L Hessian-vector products per sample and example, each for one random combination of all
+    outputs and one random direction in a token's channels; squares are unbiased, and zeros are exact. "differences"
+    replaces tokens by ``samples`` random others, with L (L+1) / 2 forward passes each. "auto" uses derivatives, or
+    differences if the model is not smooth (ReLU: its second derivatives vanish almost everywhere) or has no second
+    derivatives; ``reason`` then says so. Raises InputError like ``subject_of``.
     """
     if method not in ("auto", *get_args(Method)):
         raise unknown_name("method", method, ("auto", *get_args(Method)))
@@ -120,7 +119,7 @@ def interaction(
     except (RuntimeError, NotImplementedError) as error:
         if method == "derivatives":
             raise InputError(
-                f"the model has no second derivatives ({str(error).splitlines()[0][:200]}): use "
+                f"the model has no second derivatives ({str(error).splitlines()[0][:200]}). Use "
                 "method='differences'."
             ) from error
         return _by_differences(subject, samples, generator, "a layer has no second derivative", progress)
@@ -135,7 +134,7 @@ def interaction(
 def _by_derivatives(
     subject: Subject, samples: int, generator: torch.Generator, progress: Progress | None
 ) -> Interaction:
-    """Rows: a step from each token of each example, for one combination of the outputs per sample."""
+    """One row per token of each example, with one combination of the outputs per sample."""
     examples, length, width = subject.points.shape
     device = subject.points.device
     squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
@@ -144,12 +143,12 @@ def _by_derivatives(
         cotangent = normal((1, *subject.output), generator, device)
         steps = normal((rows, width), generator, device)
 
-        def heard(done: int, _: int, sample: int = sample) -> None:
+        def report(done: int, _: int, sample: int = sample) -> None:
             if progress is not None:
                 progress(sample * rows + done, samples * rows)
 
         for part in chunks(
-            rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=heard
+            rows, row_bytes=subject.row_bytes, memory=subject.memory, needs=SECOND, progress=report
         ):
             row = torch.arange(part.start, part.stop, device=device)
             example, token = row // length, row % length
@@ -159,7 +158,7 @@ def _by_derivatives(
             first, second = pull_back_twice(subject, subject.points[example], cotangents, tangents)
             slope = max(slope, float(first.square().sum(dim=2).max()) ** 0.5)
             squares[sample].index_add_(0, token, second.square().sum(dim=2) / examples)
-    # Beside the curvature of a token by itself, and beside the slope: what is so small may be cancellation.
+    # Relative to a single token's curvature and to the slope: smaller values may be cancellation.
     curvature = float(squares.mean(dim=0).max()) ** 0.5
     size = float(subject.points.square().mean().sqrt()) or 1.0
     digits = subject.digit / torch.finfo(torch.float64).eps
@@ -168,9 +167,9 @@ def _by_derivatives(
 
 
 def _halves_interact(subject: Subject, generator: torch.Generator) -> bool:
-    """Whether the joint effect of two random halves of the tokens is not the sum of their effects.
+    """Whether the joint effect of two random halves of the tokens differs from the sum of their effects.
 
-    If no two tokens interact, it is, whatever the halves.
+    If no two tokens interact, it does not differ for any halves.
     """
     length = subject.points.shape[1]
     half = (torch.randperm(length, generator=generator) < length // 2)[:, None].to(subject.points.device)
@@ -189,7 +188,7 @@ def _halves_interact(subject: Subject, generator: torch.Generator) -> bool:
 def _by_differences(
     subject: Subject, samples: int, generator: torch.Generator, reason: str, progress: Progress | None
 ) -> Interaction:
-    """Rows: nothing replaced, then each token, then each pair, for every sample and example."""
+    """Rows for every sample and example: nothing replaced, then each token, then each pair."""
     examples, length, _ = subject.points.shape
     device = subject.points.device
     one, other = torch.triu_indices(length, length, offset=1, device=device)
@@ -200,7 +199,7 @@ def _by_differences(
     squares = torch.zeros(samples, length, length, dtype=torch.float64, device=device)
     noise, done = 0.0, 0
 
-    def heard(finished: int, _: int) -> None:
+    def report(finished: int, _: int) -> None:
         if progress is not None:
             progress(done + finished, samples * examples * len(replaced))
 
@@ -211,13 +210,13 @@ def _by_differences(
             def points(part: range, x: Tensor = x, stranger: Tensor = stranger) -> Tensor:
                 return torch.where(replaced[part.start : part.stop, :, None], stranger, x)
 
-            # A few random combinations of the outputs: pairs are many, and all their outputs would not fit.
+            # A few random combinations of the outputs: all outputs of all pairs would not fit into memory.
             mix = normal((subject.output.numel(), 8), generator, device) / 8**0.5
 
             def read(output: Tensor, mix: Tensor = mix) -> Tensor:
                 return output.flatten(1) @ mix
 
-            found = values(subject, len(replaced), points, lambda _, output: read(output), progress=heard)
+            found = values(subject, len(replaced), points, lambda _, output: read(output), progress=report)
             nothing, singles, pairs = found[0], found[1 : 1 + length], found[1 + length :]
             square = (pairs - singles[one] - singles[other] + nothing).square().sum(dim=1) / examples
             squares[sample, one, other] += square

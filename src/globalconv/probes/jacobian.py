@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEGLIGIBLE = 1e-10
-"""In float64, where rounding is about 1e-15 of the largest strength."""
+"""For float64, where rounding is about 1e-15 of the largest strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +24,14 @@ class TokenJacobian:
     """How strongly each output token depends on each input token.
 
     ``strength`` (L_out, L): [t, s] is the Frobenius norm of d y[t] / d x[s] over channels, root mean square over
-    the examples. ``directions`` of the E output channels' directions were followed; all of them: it is exact.
+    the examples. ``directions`` of E directions of the output channels were followed; with all of them it is exact.
     """
 
     strength: Tensor
     directions: int
     channels: int
     negligible: float = NEGLIGIBLE
-    """As a share of the largest strength. What is smaller may be rounding."""
+    """Relative to the largest strength. Smaller strengths may be rounding."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -43,8 +43,8 @@ class TokenJacobian:
     def relative_error(self) -> float:
         """Bound on the relative standard error of a strength; 0 if exact.
 
-        K orthonormal directions of E catch a share Beta(K/2, (E-K)/2) of a matrix of rank one; no other rank
-        varies more. Halved, because a strength is a square root.
+        K orthonormal directions of E capture a share Beta(K/2, (E-K)/2) of a rank-one matrix; other ranks vary
+        less. It is halved because a strength is a square root.
         """
         missed = self.channels - self.directions
         return 0.5 * (2 * missed / (self.directions * (self.channels + 2))) ** 0.5
@@ -85,10 +85,10 @@ def token_jacobian(
 ) -> TokenJacobian:
     """The influence of every input token on every output token, at ``inputs``.
 
-    One step back through the model for each example, output token and direction. ``directions=None`` follows all
-    E output channels: exact. A number K follows K random orthonormal directions instead, E / K times as fast:
-    strengths are then estimates (unbiased in their squares), while what is zero stays zero.
-    ``inputs``, ``at``, ``until`` and ``memory`` (bytes): see ``subject_of``. Raises InputError as that does.
+    It takes one backward pass for each example, output token and direction. ``directions=None`` follows all E output
+    channels and is exact. A number K follows K random orthonormal directions instead, E / K times as fast: strengths
+    are then estimates (unbiased in their squares), and zeros are exact.
+    ``inputs``, ``at``, ``until`` and ``memory`` (bytes): see ``subject_of``. Raises InputError like it.
     """
     return jacobian_of(
         subject_of(model, inputs, at=at, until=until, memory=memory),
@@ -101,7 +101,7 @@ def token_jacobian(
 def jacobian_of(
     subject: Subject, *, directions: int | None = None, seed: int = 0, progress: Progress | None = None
 ) -> TokenJacobian:
-    """``token_jacobian`` of a subject that was made already."""
+    """``token_jacobian`` of an existing subject."""
     length, channels = subject.output
     followed = channels if directions is None else min(directions, channels)
     if followed < 1:

@@ -1,4 +1,4 @@
-"""How many rows of a batch fit into memory, known before they are computed."""
+"""How many rows of a batch fit into memory, estimated before they are computed."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -8,10 +8,10 @@ from torch import Tensor
 MEMORY = 4 * 10**9
 """Bytes that a probe may use by default."""
 ROWS = 512
-"""The most rows at a time: more are not faster."""
-# What a row needs, in units of what its graph keeps: values alone; with the gradients on the way back; with the
-# graph of these gradients, and its way back. Counted on our mixers and models it was at most 1.9, 2.7 and 8.9
-# (attention, whose scores are many times the size of what enters); the rest is for what the caller holds.
+"""The most rows per chunk: more are not faster."""
+# Memory of a row, as a multiple of what its graph keeps: for values; for a backward pass; for a double backward pass.
+# On our mixers and models it was at most 1.9, 2.7 and 8.9 (attention, whose scores are many times the size of its
+# input); the rest is a margin for what the caller holds.
 VALUES, GRADIENT, SECOND = 3, 4, 12
 
 Progress = Callable[[int, int], None]
@@ -19,13 +19,13 @@ Progress = Callable[[int, int], None]
 
 
 class RowTooLarge(Exception):
-    """A single row needs more than the budget."""
+    """A single row needs more than the memory limit."""
 
 
 def bytes_of_a_row(run: Callable[[], Tensor], *, weights: Iterable[Tensor], limit: float) -> int:
-    """Bytes that ``run``, with one row, keeps for its derivative, beside the ``weights``, which all rows share.
+    """Bytes that ``run``, with one row, saves for its backward pass, without the ``weights``, which all rows share.
 
-    Raises RowTooLarge as soon as the second derivative's need, in proportion to it, exceeds ``limit``.
+    Raises RowTooLarge as soon as a double backward pass, which needs a multiple of it, would exceed ``limit``.
     """
     shared = {weight.untyped_storage().data_ptr() for weight in weights}
     seen: dict[int, int] = {}
@@ -49,7 +49,7 @@ def bytes_of_a_row(run: Callable[[], Tensor], *, weights: Iterable[Tensor], limi
 def chunks(
     rows: int, *, row_bytes: int, memory: int, needs: int, progress: Progress | None = None
 ) -> Iterator[range]:
-    """The rows 0 .. rows - 1 in parts that fit; ``progress`` hears of each part that is done."""
+    """The rows 0 .. rows - 1 in chunks that fit; ``progress`` is called after each chunk."""
     at_once = max(1, min(ROWS, memory // (needs * row_bytes)))
     for start in range(0, rows, at_once):
         stop = min(rows, start + at_once)

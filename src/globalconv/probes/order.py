@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LARGEST_LIMIT = 16
-"""2 to this power are the forward passes of one draw: 65536."""
+"""A draw takes 2 to this power forward passes: 65536."""
 COMBINATIONS = 8
-"""Random combinations of the outputs that are looked at; a difference that vanishes in all of them vanishes."""
+"""The number of random combinations of the outputs; a difference that vanishes in all of them vanishes."""
 CLIFF = 1e3
-"""The last order that does not vanish must stand so far above the rounding of the next for the order to be exact."""
+"""For the order to be exact, the last nonzero difference must be this multiple of the next one's rounding."""
 IN_SIGHT = 10.0
-"""And the next one, if it shrank as much again as the last did, must stand so far above it: smooth functions'
-differences shrink with the order until rounding hides them, which proves nothing."""
+"""And the next difference, if it shrank by the last ratio again, must be this multiple of its rounding: differences of
+smooth functions shrink with the order until rounding hides them, which proves nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class InteractionOrder:
-    """The largest number of tokens that act jointly, as far as it can be seen.
+    """The largest number of tokens that act jointly, as far as rounding shows it.
 
-    ``sizes`` (limit + 1,): [k] is the largest mixed difference over k tokens, over that of one token; [0] is unused.
-    ``rounding`` (limit + 1,): how large rounding may make it. ``order`` is the largest k that exceeds it.
-    ``at_least``: the order may be higher, because the limit was reached, or because differences of higher order
-    would be hidden by rounding.
+    ``sizes`` (limit + 1,): [k] is the largest mixed difference over k tokens, divided by that of one token; [0] is
+    unused. ``rounding`` (limit + 1,): the largest value that rounding alone may give. ``order`` is the largest k that
+    exceeds it. ``at_least``: the order may be higher, because the limit was reached, or because differences of higher
+    order would be hidden by rounding.
     """
 
     order: int
@@ -47,7 +47,7 @@ class InteractionOrder:
 
     @property
     def number(self) -> str:
-        """The order as a number: 8, or 10+ for at least 10."""
+        """The order as text: 8, or 10+ for at least 10."""
         return f"{self.order}{'+' * self.at_least}"
 
     @property
@@ -76,7 +76,7 @@ class InteractionOrder:
         return float(self.rounding[self.order + 1]) if self.order < self.limit else 0.0
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """The largest difference of every order, and how large rounding alone may make it (dotted)."""
+        """The largest difference of every order, and the largest that rounding alone may give (dotted)."""
         axes = axes_for(ax)
         orders = list(range(1, self.limit + 1))
         axes.plot(orders, self.rounding[1:].numpy(), linestyle=":", color="grey", linewidth=1)
@@ -105,17 +105,19 @@ def interaction_order(
     The mixed difference over a set S of k different tokens is the sum over its subsets T of (-1)^(k-|T|) f(x with
     the tokens of T replaced). All of them vanish for k > n if and only if f is a sum of functions of at most n
     tokens each; powers of a single token do not count. n convolution blocks with a quadratic nonlinearity have
-    order 2^n, where there are as many tokens.
+    order 2^n, if there are that many tokens.
 
     Each draw replaces ``limit`` tokens (or all L, if fewer) by random others, evaluates all 2^limit subsets, and
-    reads from them the difference of every set; draws take neighbours and scattered tokens in turns, at each of the
-    examples in turn. For an analytic model a difference that does not vanish identically is seen in any draw with
-    probability 1, if rounding does not hide it; for others (ReLU) it may be missed, and draws are what there is.
-    Replaced tokens are exact numbers, so only the evaluations round; their error is measured, and the 2^k of them
-    are believed to conspire. Raises InputError as ``subject_of`` does.
+    computes the difference of every set from them; draws alternate between neighbouring and scattered tokens, and
+    between the examples. For an analytic model, a difference that does not vanish identically shows in every draw
+    with probability 1, unless rounding hides it; for others (ReLU) it may be missed, and more draws help. Replaced
+    tokens are exact numbers, so only evaluations round; their error is measured, and the worst case is assumed for
+    the sum of 2^k of them. Raises InputError like ``subject_of``.
     """
     if not 1 <= limit <= LARGEST_LIMIT:
-        raise InputError(f"limit must be from 1 to {LARGEST_LIMIT} (2^limit evaluations), not {limit}.")
+        raise InputError(
+            f"limit must be between 1 and {LARGEST_LIMIT} (it takes 2^limit evaluations), not {limit}."
+        )
     if draws < 1:
         raise InputError(f"draws must be at least 1, not {draws}.")
     subject = subject_of(model, inputs, at=at, until=until, memory=memory)
@@ -146,15 +148,15 @@ def interaction_order(
             replaced[:, places] = chosen[part.start : part.stop]
             return torch.where(replaced[..., None], stranger, x)
 
-        def heard(done: int, rows: int, draw: int = draw) -> None:
+        def report(done: int, rows: int, draw: int = draw) -> None:
             if progress is not None:
                 progress(draw * rows + done, draws * rows)
 
-        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=heard)
+        effects = values(subject, len(subsets), points, lambda _, output: read(output), progress=report)
         if not effects.isfinite().all():
             raise InputError(
-                "with some tokens replaced the model gives NaN or infinity, and nothing can be said about them: probe "
-                "it at smaller inputs, or fewer layers of it."
+                "the model gives NaN or infinity with some tokens replaced. Probe it at smaller inputs, or probe "
+                "fewer layers."
             )
         near = torch.stack([x, stranger])
         error = max(rounding(subject, read, near, generator), subject.digit * float(effects.abs().max()))
@@ -165,7 +167,7 @@ def interaction_order(
         largest = torch.stack([found[members == k].max() for k in range(tokens + 1)]).cpu()
         unit = float(largest[1]) or 1.0
         draw_sizes, draw_noise = largest / unit, 2.0 ** torch.arange(tokens + 1) * 2 * error / unit
-        # Judged draw by draw: one whose outputs are huge, and round coarsely, must not hide what others show.
+        # Judged for each draw: one with huge outputs, which round coarsely, must not hide what others show.
         seen += [k for k in range(1, tokens + 1) if draw_sizes[k] > draw_noise[k]]
         sizes, noise = torch.maximum(sizes, draw_sizes), torch.maximum(noise, draw_noise)
 
@@ -179,7 +181,7 @@ def interaction_order(
 
 
 def _hidden(sizes: list[float], noise: float) -> bool:
-    """Whether a difference of one order more than the last of ``sizes`` might lie below ``noise``."""
+    """Whether the difference of the order after the last of ``sizes`` might lie below ``noise``."""
     *_, before, last = sizes
     following = last * min(1.0, last / before) if len(sizes) > 2 and before else last
     return last < CLIFF * noise or following < IN_SIGHT * noise

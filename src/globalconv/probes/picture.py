@@ -1,4 +1,4 @@
-"""How results draw themselves on a given matplotlib Axes. matplotlib is imported when something is drawn."""
+"""Plot results on a given matplotlib Axes. matplotlib is imported when something is drawn."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ def axes_for(ax: "Axes | None") -> "Axes":
 
 
 def draw_map(ax: "Axes", strength: Tensor, *, x: str, y: str, largest: float | None = None) -> Any:
-    """A matrix as shades from white (nothing) to dark, by the square root of its entries over the largest.
+    """A matrix in shades from white (zero) to dark, by the square root of its entries relative to the largest.
 
-    The square root, because an influence of a hundredth is one. ``largest`` makes maps comparable.
+    The square root keeps an influence of a hundredth visible. ``largest`` makes maps comparable.
     """
     top = largest or float(strength.max()) or 1.0
     shades = (strength / top).clamp(min=0, max=1).sqrt().cpu().numpy()
@@ -31,7 +31,7 @@ def draw_map(ax: "Axes", strength: Tensor, *, x: str, y: str, largest: float | N
 
 
 def powers(ax: "Axes") -> None:
-    """A logarithmic y axis whose labels are plain text, 1e-06: a house style may switch mathematics off."""
+    """A logarithmic y axis with plain text labels, 1e-06, because the style may switch mathematics off."""
     from matplotlib.ticker import FuncFormatter
 
     ax.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Whether a model knows where something is: can a linear read-out find a marker's place?"""
+"""Whether a model knows positions: can a linear read-out find the position of a marker?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKER = 4.0
-"""The marker's size over a background vector's."""
+"""The marker's norm, relative to a background vector's."""
 NINETY_NINE = 2.576
 """Standard errors on either side of a 99 % interval."""
 
 
 @dataclass(frozen=True, eq=False)
 class PositionAwareness:
-    """How often a linear read-out of the outputs' mean names the marker's place, on sequences it was not fitted to.
+    """The accuracy of a linear read-out of the mean output that predicts the marker's position, on held-out sequences.
 
-    ``low`` and ``high``: the 99 % interval (Wilson) of ``accuracy``. ``chance``: that of guessing. ``confusion``
-    (places, places): how often [true, named].
+    ``low`` and ``high``: the 99 % interval (Wilson) of ``accuracy``. ``chance``: the accuracy of guessing.
+    ``confusion`` (places, places): counts of [true, predicted].
     """
 
     accuracy: float
@@ -44,7 +44,7 @@ class PositionAwareness:
 
     @property
     def aware(self) -> bool:
-        """Whether it is better than guessing, beyond its interval."""
+        """Whether the whole interval is above guessing."""
         return self.low > self.chance
 
     @property
@@ -56,7 +56,7 @@ class PositionAwareness:
         return f"No sign of positions: a linear read-out of the mean cannot find a marker's place, {found}."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """How often each place was taken for each."""
+        """The confusion matrix of the positions."""
         axes = axes_for(ax)
         axes.imshow(
             self.confusion.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest"
@@ -78,22 +78,19 @@ def position_awareness(
     memory: float = MEMORY,
     progress: Progress | None = None,
 ) -> PositionAwareness:
-    """Put a marker at one of ``places`` places into random backgrounds, and try to read off which.
+    """Put a marker at one of ``places`` positions into random backgrounds, and predict its position from the outputs.
 
-    Backgrounds resemble ``inputs`` token by token; the marker is one fixed vector, four times as large. The
-    outputs' mean over tokens is all that the read-out sees, because from outputs token by token the place could be
-    read without the model's help. It is a ridge regression on the places, fitted on ``fitted`` backgrounds per place
-    and judged on ``tried`` others. A model that commutes with shifts cannot beat guessing here, whatever its weights;
-    one that does beat it knows positions. The converse is not proved: the knowledge may be there and not linear.
-    Raises InputError as ``subject_of`` does.
+    Backgrounds resemble ``inputs`` token by token; the marker is one fixed vector, four times as large. The read-out
+    sees only the mean over tokens, because separate outputs would give the position away without the model's help.
+    It is a ridge regression, fitted on ``fitted`` backgrounds per position and tested on ``tried`` others. A model
+    that commutes with shifts cannot beat guessing, whatever its weights; one that beats guessing knows positions. The
+    converse is not proved: the knowledge may be nonlinear. Raises InputError like ``subject_of``.
     """
     subject = subject_of(model, inputs, at=at, memory=memory)
     length, width = subject.points.shape[1:]
     number = min(places, length)
     if number < 2 or fitted < 2 or tried < 1:
-        raise InputError(
-            f"nothing to find: {number} places, {fitted} sequences to fit and {tried} to judge; at least 2, 2 and 1."
-        )
+        raise InputError(f"places={number}, fitted={fitted} and tried={tried}: give at least 2, 2 and 1.")
     device = subject.points.device
     generator = torch.Generator().manual_seed(seed)
     where = torch.linspace(0, length - 1, number).round().long().to(device)
@@ -103,7 +100,7 @@ def position_awareness(
     label = torch.arange(rows, device=device) % number
 
     def points(part: range) -> Tensor:
-        # One at a time: the numbers drawn must not depend on how many rows fit.
+        # One row at a time, so that random numbers do not depend on the chunk size.
         background = torch.cat([strangers(subject.points, 1, generator) for _ in part])
         background[torch.arange(len(part), device=device), where[label[part.start : part.stop]]] = marker
         return background
@@ -122,12 +119,14 @@ def position_awareness(
 
 
 def _read_out(features: Tensor, label: Tensor, others: Tensor, number: int) -> Tensor:
-    """The places that a ridge regression on ``features`` names for ``others``."""
+    """The positions that a ridge regression on ``features`` predicts for ``others``."""
     mean, spread = features.mean(dim=0), features.std(dim=0)
-    spread = torch.where(spread > 1e-9 * spread.max(), spread, torch.inf)  # what is constant says nothing
+    spread = torch.where(
+        spread > 1e-9 * spread.max(), spread, torch.inf
+    )  # constant features carry no information
     known, asked = (features - mean) / spread, (others - mean) / spread
     targets = torch.nn.functional.one_hot(label, number).double() - 1 / number
-    # In the smaller of the two spaces: a vocabulary has more channels than there are sequences.
+    # In the smaller of the two spaces: there may be more channels (a vocabulary) than sequences.
     ridge = 1e-2 * len(known)
     if known.shape[1] > len(known):
         gram = known @ known.T + ridge * torch.eye(len(known), dtype=torch.float64)

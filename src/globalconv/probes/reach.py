@@ -1,4 +1,4 @@
-"""How far each layer looks, and how far all layers up to it do."""
+"""The receptive field of each layer, and of all layers up to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Span:
-    """How far outputs look: ``back`` and ``ahead`` are the farthest tokens of any influence; ``typical`` is the
-    mean distance, weighted by squared strength (in a line, not round a circle).
+    """The receptive field of outputs: ``back`` and ``ahead`` are the largest distances with any influence; ``typical``
+    is the mean distance, weighted by squared strength (on a line, not around a circle).
     """
 
     back: int
@@ -29,7 +29,7 @@ class Span:
 
 @dataclass(frozen=True)
 class LayerReach:
-    """One layer: by itself, and from the model's input to its output."""
+    """The receptive field of one layer by itself, and from the model's input to its output."""
 
     name: str
     own: Span
@@ -57,7 +57,7 @@ class Reach:
         return f"{words}."
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """How far back and ahead the layers look, from the input (filled) and each by itself (hollow)."""
+        """The receptive fields from the input (filled) and of each layer by itself (hollow)."""
         axes = axes_for(ax)
         depth = range(1, len(self.layers) + 1)
         for spans, fill in (
@@ -84,10 +84,10 @@ def reach(
 ) -> Reach:
     """The receptive field of every layer by itself and of all layers up to it.
 
-    ``layers`` names the submodules, in order ("blocks.0", "blocks.1"); None takes those of the model's longest
-    nn.ModuleList or nn.Sequential, or the model as one layer where it has none. ``directions`` as in
-    ``token_jacobian``: with one, whether there is an influence is exact, and the typical distance is an estimate.
-    Raises InputError as ``subject_of`` does, and where a layer has no output per token.
+    ``layers`` names the submodules, in order ("blocks.0", "blocks.1"); None uses those of the model's longest
+    nn.ModuleList or nn.Sequential, or the model as one layer if it has none. ``directions`` as in ``token_jacobian``:
+    with one direction, the presence of an influence is exact and the typical distance is an estimate. Raises
+    InputError like ``subject_of``, and if a layer has no output per token.
     """
     names = list(find_layers(model) if layers is None else layers)
     found = []
@@ -104,11 +104,11 @@ def reach(
 
 
 def span_of(jacobian: TokenJacobian) -> Span:
-    """How far the outputs of ``jacobian`` look. Raises InputError unless it has one for every input token."""
+    """The receptive field of a ``jacobian``. Raises InputError unless it has an output for every input token."""
     outputs, length = jacobian.strength.shape
     if outputs != length:
         raise InputError(
-            "reach needs an output per token, and this one gives one per sequence: name its layers."
+            "reach needs an output per token, but this model gives one per sequence. Name its layers with layers=."
         )
     lag = torch.arange(length)[:, None] - torch.arange(length)
     there = lag[jacobian.support] if bool(jacobian.strength.any()) else torch.zeros(1, dtype=torch.long)
@@ -118,7 +118,7 @@ def span_of(jacobian: TokenJacobian) -> Span:
 
 
 def find_layers(model: nn.Module) -> list[str]:
-    """Names of the layers: the members of the longest nn.ModuleList or nn.Sequential, the first of equals."""
+    """Names of the layers: the members of the longest nn.ModuleList or nn.Sequential (the first if several)."""
     longest: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > max(1, len(longest)):

@@ -1,4 +1,4 @@
-"""A stretch of a model, from vectors that enter to vectors that leave, run in its place inside the model."""
+"""A part of a model, from its input vectors to its output vectors, run in place inside the model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from globalconv.probes.memory import RowTooLarge
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a model: from the vectors that enter at ``entrance`` to what leaves ``end``.
+    """A part of a model, from the vectors at ``entrance`` to the output of ``end``.
 
-    ``entrance`` None: the model's own input; an embedding: its output; another module: its first argument that is
-    vectors. ``end`` None: the model's own output.
+    ``entrance`` None: the model's input; an embedding: its output; another module: its first argument with vectors.
+    ``end`` None: the model's output.
     """
 
     model: nn.Module
@@ -25,7 +25,7 @@ class Segment:
     end: nn.Module | None
 
     def run(self, given: Tensor, enter: Callable[[Tensor], Tensor]) -> Tensor:
-        """The output, (rows, L_out, E), for the input ``given`` when ``enter`` of the vectors takes their place."""
+        """The output (rows, L_out, E) for the input ``given``, with ``enter(vectors)`` in place of the vectors."""
         hooks = []
         entered = False
 
@@ -42,7 +42,7 @@ class Segment:
                 if _are_vectors(argument):
                     return arguments, {**named, name: once(argument)}
             raise InputError(
-                "the submodule is not given vectors (batch, length, channels): name another with at=."
+                "the submodule has no input vectors (batch, length, channels). Name another with at=."
             )
 
         def leave(_: nn.Module, __: Any, output: Any) -> None:
@@ -64,12 +64,12 @@ class Segment:
             for hook in hooks:
                 hook.remove()
         if self.end is not None or not entered:
-            raise InputError("the submodule is not called for these inputs: name another.")
+            raise InputError("the submodule is not called for these inputs. Name another with at=.")
         return _outcome(output)
 
 
 def embedding_of(model: nn.Module, tokens: Tensor) -> nn.Module:
-    """The module that turns the tokens into vectors: the nn.Embedding that is called with them."""
+    """The module that maps the tokens to vectors: the nn.Embedding that is called with them."""
     called: list[tuple[nn.Module, bool]] = []
 
     def note(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -85,20 +85,20 @@ def embedding_of(model: nn.Module, tokens: Tensor) -> nn.Module:
         _call(model, tokens)
     for hook in hooks:
         hook.remove()
-    # Other embeddings (of positions, of segments) may by chance be called with equal numbers.
+    # Other embeddings (of positions, of segments) may happen to be called with equal numbers.
     own = list(dict.fromkeys(module for module, same in called if same or len(called) == 1))
     if len(own) != 1:
         found = "none is" if not called else f"{len(called)} are"
         raise InputError(
-            "tokens are integers, which have no derivatives: a probe varies the output of the torch.nn.Embedding "
-            f"that is called with them, and {found} in this model. Give the vectors (batch, length, channels) that "
-            "enter the part to look at, or name that part with at=."
+            "tokens are integers, which have no derivatives, so a probe varies the output of the torch.nn.Embedding "
+            f"that is called with them, but {found} in this model. Give vectors (batch, length, channels) as inputs, "
+            "or name a submodule with at=."
         )
     return own[0]
 
 
 class _Reached(Exception):
-    """The end of the subject: the rest of the model need not be run."""
+    """Raised at the end of the subject, so that the rest of the model does not run."""
 
     def __init__(self, output: Any) -> None:
         self.output = output
@@ -114,12 +114,12 @@ def _call(model: nn.Module, given: Tensor) -> Any:
         raise InputError(
             f"{type(model).__name__} cannot be called with one tensor of shape {tuple(given.shape)} and "
             f"{given.dtype}: {type(error).__name__}: {first_line(error)}. A probe calls model(inputs) with values "
-            "(batch, length, channels) or tokens (batch, length): wrap another signature in a module of this one."
+            "(batch, length, channels) or tokens (batch, length). Wrap a model with another signature."
         ) from error
 
 
 def _outcome(output: Any) -> Tensor:
-    """(rows, L_out, E) of whatever a model returns."""
+    """The output (rows, L_out, E) of anything that a model may return."""
     for name in ("logits", "last_hidden_state"):
         if isinstance(getattr(output, name, None), Tensor):
             output = getattr(output, name)
@@ -128,8 +128,8 @@ def _outcome(output: Any) -> Tensor:
     if not isinstance(output, Tensor) or not output.is_floating_point():
         what = str(output.dtype) if isinstance(output, Tensor) else type(output).__name__
         raise InputError(
-            "a model must return a tensor of floating point, an object with .logits or .last_hidden_state, or a "
-            f"tuple that begins with a tensor; this one returns {what}. Wrap it in a module that does."
+            "a model must return a floating-point tensor, an object with .logits or .last_hidden_state, or a "
+            f"tuple that begins with a tensor; this one returns {what}. Wrap it in a module that returns one of these."
         )
     output = output.unsqueeze(1) if output.ndim == 2 else output
     return output.double()

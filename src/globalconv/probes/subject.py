@@ -1,4 +1,4 @@
-"""Any module as a pure function of vectors in double precision: what all probes look at."""
+"""Any module as a pure function of vectors in float64: the subject of all probes."""
 
 import copy
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from globalconv.probes.memory import MEMORY, RowTooLarge, bytes_of_a_row
 from globalconv.probes.segment import Segment, embedding_of, first_line
 
 SAME = 1e-9
-"""Two evaluations of one input may differ by so much of the largest output: a GPU adds in any order."""
+"""The largest relative difference of two evaluations of one input: a GPU sums in any order."""
 MANY = 1e-6
-"""And an evaluation beside others, which may add in yet another order, by so much."""
+"""The same for an evaluation in another batch, which may sum in yet another order."""
 ROWS_OF_A_CHECK = 4
-"""As many rows without derivatives take about what one takes with its second derivatives, which must fit."""
+"""This many rows without derivatives need about the memory of one row with second derivatives."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A function of vectors, and the points at which to look at it.
+    """A function of vectors, and the points at which it is probed.
 
-    ``function`` takes (rows, L, D) and gives (rows, L_out, E), both float64; no row sees another. L_out is L, or
-    1 where the model gives one vector per sequence. ``points``: (B, L, D).
+    ``function`` maps (rows, L, D) to (rows, L_out, E), both float64; rows are independent. L_out is L, or 1 if the
+    model gives one vector per sequence. ``points``: (B, L, D).
     """
 
     function: Callable[[Tensor], Tensor]
@@ -34,10 +34,10 @@ class Subject:
     output: torch.Size
     """(L_out, E)."""
     row_bytes: int
-    """What one row keeps for its derivative."""
+    """Bytes that one row saves for its backward pass."""
     memory: int
     digit: float
-    """The unit of rounding, relative: 2e-16, unless the model computes in less than float64 inside."""
+    """The relative unit of rounding: 2e-16, unless the model computes in less than float64 inside."""
     notes: tuple[str, ...]
 
     @property
@@ -56,17 +56,16 @@ def subject_of(
 ) -> Subject:
     """``model`` at ``inputs``, as a function of vectors in float64.
 
-    ``inputs`` are values (B, L, D), or tokens (B, L) of integers; then the vectors are what the model's embedding
-    makes of them. ``at`` names a submodule ("blocks.0.mixer"): the subject is that part alone, in its place, from
-    the vectors that reach it to those that leave it; the first time it is called. ``until`` names the submodule
-    after which the subject ends.
+    ``inputs`` are values (B, L, D), or integer tokens (B, L); then the vectors are their embeddings in the model.
+    ``at`` names a submodule ("blocks.0.mixer"): the subject is that submodule alone, in place, from its input vectors
+    to its output, in its first call. ``until`` names the submodule at whose output the subject ends.
 
-    What counts as the output: a tensor (B, L, E) or (B, E), the ``logits`` or ``last_hidden_state`` of an object
-    that has them, or the first of a tuple. The model itself is left as it is: a copy is evaluated, in eval mode and
-    float64, with attention computed by plain matrix products (fused kernels have no second derivative).
+    The output is a tensor (B, L, E) or (B, E), the ``logits`` or ``last_hidden_state`` of an object, or the first item
+    of a tuple. The model is not changed: a copy is evaluated in eval mode and float64, with attention computed by plain
+    matrix products (fused kernels have no second derivative).
 
-    Raises InputError for a model of another signature, one that is random, or that mixes the rows of a batch, and
-    for one sequence whose derivative would need more than ``memory`` bytes.
+    Raises InputError if the model has another signature, is random, or mixes the rows of a batch, and if the
+    derivative of one sequence would need more than ``memory`` bytes.
     """
     _check_inputs(model, inputs)
     for name in (at, until):
@@ -76,27 +75,27 @@ def subject_of(
         return _build(model, inputs, at, until or at, int(memory))
     except RowTooLarge:
         fits = _length_that_fits(model, inputs, at, until or at, int(memory))
-        instead = f"length {fits} would fit" if fits else "no shorter one was found to fit"
+        instead = f"length {fits} would fit" if fits else "no shorter length fits"
         raise InputError(
-            f"the derivative of one sequence of length {inputs.shape[1]} would need more than the budget of "
-            f"{format_bytes(memory)}: {instead}; or give a larger memory=, or look at a part of the model with at=."
+            f"the derivative of one sequence of length {inputs.shape[1]} would need more than the memory limit of "
+            f"{format_bytes(memory)}: {instead}. Or give a larger memory=, or probe a part of the model with at=."
         ) from None
 
 
 def _build(model: nn.Module, inputs: Tensor, at: str | None, until: str | None, memory: int) -> Subject:
     double, device = _copy(model), _device(model, inputs)
     inputs = inputs.to(device).double() if inputs.is_floating_point() else inputs.to(device)
-    notes = ["evaluated in eval mode: dropout and the like are off"] if model.training else []
+    notes = ["evaluated in eval mode, without dropout"] if model.training else []
     entrance = None if at is None else double.get_submodule(at)
     if isinstance(entrance, nn.Embedding):
         raise InputError(
-            f"'{at}' is an embedding, which is not given vectors: name what comes after it with at=."
+            f"'{at}' is an embedding, which has no input vectors. Name a later submodule with at=."
         )
     if entrance is None and not inputs.is_floating_point():
         entrance = embedding_of(double, inputs[:1])
     stretch = Segment(double, entrance, None if until is None else double.get_submodule(until))
 
-    # First of all whether it fits: one row, watched while it grows.
+    # First check the memory, with one row, which is stopped when it grows too large.
     weights = (*double.parameters(), *double.buffers())
     row_bytes = bytes_of_a_row(
         lambda: stretch.run(inputs[:1].clone(), lambda x: x.detach().requires_grad_().clone()),
@@ -105,18 +104,19 @@ def _build(model: nn.Module, inputs: Tensor, at: str | None, until: str | None, 
     )
     points, expected, written = _record(stretch, inputs)
     if written:
-        notes.append("the model changes its input in place: it is given copies")
+        notes.append("the model changes its input in place, so it gets copies")
 
     def function(vectors: Tensor) -> Tensor:
         given = vectors if entrance is None else inputs[:1].expand(len(vectors), *inputs.shape[1:])
-        # A clone, so that a model that writes into its input does not write into ours.
+        # A clone, because the model may write into its input.
         return stretch.run(given.clone(), lambda own: own if entrance is None else vectors.clone())
 
     _check_function(function, points, expected, parts=entrance is not None)
     dtype = coarsest(function, points[:1])
     if dtype != torch.float64:
         notes.append(
-            f"the model computes in {str(dtype).removeprefix('torch.')} inside: small effects drown in that"
+            f"the model computes in {str(dtype).removeprefix('torch.')} inside, so small effects may be lost in "
+            "rounding"
         )
     return Subject(
         function, points, expected.shape[1:], row_bytes, memory, torch.finfo(dtype).eps, tuple(notes)
@@ -125,15 +125,17 @@ def _build(model: nn.Module, inputs: Tensor, at: str | None, until: str | None, 
 
 def _check_inputs(model: nn.Module, inputs: Tensor) -> None:
     if not isinstance(model, nn.Module):
-        raise InputError(f"a probe takes a torch.nn.Module, not {type(model).__name__}: wrap it in one.")
+        raise InputError(
+            f"a probe needs a torch.nn.Module, not a {type(model).__name__}. Wrap it in a module."
+        )
     tokens = not (inputs.is_floating_point() or inputs.is_complex() or inputs.dtype == torch.bool)
     if not ((inputs.is_floating_point() and inputs.ndim == 3) or (tokens and inputs.ndim == 2)):
         raise InputError(
-            "a probe takes values (batch, length, channels) of floating point, or tokens (batch, length) of "
-            f"integers, not {tuple(inputs.shape)} of {inputs.dtype}."
+            "a probe needs floating-point values (batch, length, channels) or integer tokens (batch, length), "
+            f"not {tuple(inputs.shape)} of {inputs.dtype}."
         )
     if 0 in inputs.shape:
-        raise InputError(f"no dimension of the inputs may be 0, and their shape is {tuple(inputs.shape)}.")
+        raise InputError(f"the inputs have shape {tuple(inputs.shape)}. No dimension may be 0.")
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -141,11 +143,11 @@ def _copy(model: nn.Module) -> nn.Module:
         double = copy.deepcopy(model).double().eval().requires_grad_(False)
     except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"this {type(model).__name__} cannot be copied in double precision ({first_line(error)}). Move it to "
-            "the CPU, and remove what cannot be copied."
+            f"this {type(model).__name__} cannot be copied in float64 ({first_line(error)}). Move it to "
+            "the CPU, and remove attributes that cannot be copied."
         ) from error
     for tensor in (*double.parameters(), *double.buffers()):
-        if tensor.is_complex():  # which double() passes over
+        if tensor.is_complex():  # double() skips complex tensors
             tensor.data = tensor.data.to(torch.complex128)
     return double
 
@@ -155,7 +157,7 @@ def _device(model: nn.Module, inputs: Tensor) -> torch.device:
 
 
 def _record(stretch: Segment, inputs: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """The vectors that enter, the output, and whether the input was written to, when the model runs as it is."""
+    """The input vectors, the output, and whether the input was written to, in an unmodified run of the model."""
     entering: list[Tensor] = []
     outputs: list[Tensor] = []
     written = False
@@ -169,7 +171,7 @@ def _record(stretch: Segment, inputs: Tensor) -> tuple[Tensor, Tensor, bool]:
             given = some.clone()
             seen = len(entering)
             outputs.append(stretch.run(given, note))
-            del entering[seen + 1 :]  # of a module that is called again, the first time
+            del entering[seen + 1 :]  # keep the first call of a module that is called again
             written = written or not torch.equal(given, some)
             _check_output(outputs[-1], entering[-1])
     return torch.cat(entering), torch.cat(outputs), written
@@ -179,11 +181,12 @@ def _check_output(output: Tensor, points: Tensor) -> None:
     batch, length = points.shape[:2]
     if output.ndim != 3 or output.shape[0] != batch or output.shape[1] not in (1, length):
         raise InputError(
-            f"{tuple(points.shape)} goes in and {tuple(output.shape)} comes out. A probe takes an output per token, "
+            f"the input has shape {tuple(points.shape)} and the output {tuple(output.shape)}. A probe needs an "
+            "output per token, "
             f"({batch}, {length}, channels), or one per sequence, ({batch}, channels)."
         )
     if not output.isfinite().all():
-        raise InputError("the model gives NaN or infinity for these inputs: probe it where it is finite.")
+        raise InputError("the model gives NaN or infinity for these inputs. Probe it at other inputs.")
 
 
 def _check_function(
@@ -195,9 +198,9 @@ def _check_function(
         first = function(few)
         if (change := float((function(few) - first).abs().max()) / scale) > SAME:
             raise InputError(
-                f"two calls of the model with the same input differ by {change:.1e} of its output: it is random, or "
-                "it keeps a state. eval() did not silence it (F.dropout needs training=self.training): take the "
-                "random layer out."
+                f"two calls of the model with the same input differ by {change:.1e} of its output, so it is random or "
+                "keeps a state, even in eval mode. Remove the random layer (F.dropout needs "
+                "training=self.training)."
             )
         if parts:
             for own, known in zip(
@@ -205,15 +208,15 @@ def _check_function(
             ):
                 if float((function(own) - known).abs().max()) / scale > SAME:
                     raise InputError(
-                        "the output is not a function of these vectors alone: the model uses its inputs elsewhere "
-                        "too (as a mask, or in another embedding). Give one example, or probe a part with at=."
+                        "the output does not depend on these vectors alone: the model uses its inputs elsewhere too "
+                        "(as a mask, or in another embedding). Give one example, or probe a part with at=."
                     )
         others = few.flip(1) + few.square().mean().sqrt().clamp(min=1e-3)
         beside = function(torch.cat([few, others]))[: len(few)]
     if (change := float((beside - first).abs().max()) / scale) > MANY:
         raise InputError(
-            f"a row of the batch changes others, by {change:.1e} of the output: a probe puts variants of one input "
-            "side by side, so rows must not see each other."
+            f"a row of the batch changes others by {change:.1e} of the output, but probes batch variants of one "
+            "input. Remove the layer that mixes rows."
         )
 
 

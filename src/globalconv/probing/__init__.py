@@ -1,1 +1,1 @@
-"""What ``globalconv probe`` does: find the model, put the probes to it, draw and write what they found."""
+"""What ``globalconv probe`` does: load the model, run the probes, write and plot their results."""

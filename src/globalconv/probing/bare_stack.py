@@ -1,4 +1,4 @@
-"""The question's own stack: mixers with a pointwise nonlinearity between them, and nothing else."""
+"""A stack of mixers with a pointwise nonlinearity between them and nothing else."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ Nonlinearity = Callable[[Tensor], Tensor]
 class BareStack(nn.Module):
     """mixer, nonlinearity, mixer, ..., mixer: (batch, length, width) -> the same.
 
-    No norm, no residual, no channel MLP: each of them has a nonlinearity of its own, and would hide what the mixers
-    do. With ``torch.square`` n convolutions have interaction order 2^(n-1). Each mixer's output is divided by a
-    constant, its size at ``inputs``, so that powers of powers stay within the numbers there are.
+    It has no norm, residual connection or channel MLP: their nonlinearities would hide what the mixers do. With
+    ``torch.square`` n convolutions have interaction order 2^(n-1). Each mixer's output is divided by a constant, its
+    size at ``inputs``, so that repeated squares do not overflow.
     """
 
     scales: Tensor

@@ -1,4 +1,4 @@
-"""What was found, as pictures: the question's three claims, and every probe of the model itself."""
+"""Plots of the findings: the three claims, and every probe of the model."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,9 +16,9 @@ from globalconv.probing.target import Target
 WIDE = Frame(4.4, 2.8, left=0.8)
 SQUARE = Frame(2.4, 2.4, left=0.75, bottom=0.6)
 USUAL = ("attention", "global_conv", "gated_conv", "token_mlp")
-"""In this order mixers have the looks that they have in a study's report."""
+"""The order that gives mixers the colours that they have in a study's report."""
 PLOTTED = {
-    "influence": "Who moves whom",
+    "influence": "Influence",
     "interaction": "Which pairs interact",
     "interaction order": "How many act jointly",
     "causality": "What the future does",
@@ -28,7 +28,7 @@ PLOTTED = {
 
 
 def pictures(target: Target, findings: Findings, *, bare: bool) -> Iterator[tuple[str, bytes]]:
-    """File name -> content, PNG. ``bare``: orders and maps are of mixers alone, not of the model's own layers."""
+    """File name -> content, PNG. ``bare``: orders and maps describe bare mixers, not the model's own layers."""
     looks = _looks(findings)
     with house_style():
         yield "interaction-order.png", to_png(_orders(findings, looks, bare=bare))
@@ -40,7 +40,7 @@ def pictures(target: Target, findings: Findings, *, bare: bool) -> Iterator[tupl
 def plot_orders(
     axes: Axes, orders: Mapping[str, Mapping[int, InteractionOrder]], looks: Mapping[str, Look]
 ) -> None:
-    """Interaction order against depth, on a scale of doublings; a hollow mark says "at least"."""
+    """Interaction order against depth, on a log2 scale; a hollow mark means "at least"."""
     dress(axes)
     axes.set_yscale("log", base=2)
     for name, by_depth in orders.items():
@@ -67,7 +67,7 @@ def plot_orders(
 def plot_contents(
     axes: Axes, contents: Mapping[str, list[ContentDependence]], looks: Mapping[str, Look]
 ) -> None:
-    """Content dependence against the layer, with its standard error; bars where there is one layer each."""
+    """Content dependence against the layer, with its standard error; bars if each has one layer."""
     dress(axes)
     single = all(len(found) == 1 for found in contents.values())
     for place, (name, found) in enumerate(contents.items()):
@@ -97,17 +97,17 @@ def plot_contents(
 
 
 def plot_map(axes: Axes, found: Interaction, *, largest: float) -> None:
-    """One interaction map; what is no more than rounding is white."""
+    """One interaction map; values at the level of rounding are white."""
     dress(axes)
     axes.grid(visible=False)
     found.plot(axes, largest=largest)
 
 
 def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Figure:
-    stack = "Mixers with a square between them, and nothing else" if bare else "From the input to each layer"
+    stack = "Mixers with squares between them and nothing else" if bare else "From the input to each layer"
     note = (
-        f"{stack}. Up to how many tokens act jointly: the order beyond which all mixed differences vanish. Hollow: at "
-        "least so many (dotted: the limit of the search, or rounding hides what is beyond)."
+        f"{stack}. The number of tokens that act jointly: the order beyond which all mixed differences vanish. Hollow: "
+        "a lower bound (dotted: the limit of the search, or rounding hides higher orders)."
     )
     plot = partial(plot_orders, orders=findings.orders, looks=looks)
     panel = Panel("order", plot, "", "")
@@ -118,13 +118,13 @@ def _orders(findings: Findings, looks: Mapping[str, Look], *, bare: bool) -> Fig
 def _maps(findings: Findings, *, bare: bool) -> Figure:
     panels = []
     for name, maps in findings.maps.items():
-        # One scale for a contestant's maps, so that none can be mistaken for strong.
+        # One scale for all maps of a mixer, so that a weak one does not look strong.
         largest = max(found.largest for found in maps.values()) or 1.0
         for layers, found in maps.items():
             title = f"{name.replace('_', ' ')}, {layers} layer{'s' * (layers > 1)}"
             title += "" if found.interacts else ": none"
             panels.append(Panel(title, partial(plot_map, found=found, largest=largest), "", title))
-    stack = "Mixers with a GELU between two, and nothing else" if bare else "From the input to the layer"
+    stack = "Mixers with GELUs between them and nothing else" if bare else "From the input to the layer"
     note = f"{stack}. Dark: a pair of tokens whose effects do not add up (mixed second derivatives between them)."
     return sheet(SQUARE, panels, title="Which pairs of tokens interact", note=note, columns=2)
 

@@ -1,4 +1,4 @@
-"""The questions: every probe to the target, and the question's three claims."""
+"""All probes to run: those of the target, and those of the three claims, with the time that each takes."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -30,8 +30,8 @@ from globalconv.probes.graph import kinks
 from globalconv.probes.memory import Progress
 from globalconv.probes.subject import Subject
 from globalconv.probing.bare_stack import BareStack
-from globalconv.probing.pace import pace_of
 from globalconv.probing.target import DEPTH, ProbeRequest, Target, drawn_inputs, is_mixer, mixers_for
+from globalconv.probing.time_estimate import pace_of
 
 CONTESTANTS = ("global_conv", "gated_conv", "attention")
 EXACT_ROWS = 1 << 14
@@ -40,7 +40,7 @@ MAPS_AFTER = (1, 2)
 
 
 class Result(Protocol):
-    """What every probe returns."""
+    """The interface of every probe's result."""
 
     @property
     def notes(self) -> tuple[str, ...]: ...
@@ -53,10 +53,10 @@ class Result(Protocol):
 
 @dataclass
 class Findings:
-    """What the probes found: of the target, and of each contestant for the three claims.
+    """The results of the probes of the target, and of every mixer that is compared for the three claims.
 
-    ``orders``: name -> depth -> order; of mixers in bare stacks with squares between, of a model from its input on.
-    ``maps``: name -> number of layers -> map. ``contents``: name -> for each layer's mixer, in place.
+    ``orders``: name -> depth -> order, for mixers in bare stacks with squares between them, for other models from the
+    input to a layer. ``maps``: name -> number of layers -> map. ``contents``: name -> one result per layer's mixer.
     """
 
     results: dict[str, Result] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Question:
-    """Something to ask: its name, about the seconds that it takes, and how it is asked."""
+    """A probe to run: its name, the estimated seconds, and a function that runs it."""
 
     name: str
     seconds: float
@@ -76,9 +76,9 @@ class Question:
 
 
 def questions(target: Target, request: ProbeRequest) -> Iterator[Question]:
-    """Everything that is to be asked, in order. Times a few evaluations as it goes on, to say how long each takes.
+    """All probes to run, in order. Times a few evaluations on the way to estimate how long each takes.
 
-    Raises InputError if the target cannot be probed, or not within the request's memory.
+    Raises InputError if the target cannot be probed, or not within the memory limit.
     """
     subject = subject_of(target.model, target.inputs, at=request.at, memory=request.memory)
     cost = _Cost(subject, request)
@@ -91,7 +91,7 @@ def questions(target: Target, request: ProbeRequest) -> Iterator[Question]:
 
 
 class _Cost:
-    """About the seconds of each probe of a subject: the rows that it evaluates, at the pace that was measured."""
+    """The estimated seconds of each probe: the number of rows that it evaluates times the measured time of a row."""
 
     def __init__(self, subject: Subject, request: ProbeRequest) -> None:
         self.pace = pace_of(subject)
@@ -102,13 +102,13 @@ class _Cost:
         kept = 8 * _default(interaction, "samples") * self.length**2
         if kept > request.memory:
             raise InputError(
-                f"a map of all pairs of {self.length} tokens needs {format_bytes(kept)}, and --memory is "
-                f"{format_bytes(request.memory)}: give a smaller --length, or more --memory."
+                f"a map of all pairs of {self.length} tokens needs {format_bytes(kept)}, but --memory is "
+                f"{format_bytes(request.memory)}. Give a smaller --length or more --memory."
             )
 
     @property
     def directions(self) -> int | None:
-        """How many of the output's tokens an influence is computed for; None: all."""
+        """The number of random output directions per token; None: all, which is exact."""
         return None if self.examples * self.outputs * self.channels <= EXACT_ROWS else 2
 
     def influence(self) -> float:
@@ -141,7 +141,7 @@ class _Cost:
 
 
 def _default(probe: Callable[..., Any], option: str) -> int:
-    """The probe's own default."""
+    """The default of a probe's option."""
     return int(inspect.signature(probe).parameters[option].default)
 
 
@@ -175,7 +175,7 @@ def _of_target(target: Target, request: ProbeRequest, cost: _Cost) -> Iterator[Q
                 return
             try:
                 findings.results[name] = probe(target.model, target.inputs, progress=progress)
-            except InputError as error:  # a probe may not fit a model that others do
+            except InputError as error:  # a model may support some probes and not others
                 findings.not_asked[name] = str(error)
 
         yield Question(name, seconds, ask)
@@ -191,7 +191,7 @@ def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
 
     def order(findings: Findings, progress: Progress, depth: int) -> None:
         found = findings.orders.setdefault(name, {})
-        if not any(o.order == o.limit for o in found.values()):  # it does not fall with more layers
+        if not any(o.order == o.limit for o in found.values()):  # the order does not fall with more layers
             model = bare(depth, torch.square)
             found[depth] = interaction_order(model, inputs, limit=request.limit, progress=progress, **common)
 
@@ -216,7 +216,7 @@ def _of_mixer(name: str, request: ProbeRequest) -> Iterator[Question]:
 def _of_layers(target: Target, request: ProbeRequest, cost: _Cost) -> Iterator[Question]:
     model, inputs = target.model, target.inputs
     common: dict[str, Any] = {"seed": request.seed, "memory": request.memory}
-    if request.at is not None:  # that part alone, as one layer
+    if request.at is not None:  # only that submodule, as one layer
         stretches: list[dict[str, Any]] = [{"at": request.at}]
     else:
         stretches = [{"until": layer} for layer in target.layers or (None,)]
@@ -247,4 +247,4 @@ def _of_layers(target: Target, request: ProbeRequest, cost: _Cost) -> Iterator[Q
         yield Question(f"content dependence of {mixer or 'the model'}", cost.content(), ask)
     for number, (cross, reaching) in enumerate(target.crossings):
         ask = partial(content, part=cross, reaching=reaching, at=None)
-        yield Question(f"content dependence of reading {number}", cost.content(), ask)
+        yield Question(f"content dependence of cross mixer {number}", cost.content(), ask)

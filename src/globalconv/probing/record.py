@@ -1,4 +1,4 @@
-"""What was found, as data that JSON can hold."""
+"""The findings as JSON data."""
 
 import math
 from dataclasses import fields, is_dataclass
@@ -14,7 +14,7 @@ QUESTION = "What do a model's tokens do to each other?"
 
 
 def record(target: Target, request: ProbeRequest, findings: Findings) -> dict[str, Any]:
-    """Everything that was found: sentences, numbers, and what was probed."""
+    """All findings: sentences, numbers, and a description of the subject."""
     return {
         "question": QUESTION,
         "globalconv": __version__,
@@ -31,7 +31,7 @@ def record(target: Target, request: ProbeRequest, findings: Findings) -> dict[st
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON can hold it: its fields and its line; numbers to six digits; None for what is no number."""
+    """A result as JSON data: its fields and its line; numbers to six digits; None for NaN and infinity."""
     if is_dataclass(value) and not isinstance(value, type):
         line = {"line": value.line} if hasattr(value, "line") else {}
         return {**line, **{field.name: plain(getattr(value, field.name)) for field in fields(value)}}

@@ -1,4 +1,4 @@
-"""From a request to a table on the terminal and files on disk: what ``globalconv probe`` does."""
+"""Run all probes: ``globalconv probe`` and ``globalconv.probe``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,10 @@ WORTH_SAYING = 15.0
 
 
 def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings:
-    """Put every probe to the subject, print the table, and write probe.json and the pictures into ``out``.
+    """Run every probe, print the table, and write probe.json and the pictures into ``out``.
 
-    Raises InputError for what cannot be probed or written, or not within the request's time and memory, after a few
-    timed evaluations.
+    Raises InputError, after a few timed evaluations, if the subject cannot be probed within the limits of time and
+    memory, or if ``out`` cannot be written.
     """
     request = replace(request, device=resolve_device(request.device))
     target, asked, seconds = _prepared(request)
@@ -41,15 +41,15 @@ def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings
     findings = Findings()
     with Progress(console).phase("Probing", runs=len(asked), seconds=seconds, unit="probes") as phase:
         for question in asked:
-            told = 0.0
+            shown = 0.0
 
-            def heard(done: int, rows: int, expected: float = question.seconds) -> None:
-                nonlocal told
-                phase.advance(expected * done / rows - told, runs=0)
-                told = expected * done / rows
+            def report(done: int, rows: int, expected: float = question.seconds) -> None:
+                nonlocal shown
+                phase.advance(expected * done / rows - shown, runs=0)
+                shown = expected * done / rows
 
-            question.ask(findings, heard)
-            phase.advance(question.seconds - told)
+            question.ask(findings, report)
+            phase.advance(question.seconds - shown)
     bare = is_mixer(request.subject)
     console.print(_table(findings))
     for line in _beside(findings, bare=bare):
@@ -60,7 +60,7 @@ def run_probe(request: ProbeRequest, out: Path, *, console: Console) -> Findings
 
 
 def _prepared(request: ProbeRequest) -> tuple[Target, list[Question], float]:
-    """The target, what is asked of it and about the seconds of that; no further than where they exceed the budget."""
+    """The target, the probes to run, and their estimated seconds; it stops once these exceed the budget."""
     target = find_target(request)
     target = replace(target, model=target.model.to(request.device), inputs=target.inputs.to(request.device))
     asked: list[Question] = []
@@ -74,28 +74,28 @@ def _prepared(request: ProbeRequest) -> tuple[Target, list[Question], float]:
 
 
 def _too_long(request: ProbeRequest, target: Target, seconds: float) -> str:
-    """What would fit into the budget: the longest power of two that does, where the length can be chosen."""
+    """The error message, with the longest power of two that fits into the budget, if the length can be chosen."""
     whole = length = int(target.inputs.shape[1])
     instead, least = "", seconds
     while length > 2:
-        # What takes so long grows with the length's square at least.
+        # The slowest probes grow at least with the square of the length.
         fits = length * (request.budget_seconds / least) ** 0.5
         length = min(1 << max(1, int(fits).bit_length() - 1), (length + 1) // 2)
         try:
             _, _, least = _prepared(replace(request, length=length))
-        except InputError:  # of this model the length cannot be chosen
+        except InputError:  # this model has a fixed length
             break
         if least <= request.budget_seconds:
             instead = f"--length {length} (about {format_duration(least)}), or "
             break
     return (
-        f"probing {target.name} at length {whole} would take more than {format_duration(seconds)}, and --budget is "
-        f"{format_duration(request.budget_seconds)}: give {instead}a larger --budget."
+        f"probing {target.name} at length {whole} would take more than {format_duration(seconds)}, but --budget is "
+        f"{format_duration(request.budget_seconds)}. Give {instead}a larger --budget."
     )
 
 
 def _write(target: Target, request: ProbeRequest, findings: Findings, out: Path, *, bare: bool) -> None:
-    # Here and not above: matplotlib takes half a second that a mistake should not wait for.
+    # Imported here, because matplotlib takes half a second, which an error message should not wait for.
     from globalconv.probing.pictures import pictures
 
     write_json(out / "probe.json", record(target, request, findings))
@@ -108,12 +108,12 @@ def _table(findings: Findings) -> Table:
     for name, result in findings.results.items():
         table.add_row(name, result.line)
     for name, why in findings.not_asked.items():
-        table.add_row(name, f"not asked: {why}", style="dim")
+        table.add_row(name, f"not run: {why}", style="dim")
     return table
 
 
 def _beside(findings: Findings, *, bare: bool) -> list[str]:
-    """The three claims in a line each, and what had to be said about the evaluation."""
+    """One line for each of the three claims, and the notes on the evaluation."""
     orders = [
         f"{name} {', '.join(order.number for order in by_depth.values())}"
         for name, by_depth in findings.orders.items()
@@ -126,7 +126,7 @@ def _beside(findings: Findings, *, bare: bool) -> list[str]:
         f"{name} {', '.join(f'{c.share:.2f}' if c.depends else '0' for c in found)}"
         for name, found in findings.contents.items()
     ]
-    where = "mixers with squares between" if bare else "from the input"
+    where = "mixers with squares between them" if bare else "from the input"
     lines = [
         f"Tokens that act jointly after 1, 2, ... layers ({where}): {'; '.join(orders)}.",
         f"Pairs that interact after 1 and 2 layers: {'; '.join(maps)}.",

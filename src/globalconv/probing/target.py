@@ -1,4 +1,4 @@
-"""What is probed: from the words of the command line to a model and its inputs."""
+"""Load what is probed: a mixer, a run or your own model, with inputs."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from globalconv.host.devices import device_memory
 from globalconv.mixers import MIXERS, Mixer, build_mixer
 from globalconv.mixers.catalogue import is_outside, takes_option
 from globalconv.models import EncoderDecoder, Stack
-from globalconv.models.joined import crossings
+from globalconv.models.concatenated_encoder_decoder import crossings
 from globalconv.options import LARGEST_LENGTH, LARGEST_WIDTH, SEEDS, check_range
 from globalconv.probes.memory import MEMORY
 from globalconv.probes.reach import find_layers
@@ -30,28 +30,28 @@ from globalconv.tasks import SequenceToSequence
 
 EXAMPLES = 4
 MLP_RATIO = 4
-"""Ratio of a block's channel MLP to its width."""
+"""Hidden width of a block's channel MLP, relative to the model's width."""
 DOUBLE, GB = 8, 1e9
-HOLDS = ", which is as much as --memory holds of the inputs"
+HOLDS = ", the longest inputs that --memory holds"
 FIRST_TOKENS = 64
-"""Tokens kept of a causal run's examples: later ones cannot change them, and the probes' time grows with the length's
-square."""
+"""The tokens of a causal run's examples that are probed: later ones cannot change them, and the time grows with the
+square of the length."""
 DEPTH, LENGTH, WIDTH = 4, 16, 16
-"""Sizes of a stack that is built for the probes. They are small, because the answers do not depend on them."""
+"""Default sizes of a mixer's stack. They are small, because the answers do not depend on them."""
 DIRECT_SUM = 64
-"""Up to this length convolutions are computed as sums: then the future's influence is exactly zero."""
+"""Up to this length convolutions are computed as direct sums, so that the future's influence is exactly zero."""
 
 
 USUAL_MEMORY = 4e9
-"""Bytes, or half of what is free where that is less."""
+"""Bytes; the limit is half of the free memory if that is less."""
 
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """What is to be probed, and how; None: the default, or what the model says itself.
+    """What to probe, and how; None: the default, or the model's own value.
 
-    ``bare``: of a mixer, layers of it alone, with a GELU between two, instead of whole blocks. ``positions``: of
-    attention, "rotary", "learned" or "none". ``memory`` in bytes.
+    ``bare``: probe layers of a mixer with GELUs between them instead of whole blocks. ``positions``: the position
+    encoding of attention, "rotary", "learned" or "none". ``memory`` in bytes.
     """
 
     subject: str
@@ -72,11 +72,11 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class Target:
-    """A model and inputs to look at it with.
+    """A model and the inputs at which it is probed.
 
-    ``layers`` and ``mixers`` name its blocks and, where they are known, the mixing layer in each. ``crossings`` are
-    mixing layers that take two sequences, as modules of one, with what reaches them. ``meaningless``: a probe's name
-    -> why it is not put to this model.
+    ``layers`` and ``mixers`` name its blocks and, if known, the mixing layer in each. ``crossings`` are the cross
+    mixers, as modules of one sequence, with their inputs. ``meaningless``: a probe's name -> why it is not run on this
+    model.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Target:
 
 
 def find_target(request: ProbeRequest) -> Target:
-    """The model that is asked for: a mixer's name, a run's directory, or module:attribute.
+    """The requested model: a mixer's name, a run's directory, or module:attribute.
 
-    With ``at`` its layer is that part alone. Raises InputError for what is none of these, for options that it
-    cannot use, and for those that it needs. What the user's code draws while it is loaded follows the seed, too.
+    With ``at``, that submodule is its only layer. Raises InputError for anything else, for options that do not apply,
+    and for missing options. Random numbers drawn while the user's code is loaded follow the seed, too.
     """
     _check_numbers(request)
     with torch.random.fork_rng(devices=[]):
@@ -115,11 +115,13 @@ def _found(request: ProbeRequest) -> Target:
         _refuse(request, "a run", bare=request.bare or None, positions=request.positions)
         return _trained(Path(subject), request)
     if ":" in subject:
-        _refuse(request, "a module of yours", depth=request.depth, causal=request.causal or None)
-        _refuse(request, "a module of yours", bare=request.bare or None, positions=request.positions)
+        _refuse(request, "your own module", depth=request.depth, causal=request.causal or None)
+        _refuse(request, "your own module", bare=request.bare or None, positions=request.positions)
         return _yours(subject, request)
     if "/" in subject or "\\" in subject:
-        raise InputError(f"there is no directory '{subject}'. Name a run's directory, with its spec.json.")
+        raise InputError(
+            f"there is no directory '{subject}'. Give the directory of a run, which holds a spec.json."
+        )
     raise unknown_name("mixer, run directory or module:attribute", subject, MIXERS)
 
 
@@ -145,7 +147,7 @@ def mixers_for(name: str, number: int, request: ProbeRequest) -> list[Mixer]:
 
 
 def drawn_inputs(request: ProbeRequest) -> Tensor:
-    """Standard normal values (EXAMPLES, length, width), or uniform tokens where there is a vocabulary."""
+    """Standard normal values (EXAMPLES, length, width), or uniform tokens if there is a vocabulary."""
     generator = torch.Generator().manual_seed(request.seed)
     length = request.length or LENGTH
     if request.vocabulary is not None:
@@ -160,7 +162,7 @@ def _stack(name: str, request: ProbeRequest) -> Target:
     mixers, inputs = mixers_for(name, depth, request), drawn_inputs(request)
     s = "s" * (depth != 1)
     of = (
-        f"layer{s} of {name} alone (no norm, residual or channel MLP{', a GELU between two' * (depth > 1)})"
+        f"layer{s} of {name} alone (no norm, residual or channel MLP{', with GELUs between' * (depth > 1)})"
         if request.bare
         else f"block{s} of {name} (norm, mixer, norm, channel MLP)"
     )
@@ -178,9 +180,9 @@ def _stack(name: str, request: ProbeRequest) -> Target:
 
 
 def _check_numbers(request: ProbeRequest) -> None:
-    """Refuse numbers that no machine could use, in the command line's units."""
+    """Raise InputError for numbers that no machine could use, in the command line's units."""
     check_range("--seed", request.seed, *SEEDS)
-    # What is not asked for is not refused, however little there is.
+    # The default must never be refused, even on a machine with little memory.
     most = max(device_memory(request.device), MEMORY)
     check_range("--memory", request.memory / GB, 0.01, most / GB, why=" GB")
     for option, size, most in (
@@ -195,7 +197,7 @@ def _check_numbers(request: ProbeRequest) -> None:
 
 
 def _check_sizes(name: str, depth: int, request: ProbeRequest) -> None:
-    """Refuse a mixer whose weights alone do not fit; of one from outside nobody knows before it is built."""
+    """Raise InputError if the weights of a built-in mixer do not fit; those of others are unknown until built."""
     if is_outside(name):
         return
     width = request.width or WIDTH
@@ -205,7 +207,7 @@ def _check_sizes(name: str, depth: int, request: ProbeRequest) -> None:
     if needed > request.memory:
         raise InputError(
             f"{depth} blocks of {name} at length {mixer.length} and width {width} have {format_bytes(needed)} of "
-            f"weights, and --memory is {format_bytes(request.memory)}: give a smaller --length, --width or --depth, or "
+            f"weights, but --memory is {format_bytes(request.memory)}. Give a smaller --length, --width or --depth, or "
             "more --memory."
         )
 
@@ -224,11 +226,9 @@ def _trained(path: Path, request: ProbeRequest) -> Target:
     )
     if task.signature.causal:
         inputs = inputs[:, : request.length or FIRST_TOKENS]
-        what += f", their first {inputs.shape[1]} tokens"
+        what += f" (the first {inputs.shape[1]} tokens)"
     elif request.length is not None:
-        raise InputError(
-            "--length is for runs of causal models, whose first tokens stand alone: leave it out."
-        )
+        raise InputError("--length is only for runs of causal models, whose inputs can be cut. Leave it out.")
     return _target(f"{spec.arm} on {spec.task.name}", what, model, inputs, "stack.blocks.{}", ".mixer")
 
 
@@ -239,7 +239,7 @@ def _trained_on_pairs(
     source, target = joined.source_length, inputs.shape[1] - joined.source_length
     if request.length is not None and source > request.length:
         raise InputError(
-            f"--length {request.length}: a source cannot be cut, and the shortest in question has {source} tokens. "
+            f"--length {request.length}: a source cannot be cut, and the shortest one has {source} tokens. "
             f"Give at least --length {source}, or leave it out."
         )
     what = (
@@ -257,7 +257,7 @@ def _trained_on_pairs(
         crossings=tuple(crossings(joined, inputs)),
         meaningless=dict.fromkeys(
             ("shifts", "permutations", "positions"),
-            "it moves tokens along the sequence, and here a source and its target stand end to end: ask a part with "
+            "it moves tokens along the sequence, but this one is a source followed by its target: probe a part with "
             "--at model.encoder.blocks.0.mixer",
         ),
     )
@@ -269,8 +269,8 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
         found = _called(subject, found)
     if (request.width is None) == (request.vocabulary is None) or request.length is None:
         raise InputError(
-            f"say what '{subject}' takes: --length and --width for values (batch, length, width), or --length and "
-            "--vocabulary for tokens (batch, length)."
+            f"the input of '{subject}' is unknown: give --length and --width for values (batch, length, width), or "
+            "--length and --vocabulary for tokens (batch, length)."
         )
     takes = (
         f"width {request.width}" if request.vocabulary is None else f"{request.vocabulary} different tokens"
@@ -283,17 +283,17 @@ def _yours(subject: str, request: ProbeRequest) -> Target:
 def _called(subject: str, found: object) -> nn.Module:
     if not callable(found):
         raise InputError(
-            f"'{subject}' is {type(found).__name__}: name a torch.nn.Module, or what returns one."
+            f"'{subject}' is a {type(found).__name__}. Give a torch.nn.Module, or a function that returns one."
         )
     build: Callable[[], object] = found
     try:
         made = build()
     except Exception as error:
         raise InputError(
-            f"'{subject}' is no module, and calling it without arguments failed: {type(error).__name__}: {error}"
+            f"'{subject}' is not a module, and calling it without arguments failed: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(made, nn.Module):
-        raise InputError(f"'{subject}' returns {type(made).__name__}, not a torch.nn.Module.")
+        raise InputError(f"'{subject}' returns a {type(made).__name__}. Make it return a torch.nn.Module.")
     return made
 
 
@@ -319,7 +319,7 @@ def _target(name: str, what: str, model: nn.Module, inputs: Tensor, block: str, 
 
 
 def _exact_options(name: str, length: int) -> dict[str, str]:
-    """A backend that has second derivatives of any shape without compiling anything, where a mixer has a choice."""
+    """For a mixer with a backend: one with second derivatives for all shapes that compiles nothing."""
     exact = "reference" if length <= DIRECT_SUM else "spectral"
     return {"backend": exact} if takes_option(name, "backend") else {}
 
@@ -335,6 +335,4 @@ def _exact_model(spec: ModelSpec, length: int) -> ModelSpec:
 def _refuse(request: ProbeRequest, kind: str, **options: object) -> None:
     for name, value in options.items():
         if value is not None:
-            raise InputError(
-                f"--{name} is not for {kind} ('{request.subject}'), which has its own: leave it out."
-            )
+            raise InputError(f"--{name} does not apply to {kind} ('{request.subject}'). Leave it out.")

@@ -1,10 +1,10 @@
-"""States: what a causal module remembers of the tokens so far.
+"""Decoding states: what a causal module keeps of the tokens so far.
 
-Nothing here knows a mixer or a model: each has its own state beside it, which its method ``begin`` makes.
+This package knows no mixer or model: each defines its own state, which its method ``begin`` creates.
 """
 
 from globalconv.states.begin import RecomputedState, begin, recomputes
-from globalconv.states.memory import MemoryRows
+from globalconv.states.encoder_memory import MemoryRows
 from globalconv.states.online import OnlineConvolution, ShortConvolution
 from globalconv.states.state import MixerState
 

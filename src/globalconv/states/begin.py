@@ -1,11 +1,11 @@
-"""The state that a module is decoded with: its own, or all tokens so far computed again."""
+"""The decoding state of any causal module: its own state, or recomputation of all tokens so far."""
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
-from globalconv.states.memory import MemoryRows
+from globalconv.states.encoder_memory import MemoryRows
 from globalconv.states.state import MixerState, dtype_of, holding, replaces_calls, undifferentiated
 
 
@@ -18,20 +18,20 @@ def begin(
     memory: Tensor | None = None,
     lengths: Tensor | None = None,
 ) -> MixerState:
-    """A state of ``batch`` sequences of up to ``longest`` tokens of the causal ``module``, none of which are in.
+    """An empty decoding state of the causal ``module`` for ``batch`` sequences of up to ``longest`` tokens.
 
-    ``module`` is a mixer, a cross mixer, a block, or whatever was put in the place of one. Its own method ``begin``
-    makes the state: ``begin(batch=..., longest=...)``. Where `recomputes` says so, its forward is called on all tokens
-    so far for each new one, which is exact and slow.
+    ``module`` is a mixer, a cross mixer, a block, or a module that replaced one. Its method
+    ``begin(batch=..., longest=...)`` creates the state. If it `recomputes`, its forward is called on all tokens so far
+    for each new one, which is exact but slow.
 
-    ``memory`` and ``lengths``: what a cross mixer reads, as in its forward; both go to ``begin`` or forward by name.
-    ``width`` is needed only for a module without an attribute of that name. A module that does not say whether it is
-    causal is trusted. Raises InputError for a mixer that is not causal.
+    ``memory`` and ``lengths``: the keyword arguments of a cross mixer's forward and ``begin``. ``width`` is only needed
+    for a module without an attribute of that name. A module without an attribute ``causal`` is trusted to be causal.
+    Raises InputError for a mixer that is not causal.
     """
     if not getattr(module, "causal", True):
         raise InputError(
-            f"{type(module).__name__} sees the future, so that no token can be computed before it: only a "
-            "causal mixer can decode; build it with causal=True."
+            f"{type(module).__name__} sees later tokens, so it cannot decode token by token. "
+            "Build it with causal=True."
         )
     read = {name: value for name, value in (("memory", memory), ("lengths", lengths)) if value is not None}
     with undifferentiated():
@@ -40,23 +40,23 @@ def begin(
             return state
         wide = getattr(module, "width", None) if width is None else width
         if not isinstance(wide, int):
-            raise InputError(f"{type(module).__name__} does not say how wide it is: give width.")
+            raise InputError(f"{type(module).__name__} has no attribute width. Give width=.")
         return RecomputedState(module, width=wide, batch=batch, longest=longest, read=read)
 
 
 def recomputes(module: nn.Module) -> bool:
-    """Whether ``module`` is computed on the whole sequence again for every token: it has no ``begin`` to go by.
+    """Whether ``module`` is recomputed on the whole sequence for every token, because it has no usable ``begin``.
 
-    The ``begin`` of a class does not count for a subclass with methods of its own, nor for a module with hooks.
+    An inherited ``begin`` is not used for a subclass with its own methods, nor for a module with hooks.
     """
     return not replaces_calls(module, "begin")
 
 
 class RecomputedState(MixerState):
-    """All inputs, (batch, longest, width). A step costs what ``module`` costs on the whole sequence so far.
+    """Keeps all inputs (batch, longest, width). A step costs as much as ``module`` on the whole sequence so far.
 
-    ``module`` is any causal module (batch, length, width) -> the same; ``read``: a memory and its lengths, by name, if
-    it reads one.
+    ``module`` is any causal module (batch, length, width) -> the same. ``read``: its memory and lengths, by name, if
+    any.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RecomputedState(MixerState):
         self.module = module
         self.inputs: Tensor | None = None
         self.names = tuple(read)
-        # Autocast may have made less of a memory than the weights' dtype, and may be over at the next token.
+        # Autocast may have made the memory narrower than the weights' dtype, and may end before the next token.
         self.read = MemoryRows(
             *(t.to(self.dtype) if t.is_floating_point() and self.dtype else t for t in read.values())
         )
@@ -85,7 +85,7 @@ class RecomputedState(MixerState):
         return y
 
     def _place_for(self, x: Tensor) -> Tensor:
-        """The inputs, where the first of them lies: a module without weights has no device or dtype."""
+        """The buffer of inputs, on the device and in the dtype of the first: a module without weights has neither."""
         if self.inputs is None:
             self.inputs = x.new_empty(self.batch, self.longest, self.width)
         self.inputs = holding(self.inputs, x)

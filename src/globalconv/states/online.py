@@ -1,13 +1,13 @@
 """Causal convolution of inputs that arrive one at a time, equal to the operator's to rounding.
 
 `OnlineConvolution` is relaxed multiplication (van der Hoeven, J. Symb. Comput. 34, 2002; for long convolutions Flash
-Inference, arXiv 2410.12982, algorithm 2), with the filter known beforehand. When i tokens are in and U is the largest
-power of two that divides i, the last U inputs are joined to the next U outputs by one tile. So every pair s < t meets
-exactly once: at that i of s+1 .. t which the highest power of two divides. Tiles of size U come once in 2U tokens and
-cost U log U; a token then costs log U for each of the log L sizes.
+Inference, arXiv 2410.12982, algorithm 2), for a filter that is known in advance. After i tokens, let U be the largest
+power of two that divides i. One tile then adds the last U inputs to the next U outputs. So every pair s < t is covered
+exactly once: at the i in s+1 .. t that is divisible by the highest power of two. Tiles of size U occur once in 2U
+tokens and cost U log U; so a token costs log U for each of the log L sizes.
 
-Below ``BLOCK`` tokens, products are as fast as tiles: an input adds itself, times the taps, to the outputs that are
-left in its own block.
+Below ``BLOCK`` tokens, products are as fast as tiles: an input adds itself, times the taps, to the remaining outputs of
+its block.
 """
 
 import torch
@@ -21,20 +21,19 @@ from globalconv.states.state import MixerState, undifferentiated
 from globalconv.states.tiles import tile_of
 
 BLOCK = 64
-"""Tokens, a power of two: the smallest tile."""
+"""The smallest tile in tokens, a power of two."""
 
 
 class OnlineConvolution(MixerState):
     """y[t] = sum_s h[s] x[t-s] + d x[t], with ``taps`` h (width, K) and ``skip`` d (width,), for any K.
 
-    ``width``: of the inputs, where channels side by side share taps (G, K), as in ``global_conv``; None: G.
+    ``width``: the number of input channels, if adjacent channels share taps (G, K), as in ``global_conv``; None: G.
 
-    Keeps a block, and where a sequence can be longer than one, two rings of R places for each channel: the last inputs
-    and the sums for the next outputs. R is about the filter's length or the longest sequence's, whichever is less:
-    what larger tiles would add has lags beyond it. Inputs may have any dtype; as the operator, it sums in float32 at
-    least and rounds to the input's.
-    ``backend`` computes the prompt and the tiles; None: what is fastest at each size. ``dtype``: of the inputs, where
-    another is refused.
+    It keeps one block and, for longer sequences, two rings of R positions per channel: the last inputs and the sums of
+    the next outputs. R is about the filter's length or the longest sequence's, whichever is smaller, because larger
+    tiles would only have lags beyond it. Inputs may have any dtype; like the operator, it accumulates in at least
+    float32 and rounds to the input's dtype. ``backend`` computes the prompt and the tiles; None: the fastest at each
+    size. ``dtype``: the only dtype of inputs that is accepted; None: any.
     """
 
     def __init__(
@@ -63,9 +62,9 @@ class OnlineConvolution(MixerState):
         self.tiles = {size: tile_of(exact, size, backend=backend) for size in sizes}
         self.block = min(BLOCK, longest)
         self.near = F.pad(exact[:, : self.block], (0, max(0, self.block - exact.shape[1]))).T.contiguous()
-        if self.skip is not None:  # one more tap at lag 0
+        if self.skip is not None:  # the skip weight is one more tap at lag 0
             self.near[0] += self.skip
-        # Where all is one block nothing is joined, and a beam need not copy rings.
+        # A sequence within one block needs no rings, which a beam would have to copy.
         places = self.ring if self.tiles else 0
         self.inputs = exact.new_zeros(batch, places, width)
         self.sums = exact.new_zeros(batch, places, width)
@@ -76,12 +75,12 @@ class OnlineConvolution(MixerState):
     def _prefill(self, x: Tensor) -> Tensor:
         y = global_conv(x, self.taps[:, : x.shape[1]], mode="causal", skip=self.skip, backend=self.backend)
         n = x.shape[1]
-        first = (n - 1) // BLOCK * BLOCK  # of the block that is open: the next token closes it if it is full
+        first = (n - 1) // BLOCK * BLOCK  # start of the open block, which the next token closes if it is full
         held = min(first, self.ring)
         places = torch.arange(first - held, first, device=x.device) % self.ring
         self.inputs[:, places] = x[:, first - held : first].to(self.inputs.dtype)
         for size in reversed(self.tiles):
-            # Of all tiles so far, those that reach beyond ``first`` stand where its lower bits are cut off.
+            # The tiles that reach beyond ``first`` are at ``first`` with its lower bits cleared.
             at = first // size * size
             if at and self._size(at) == size:
                 self._join(x[:, at - size : at].to(self.inputs.dtype), at)
@@ -100,13 +99,13 @@ class OnlineConvolution(MixerState):
         return self._rows[place].to(x.dtype, copy=True)
 
     def _absorb(self, place: int, x: Tensor) -> None:
-        """Add one input to the sums of its own and of the later outputs in its block."""
+        """Add one input to the sums of its own output and of the later outputs in its block."""
         self._kept[place].copy_(x)
         ahead = self.block_sums.narrow(1, place, self.block - place)
         ahead.addcmul_(self.near.narrow(0, 0, self.block - place), x.unsqueeze(1))
 
     def _close(self, count: int) -> None:
-        """At the end of a block: one tile, and the next block's sums."""
+        """At the end of a block: compute one tile and take the next block's sums."""
         start = (count - BLOCK) % self.ring
         self.inputs[:, start : start + BLOCK] = self.block_inputs
         size = self._size(count)
@@ -118,19 +117,19 @@ class OnlineConvolution(MixerState):
         return min(count & -count, self.ring)
 
     def _join(self, block: Tensor, count: int) -> None:
-        """Add what the ``block`` of inputs before ``count`` gives to as many outputs from ``count`` on."""
+        """Add the contribution of the ``block`` of inputs before ``count`` to as many outputs from ``count`` on."""
         size, start = block.shape[1], count % self.ring
         self.sums[:, start : start + size] += self.tiles[size](block)
 
     def _open(self, count: int) -> None:
-        """Take the next block's sums out of the ring; their places are another output's now."""
+        """Take the next block's sums out of the ring and free their positions."""
         start = count % self.ring
         sums = self.sums[:, start : start + BLOCK]
         self.block_sums.copy_(sums)
         sums.zero_()
 
     def _forget(self, start: int, end: int) -> None:
-        """The sums of outputs ``start`` .. ``end`` - 1 are done with."""
+        """Clear the sums of outputs ``start`` .. ``end`` - 1."""
         self.sums[:, start % self.ring : start % self.ring + end - start] = 0
 
     def _keep(self, rows: Tensor) -> None:
@@ -139,7 +138,7 @@ class OnlineConvolution(MixerState):
         self._look()
 
     def _look(self) -> None:
-        """Views of every place in a block, made once for all blocks."""
+        """Create the views of every position in a block, once for all blocks."""
         self._kept = self.block_inputs.unbind(1)
         self._rows = self.block_sums.unbind(1)
 
@@ -155,7 +154,7 @@ class OnlineConvolution(MixerState):
 
 
 class ShortConvolution(MixerState):
-    """The same for a few taps: each input adds itself, times the taps, to as many outputs."""
+    """The same for a few taps: each input adds itself, times the taps, to the next outputs."""
 
     def __init__(self, taps: Tensor, *, batch: int, longest: int, backend: str | None = None) -> None:
         width, num_taps = taps.shape
@@ -164,7 +163,7 @@ class ShortConvolution(MixerState):
         self.taps = taps.detach()
         with undifferentiated():
             exact = self.taps.to(compute_dtype(taps.dtype))
-            # Output t's sum is at place t mod K: the taps, turned as far for each of the K places of an input.
+            # The sum of output t is at t mod K, so there is a rotated copy of the taps for each of the K positions.
             self._lags = [exact.T.roll(place, 0) for place in range(num_taps)]
             self.sums = exact.new_zeros(batch, num_taps, width)
             self._rows = self.sums.unbind(1)
@@ -199,7 +198,7 @@ class ShortConvolution(MixerState):
 
 
 def ring_places(num_taps: int, longest: int) -> int:
-    """The largest tile's size: a power of two, at least BLOCK, and not beyond the filter or the sequence."""
+    """The size of the largest tile: a power of two, at least BLOCK, limited by the filter and the sequence."""
     reach = 1 << max(0, num_taps - 2).bit_length()  # the least power of two >= num_taps - 1
     last = 1 << max(0, (longest - 1).bit_length() - 1)  # the greatest below longest
     return max(BLOCK, min(reach, last))

@@ -1,4 +1,4 @@
-"""What a causal mixer remembers of the tokens that it has seen."""
+"""What a causal mixer keeps of the tokens that it has read."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ METHODS = (FunctionType, property, classmethod, staticmethod)
 
 
 def undifferentiated() -> AbstractContextManager[object]:
-    """No gradients; and no tensors of inference mode, which could not be changed in place when it is over."""
+    """No gradients, and no inference tensors, which cannot be changed in place outside inference mode."""
     return _outside_inference_mode() if torch.is_inference_mode_enabled() else torch.no_grad()
 
 
@@ -27,20 +27,21 @@ def _outside_inference_mode() -> Iterator[None]:
 
 
 def dtype_of(module: nn.Module) -> torch.dtype | None:
-    """The dtype of a module's numbers; None for one that has none."""
+    """The dtype of a module's parameters and buffers; None if it has none."""
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
 
 
 def is_exactly(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether ``module`` computes what ``kind`` does: no subclass, no hook on it, no forward of its own."""
+    """Whether ``module`` computes exactly what ``kind`` does: it is no subclass and has no hooks and no forward of
+    its own."""
     return type(module) is kind and not _changed(module)
 
 
 def replaces_calls(module: nn.Module, method: str) -> bool:
-    """Whether the module's ``method`` may be used instead of calling the module: it was written for its forward.
+    """Whether the module's ``method`` may be used instead of calling the module, because it matches its forward.
 
-    It was not if the module has hooks or a forward of its own, or is of a subclass of the class that defines ``method``
-    and that subclass has methods of its own. There the module itself must be called.
+    It may not if the module has hooks or a forward of its own, or if its class is a subclass, with its own methods, of
+    the class that defines ``method``. Then the module itself must be called.
     """
     lineage = type(module).__mro__
     owner = next((place for place, kind in enumerate(lineage) if method in vars(kind)), None)
@@ -56,21 +57,21 @@ def _has_methods(kind: type) -> bool:
 
 
 def holding(kept: Tensor, new: Tensor) -> Tensor:
-    """``kept``, or a copy of it in a dtype that holds ``new`` too: autocast may begin or end between two tokens."""
+    """``kept``, or a copy in a dtype that also holds ``new``: autocast may begin or end between two tokens."""
     if kept.dtype == new.dtype:
         return kept
     return kept.to(torch.promote_types(kept.dtype, new.dtype))
 
 
 class MixerState(ABC):
-    """One causal mixer, part of the way through a batch of sequences.
+    """The decoding state of one causal mixer for a batch of sequences.
 
-    First ``prefill`` a prompt, all its tokens in parallel, or nothing; then ``step`` one token at a time. Every output
-    is the one that ``mixer(x)`` gives at its place in the whole sequence, to rounding. ``longest`` tokens fit in, and
-    ``count`` are in. Nothing is differentiated. Under autocast the outputs are those of ``mixer(x)`` under autocast,
-    and a state that was begun in inference mode may go on outside, and the other way round.
+    First ``prefill`` a prompt in parallel (optional), then ``step`` one token at a time. Every output equals that of
+    ``mixer(x)`` at its position in the whole sequence, to rounding. At most ``longest`` tokens fit; ``count`` were
+    read. There are no gradients. Under autocast the outputs are those of ``mixer(x)`` under autocast. A state may be
+    begun in inference mode and continued outside it, or the other way round.
 
-    A state belongs to the weights that it was begun with: what is derived from them is computed once.
+    A state belongs to the weights with which it was begun: what is derived from them is computed once.
     """
 
     def __init__(self, *, width: int, batch: int, longest: int, dtype: torch.dtype | None) -> None:
@@ -83,19 +84,23 @@ class MixerState(ABC):
         self.count = 0
 
     def prefill(self, x: Tensor) -> Tensor:
-        """Read the prompt ``x``, (batch, n, width) with n >= 0, in parallel; its outputs in the same shape.
+        """Read the prompt ``x`` (batch, n, width), n >= 0, in parallel; return its outputs in the same shape.
 
-        Raises InputError where the shape does not fit, or there are tokens before it.
+        Raises InputError if the shape does not fit, or if tokens were read before.
         """
         if x.ndim != 3 or (x.shape[0], x.shape[2]) != (self.batch, self.width):
             raise InputError(
-                f"a prompt is (batch, n, width), here ({self.batch}, n, {self.width}), not {tuple(x.shape)}."
+                f"a prompt must have shape ({self.batch}, n, {self.width}), not {tuple(x.shape)}."
             )
         self._check_dtype(x)
         if self.count:
-            raise InputError(f"{self.count} tokens are in already: a prompt is read first; step() goes on.")
+            raise InputError(
+                f"{self.count} tokens were read already. Read the prompt first, or continue with step()."
+            )
         if x.shape[1] > self.longest:
-            raise InputError(f"the prompt has {x.shape[1]} tokens, and {self.longest} fit in: begin longer.")
+            raise InputError(
+                f"the prompt has {x.shape[1]} tokens, but at most {self.longest} fit. Begin with a larger longest."
+            )
         if x.shape[1] == 0:
             return x.clone()
         with undifferentiated():
@@ -104,23 +109,23 @@ class MixerState(ABC):
         return y
 
     def step(self, x: Tensor) -> Tensor:
-        """The output for the next token ``x``, both (batch, width). Raises InputError where nothing more fits."""
+        """The output for the next token ``x``, both (batch, width). Raises InputError if no more tokens fit."""
         if x.shape != (self.batch, self.width):
-            raise InputError(
-                f"a token is (batch, width), here ({self.batch}, {self.width}), not {tuple(x.shape)}."
-            )
+            raise InputError(f"a token must have shape ({self.batch}, {self.width}), not {tuple(x.shape)}.")
         self._check_dtype(x)
         if self.count == self.longest:
-            raise InputError(f"{self.longest} tokens are in, and no more fit: begin with a larger longest.")
+            raise InputError(
+                f"{self.longest} tokens were read, and no more fit. Begin with a larger longest."
+            )
         with undifferentiated():
             y = self._step(x)
         self.count += 1
         return y
 
     def select(self, rows: Tensor) -> Self:
-        """A new state of the sequences ``rows``, (new batch,) int64, in that order; a row may come twice.
+        """A new state of the sequences ``rows``, (new batch,) int64, in that order; rows may repeat.
 
-        What is computed with either does not touch the other.
+        The two states are independent.
         """
         chosen = copy.copy(self)
         chosen.batch = len(rows)
@@ -130,19 +135,19 @@ class MixerState(ABC):
 
     def _check_dtype(self, x: Tensor) -> None:
         if self.dtype not in (None, x.dtype) and not torch.is_autocast_enabled(x.device.type):
-            raise InputError(f"the weights are {self.dtype} and the input is {x.dtype}: convert either.")
+            raise InputError(f"the weights are {self.dtype} but the input is {x.dtype}. Convert one of them.")
 
     @abstractmethod
     def _prefill(self, x: Tensor) -> Tensor:
-        """``prefill`` of at least one token; ``count`` is raised by the caller."""
+        """``prefill`` of at least one token; the caller increases ``count``."""
 
     @abstractmethod
     def _step(self, x: Tensor) -> Tensor:
-        """``step``; ``count`` is raised by the caller. The result is a tensor that nobody else holds."""
+        """``step``; the caller increases ``count``. The result is a new tensor."""
 
     @abstractmethod
     def _keep(self, rows: Tensor) -> None:
-        """Replace each tensor that changes by a new one, of these rows."""
+        """Replace each tensor that steps change by a new one with these rows."""
 
     def flops(self) -> float | None:
         """Flops of a token of one sequence, 2 per multiply-add, the mean over ``longest`` tokens; None: not known.
@@ -153,4 +158,5 @@ class MixerState(ABC):
 
     @abstractmethod
     def numbers(self) -> int:
-        """How many numbers are kept for the sequences: what grows with the batch, the weights' share left out."""
+        """The number of values kept for the sequences: what grows with the batch, without what depends on weights
+        alone."""

@@ -1,11 +1,11 @@
-"""What a block of inputs adds to the outputs right behind it: the one product that online convolution is made of.
+"""Tiles of online convolution: the contribution of a block of inputs to the outputs right after it.
 
-A tile of size U joins the inputs x[i-U .. i-1] to the outputs y[i .. i+U-1]:
+A tile of size U adds the inputs x[i-U .. i-1] to the outputs y[i .. i+U-1]:
 
     y[i + k] += sum_{m < U} h[k + m + 1] x[i - 1 - m],    0 <= k < U
 
-So it meets the lags 1 to 2U-1. In a circle of 2U places, with the block first and zeros behind it, what wraps around
-ends at place U-2 and the wanted sums stand at U to 2U-1: a circular convolution of length 2U is enough.
+So it covers the lags 1 to 2U-1. A circular convolution of length 2U is enough: with the block first and zeros after
+it, wrapped terms end at position U-2, and the required sums are at U to 2U-1.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from torch.nn import functional as F
 from globalconv.ops import choose_backend, global_conv
 
 Tile = Callable[[Tensor], Tensor]
-"""A block of inputs (batch, U, width) -> what it adds to the next U outputs, in the same shape."""
+"""A block of inputs (batch, U, width) -> its contribution to the next U outputs, in the same shape."""
 OPERATOR_FROM = 1024
 """From this size on the fused operator was faster than torch.fft with the filter's transform kept (1.3 times at 1024,
-2.7 at 16384; width 256); a call of it takes 0.2 ms whatever the size, and a small tile by torch.fft 0.06."""
+2.7 at 16384; width 256); its calls take 0.2 ms at any size, and a small tile with torch.fft 0.06 ms."""
 
 
 def tile_of(taps: Tensor, size: int, *, backend: str | None) -> Tile:
     """The tile of ``size`` for ``taps`` (width, K), float32 or float64; lags from K on are zero.
 
-    ``backend``: of the operator, for every size; "spectral" keeps the filter's transform. None: the faster one.
+    ``backend``: the operator's backend for every size; "spectral" keeps the filter's transform. None: the faster one.
     """
     met = F.pad(taps[:, : 2 * size], (0, max(0, 2 * size - taps.shape[1])))
     if backend is None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from globalconv.errors import printable
-from globalconv.models.original import Design
+from globalconv.models.encoder_decoder_designs import Design
 from globalconv.ranges import Amount, Count, Number, Rate, Score, Seconds, Some
 from globalconv.study.schema import BaselineAnswer
 from globalconv.tasks.base import Option

@@ -1,4 +1,4 @@
-"""Tasks: data, loss, metric and baseline. No model is known here."""
+"""Tasks: data, loss, metric and baseline. Tasks know no model."""
 
 from globalconv.tasks.base import (
     Baseline,
@@ -10,10 +10,10 @@ from globalconv.tasks.base import (
     Tallies,
     Task,
 )
+from globalconv.tasks.catalogue import OFFERED, TASKS, build_task, load_task, resolve_task
 from globalconv.tasks.classification import Classification
 from globalconv.tasks.digits import Digits
 from globalconv.tasks.fashion import Fashion
-from globalconv.tasks.find import OFFERED, TASKS, build_task, load_task, resolve_task
 from globalconv.tasks.number_words import NumberWords
 from globalconv.tasks.recall import Recall
 from globalconv.tasks.rewriting import Copy, Reverse, Sort

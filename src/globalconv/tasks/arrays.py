@@ -1,4 +1,4 @@
-"""What the arrays of an archive mean: sequences, classes, lengths and groups; and which axis is time."""
+"""Interpret the arrays of an archive: sequences, classes, lengths and groups, and which axis is time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from globalconv.errors import InputError, printable, unknown_name
 from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, Layout, Part, first_few
 from globalconv.tasks.names import shown_names
-from globalconv.tasks.ragged import check_lengths, in_words, lengths_by_gaps, real_positions, without_padding
+from globalconv.tasks.ragged import (
+    check_lengths,
+    describe_lengths,
+    lengths_by_gaps,
+    real_positions,
+    without_padding,
+)
 
 Role = Literal["X", "y", "lengths", "groups"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -23,23 +29,23 @@ PART_NAMES: dict[str, Part] = {
     "_val": "validation",
     "_test": "test",
 }
-"""What stands behind X, y, lengths and groups -> the part that they are of."""
+"""Suffix of the arrays' names (X_train) -> the split that it names."""
 FEW_CHANNELS = 16
 MUCH_LONGER = 8
-"""An array (n, a, b) with a <= FEW_CHANNELS and b >= MUCH_LONGER * a holds a channels of length b: two positions of 512
-channels are no sequence that anybody means."""
+"""An array (n, a, b) with a <= FEW_CHANNELS and b >= MUCH_LONGER * a is read as a channels of length b: nobody means
+sequences of two positions with 512 channels."""
 EXACT = 2**53
-"""Up to here float64 tells whole numbers apart."""
+"""Up to here float64 represents every whole number exactly."""
 SAVE = "np.savez(path, X=sequences, y=classes)"
 
 
 def find_parts(
     names: Sequence[str], path: Path, *, groups: str | None, needed: Sequence[Role] = ("X", "y")
 ) -> tuple[dict[Part, dict[Role, str]], tuple[str, ...]]:
-    """Which array is what: part -> role -> name; and notices about arrays that are none of these.
+    """The role of every array (split -> role -> name), and notices about unused arrays.
 
-    ``groups`` names the groups' array, with the part's ending where there are parts; None: it is called groups.
-    Raises InputError where what is ``needed`` is missing, and where there are both X and X_train.
+    ``groups`` is the name of the groups' array, without the split's suffix; None: "groups". Raises InputError if an
+    array that is ``needed`` is missing, or if there are both X and X_train.
     """
     parts: dict[Part, dict[Role, str]] = {}
     for ending, part in PART_NAMES.items():
@@ -60,8 +66,8 @@ def find_parts(
     if "all" in parts and len(parts) > 1:
         other = next(part for part in parts if part != "all")
         raise InputError(
-            f"'{path.name}' holds X and X_{other}: give X and y, which are split here, or X_train, y_train and "
-            "your own other splits."
+            f"'{path.name}' holds both X and X_{other}. Give X and y, which globalconv splits, or X_train, y_train "
+            "and your own other splits."
         )
     if "all" not in parts and "train" not in parts:
         raise InputError(f"'{path.name}' has no array X_train; it holds {first_few(map(printable, names))}.")
@@ -69,7 +75,7 @@ def find_parts(
         shown = [name for name in names if not any(name in roles.values() for roles in parts.values())]
         if groups in names or any(name.startswith(f"{groups}_") for name in names):
             raise InputError(
-                f"'{path.name}' has the groups '{groups}' of some splits only: give them for each."
+                f"'{path.name}' has the groups '{groups}' for some splits only. Give them for every split."
             )
         raise InputError(f"--groups {groups}: {unknown_name('array', groups, shown)}")
     used = {name for roles in parts.values() for name in roles.values()}
@@ -84,40 +90,42 @@ def read_arrays(
     layout: Layout | None,
     notices: tuple[str, ...],
 ) -> dict[Part, Labelled]:
-    """The examples of each part; one layout holds for all. Raises InputError."""
+    """The examples of each split, all with the same layout. Raises InputError."""
     first: Part = "all" if "all" in arrays else "train"
     for part, found in arrays.items():
         check_values(found["X"], names[part]["X"], path)
     shape, lengths = arrays[first]["X"].shape, arrays[first].get("lengths")
-    layout, told = time_axis(shape, lengths, layout, names[first]["X"], path)
+    layout, remarks = time_axis(shape, lengths, layout, names[first]["X"], path)
     parts = {part: labelled(found, names[part], layout, path) for part, found in arrays.items()}
-    parts[first] = replace(parts[first], notices=told + notices + parts[first].notices)
+    parts[first] = replace(parts[first], notices=remarks + notices + parts[first].notices)
     return parts
 
 
 def _unused(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         return ()
-    told = f"Not used: array {first_few(map(printable, names))}."
+    notice = f"Not used: array {first_few(map(printable, names))}."
     alike = [name for name in names if name.lower() in LIKE_GROUPS]
     if alike:
-        told += (
-            f" If {alike[0]} says which examples belong together, --groups {alike[0]} keeps each on one side of the "
-            "split; without it scores may be too good."
+        notice += (
+            f" If {alike[0]} marks examples that belong together, add --groups {alike[0]} to keep each group in one "
+            "split. Otherwise scores may be too good."
         )
-    return (told,)
+    return (notice,)
 
 
 def time_axis(
     shape: tuple[int, ...], lengths: NDArray[Any] | None, asked: Layout | None, name: str, path: Path
 ) -> tuple[Layout, tuple[str, ...]]:
-    """Whether X of ``shape`` has its channels first or last, and what the user should know about it.
+    """The layout of X, channels first or last, and notices about how it was found.
 
-    Raises InputError where there is nothing to ask.
+    Raises InputError if ``asked`` is given and X has one channel.
     """
     if len(shape) == 2:
         if asked is not None:
-            raise InputError(f"--layout {asked}: {name} in '{path.name}' has one channel; leave it out.")
+            raise InputError(
+                f"--layout {asked}: {name} in '{path.name}' has only one channel. Leave the option out."
+            )
         return "channels_last", ()
     _, second, third = shape
     if asked is not None:
@@ -129,9 +137,9 @@ def time_axis(
     if second < longest <= third:
         return first, (_taken_as(shape, first, name, f"its lengths go up to {longest}"),)
     if second <= FEW_CHANNELS and third >= MUCH_LONGER * second:
-        return first, (_taken_as(shape, first, name, "its second axis is so short"),)
+        return first, (_taken_as(shape, first, name, "its second axis is too short to be time"),)
     if third >= 2 * second:
-        return "channels_last", (_taken_as(shape, "channels_last", name, "that is how arrays are read"),)
+        return "channels_last", (_taken_as(shape, "channels_last", name, "that is the default"),)
     return "channels_last", ()
 
 
@@ -139,8 +147,8 @@ def _taken_as(shape: tuple[int, ...], layout: Layout, name: str, because: str) -
     other: Layout = "channels_first" if layout == "channels_last" else "channels_last"
     length, channels = (shape[1], shape[2]) if layout == "channels_last" else (shape[2], shape[1])
     return (
-        f"{name} has shape {shape} and is taken as sequences of {length} positions with {channels} "
-        f"channel{'s' * (channels > 1)}, because {because}. If it is {channels} positions with {length} channels: "
+        f"{name} has shape {shape} and is read as sequences of {length} positions with {channels} "
+        f"channel{'s' * (channels > 1)}, because {because}. For {channels} positions with {length} channels, use "
         f"--layout {other}."
     )
 
@@ -148,24 +156,24 @@ def _taken_as(shape: tuple[int, ...], layout: Layout, name: str, because: str) -
 def labelled(
     arrays: Mapping[Role, NDArray[Any]], names: Mapping[Role, str], layout: Layout, path: Path
 ) -> Labelled:
-    """The examples that ``arrays`` hold, y perhaps not; ``names`` are the arrays' own. Raises InputError."""
+    """The examples in ``arrays``, with or without y. ``names``: role -> name in the file. Raises InputError."""
     values, labels = arrays["X"], arrays.get("y")
     if labels is not None and labels.ndim != 1:
         raise InputError(
-            f"{names['y']} in '{path.name}' has shape {labels.shape}: it must be (examples,), one class each."
+            f"{names['y']} in '{path.name}' has shape {labels.shape}. It must be (examples,), with one class each."
         )
     if labels is not None and len(values) != len(labels):
         raise InputError(
             f"{names['X']} in '{path.name}' has {len(values)} examples, but {names['y']} has {len(labels)}: "
-            "give every example one class."
+            "give one class for every example."
         )
-    if values.ndim == 2:  # one channel, wherever the channels of other files stand
+    if values.ndim == 2:  # one channel, whatever the layout of other files
         values = values[:, :, None]
     elif layout == "channels_first":
         values = np.ascontiguousarray(values.swapaxes(1, 2))
     _check_exact(values, names["X"], path)
     if values.dtype not in (np.uint8, np.float32):
-        with np.errstate(over="ignore"):  # of long doubles: infinite, and so refused
+        with np.errstate(over="ignore"):  # long doubles overflow to infinity, which is refused below
             values = values.astype(np.float64)
     notices: tuple[str, ...] = ()
     lengths = None
@@ -175,11 +183,11 @@ def labelled(
         )
         if (lengths < lengths.max()).any():
             notices = (
-                f"By {names['lengths']}, {in_words(lengths, int(lengths.max()))}; what follows is padding.",
+                f"By {names['lengths']}, {describe_lengths(lengths, int(lengths.max()))}. The rest is padding.",
             )
     elif (lengths := lengths_by_gaps(values)) is not None:
-        told = in_words(lengths, int(lengths.max()))
-        notices = (f"{names['X']} has NaN at the ends of sequences only, which is taken as padding: {told}.",)
+        found = describe_lengths(lengths, int(lengths.max()))
+        notices = (f"{names['X']} has NaN only at the ends of sequences, which is read as padding: {found}.",)
     _check_finite(values, lengths, names["X"], path)
     if lengths is not None:
         values = without_padding(values, lengths)
@@ -194,11 +202,11 @@ def labelled(
 def check_values(values: NDArray[Any], name: str, path: Path) -> None:
     """Raise InputError unless ``values`` are sequences of real numbers."""
     if values.dtype.kind not in "biuf":
-        raise InputError(f"{name} in '{path.name}' is of type {values.dtype}: it must hold real numbers.")
+        raise InputError(f"{name} in '{path.name}' has type {values.dtype}. It must hold real numbers.")
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise InputError(
-            f"{name} in '{path.name}' has shape {values.shape}: it must be (examples, length) or "
-            "(examples, length, channels), none of them 0."
+            f"{name} in '{path.name}' has shape {values.shape}. It must be (examples, length) or "
+            "(examples, length, channels), without an empty axis."
         )
 
 
@@ -210,19 +218,19 @@ def _check_finite(values: NDArray[Any], lengths: NDArray[np.int64] | None, name:
         return
     rows = np.flatnonzero(broken.reshape(len(values), -1).any(axis=1))
     raise InputError(
-        f"{name} in '{path.name}' has {broken.sum()} missing or infinite values, in {len(rows)} examples: rows "
-        f"{first_few(rows)}, counted from 0. Drop these rows, or fill the values (np.nan_to_num)."
+        f"{name} in '{path.name}' has {broken.sum()} missing or infinite values in {len(rows)} examples: rows "
+        f"{first_few(rows)} (counted from 0). Drop these rows or fill the values (np.nan_to_num)."
     )
 
 
 def _check_groups(groups: NDArray[Any], name: str, path: Path, num: int) -> None:
     if groups.shape != (num,):
         raise InputError(
-            f"{name} in '{path.name}' has shape {groups.shape}: it must be ({num},), the group of each example."
+            f"{name} in '{path.name}' has shape {groups.shape}. It must be ({num},), one group for each example."
         )
     if groups.dtype.kind not in "biuUfS" or (groups.dtype.kind == "f" and not np.isfinite(groups).all()):
         raise InputError(
-            f"{name} in '{path.name}' is of type {groups.dtype} or has gaps: use whole numbers or strings."
+            f"{name} in '{path.name}' has type {groups.dtype} or missing values. Use whole numbers or strings."
         )
 
 
@@ -233,8 +241,8 @@ def _check_exact(values: NDArray[Any], name: str, path: Path) -> None:
     if large.any():
         rows = np.flatnonzero(large.reshape(len(values), -1).any(axis=1))
         raise InputError(
-            f"{name} in '{path.name}' has whole numbers beyond 2^53, which float64 does not tell apart: rows "
-            f"{first_few(rows)}, counted from 0. Leave identifiers out, or give {name} as float64."
+            f"{name} in '{path.name}' has whole numbers beyond 2^53, which float64 cannot represent: rows "
+            f"{first_few(rows)} (counted from 0). Remove identifiers, or save {name} as float64."
         )
 
 
@@ -244,8 +252,8 @@ def _classes(labels: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
         return labels.astype(np.int64)
     if kind not in "biuU":
         raise InputError(
-            f"{name} in '{path.name}' is of type {labels.dtype} and names no classes: "
-            "use whole numbers or strings."
+            f"{name} in '{path.name}' has type {labels.dtype}, which cannot name classes. "
+            "Use whole numbers or strings."
         )
     if kind == "U":
         names, classes = np.unique(labels, return_inverse=True)

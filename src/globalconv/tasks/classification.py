@@ -1,4 +1,4 @@
-"""What the classification tasks share: whole sequences in, one class out."""
+"""What the classification tasks share: one class for each sequence."""
 
 from abc import ABC
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from globalconv.tasks.base import (
 from globalconv.tasks.digest import digest_of
 from globalconv.tasks.epochs import epoch_indices
 from globalconv.tasks.labelled import first_few
-from globalconv.tasks.linear import affordable_share, linear_answers
+from globalconv.tasks.linear_baseline import affordable_share, linear_answers
 from globalconv.tasks.patches import join_positions, patched
 from globalconv.tasks.ragged import real_positions
 from globalconv.tasks.scoring import (
@@ -48,8 +48,8 @@ METRICS: dict[MetricName, Metric] = {
 class Examples:
     """One split: ``inputs`` (n, length, channels) of any real type, ``classes`` (n,) int64.
 
-    ``lengths`` (n,) int64: how many positions are real, the first ones; None: all, in every split. ``groups`` (n,) are
-    kept for the digest alone.
+    ``lengths`` (n,) int64: the number of real positions, which come first; None: all, in every split. ``groups`` (n,)
+    are only used for the digest.
     """
 
     inputs: NDArray[Any]
@@ -62,7 +62,7 @@ class Examples:
         return Examples(*(None if array is None else array[indices] for array in self._fields()))  # type: ignore[arg-type]
 
     def arrays(self) -> list[NDArray[Any]]:
-        """All that is there."""
+        """The arrays that are not None."""
         return [array for array in self._fields() if array is not None]
 
     def _fields(self) -> tuple[NDArray[Any] | None, ...]:
@@ -72,14 +72,14 @@ class Examples:
 class Classification(Task, ABC):
     """Real-valued sequences (batch, length, channels), standardised, and one class for each.
 
-    Metric: accuracy, or another of METRICS, with a margin of 0.02; all of them are told. Subclasses read the data and
-    hand over its three splits. Where there are lengths, a batch has them, and its inputs are 0 behind each end.
+    Metric: accuracy, or another of METRICS, with a margin of 0.02; all of METRICS are reported. Subclasses read the
+    data and pass its three splits. If the data has lengths, batches have them too, and inputs are 0 after each end.
     """
 
     raw_values: str = "raw values"
-    """What the linear baseline reads, in its name."""
+    """The inputs of the linear baseline, as its name gives them."""
     positions: Signature
-    """What an example is before ``patch`` positions are joined: its length, its channels, whether it may be shorter."""
+    """The signature before ``patch`` positions are joined into one token."""
 
     def __init__(
         self,
@@ -94,8 +94,8 @@ class Classification(Task, ABC):
         patch: int = 1,
     ) -> None:
         """``splits``: "train", "validation" and "test". Their values are standardised by the mean and the
-        standard deviation of each channel over the training examples. ``source``: begins the description.
-        ``patch``: how many consecutive positions form one token.
+        standard deviation of each channel over the training examples. ``source`` begins the description.
+        ``patch`` is the number of consecutive positions in a token.
         """
         self.name, self.options, self.notices = name, options, notices
         self.classes, self.metric = tuple(classes), METRICS[metric]
@@ -110,7 +110,7 @@ class Classification(Task, ABC):
         sizes = ", ".join(f"{len(examples.classes)} {split}" for split, examples in splits.items())
         self.description = (
             f"{source}: {'up to ' * ragged}{length} tokens of {channels} value{'s' * (channels > 1)}, "
-            f"{len(self.classes)} classes; {sizes} examples. {_sizes_in_words(self.classes, splits)}"
+            f"{len(self.classes)} classes; {sizes} examples. {_class_sizes(self.classes, splits)}"
         )
         self._mean, self._scale = _moments(train)
         self._inputs = {split: torch.from_numpy(examples.inputs) for split, examples in splits.items()}
@@ -134,7 +134,7 @@ class Classification(Task, ABC):
         return cross_entropy(logits, batch, label_smoothing=label_smoothing)
 
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
-        """Sums and counts of loss and accuracy, and of each class that occurs or is answered (``tally_classes``)."""
+        """Sums and counts of loss and accuracy, and of each class that occurs or is predicted (``tally_classes``)."""
         chosen, targets = answers(logits, batch)
         return tally_answers(logits, batch) | tally_classes(chosen.argmax(-1).tolist(), targets.tolist())
 
@@ -144,7 +144,7 @@ class Classification(Task, ABC):
         return super().metrics(plain) | class_scores(tallies)
 
     def confusion(self, examples: Sequence[Tallies]) -> list[list[int]]:
-        """[t][a]: how many of ``examples``, tallied one by one, are of class t and were answered a."""
+        """[t][a]: the number of ``examples``, tallied one by one, of class t that were predicted as a."""
         return confusion(examples, len(self.classes))
 
     def baselines(self) -> list[Baseline]:
@@ -175,14 +175,14 @@ class Classification(Task, ABC):
         return Batch(inputs, self._classes[split][indices], lengths=lengths)
 
     def prepare(self, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What the model is called with: ``values`` as they came, standardised, cleared behind their ends, and joined.
+        """The model's inputs: ``values`` standardised, set to 0 after their ends, and joined into patches.
 
-        ``values`` (batch, length, channels) of any real type and ``lengths`` (batch,) int64 are those of ``positions``;
-        the inputs are float32, and the lengths those of ``signature``.
+        ``values`` (batch, length, channels), of any real type, and ``lengths`` (batch,) int64 count ``positions``. The
+        returned inputs are float32, and the returned lengths count tokens of ``signature``.
         """
-        # The data stays as it came (uint8 pixels are an eighth of the memory) and is standardised here,
-        # in float64: a large offset would otherwise eat the digits of what varies.
-        # Quarters, which are exact, so that the difference of two numbers near float64's largest is finite.
+        # The data keeps its type (uint8 pixels take an eighth of the memory) and is standardised here in
+        # float64: in float32 a large offset would cost the digits of what varies. Dividing by 4 is exact and keeps
+        # the difference of two numbers near float64's largest finite.
         inputs = (values / 4 - self._mean / 4) / (self._scale / 4)
         if lengths is not None:
             real = torch.arange(inputs.shape[1]) < lengths[:, None]
@@ -191,8 +191,8 @@ class Classification(Task, ABC):
         return join_positions(inputs.float(), self._patch), lengths
 
 
-def _sizes_in_words(classes: Sequence[str], splits: dict[str, Examples]) -> str:
-    """'Examples of each class: 'a' 900, 'b' 100.', the most common first."""
+def _class_sizes(classes: Sequence[str], splits: dict[str, Examples]) -> str:
+    """ "Examples of each class: 'a' 900, 'b' 100.", the most common first."""
     sizes = np.bincount(
         np.concatenate([examples.classes for examples in splits.values()]), minlength=len(classes)
     )
@@ -202,10 +202,10 @@ def _sizes_in_words(classes: Sequence[str], splits: dict[str, Examples]) -> str:
 
 
 def _moments(examples: Examples) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (channels,) float64 of what is real of the examples; 1 where nothing varies.
+    """Mean and standard deviation (channels,) float64 over the real positions; 1 for a constant channel.
 
-    They are taken in a unit near the largest number, a power of two, which costs no digit: so no square is too large or
-    too small for float64.
+    Values are first divided by a power of two near the largest, which is exact: so no square overflows or underflows
+    float64.
     """
     inputs, lengths = examples.inputs, examples.lengths
     chunks = np.array_split(np.arange(len(inputs)), -(-len(inputs) // 4096))

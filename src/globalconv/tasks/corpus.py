@@ -1,4 +1,4 @@
-"""Text in three splits: which bytes are trained on, and which are held out."""
+"""Text in three splits: training bytes and held-out bytes."""
 
 import platform
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from globalconv.errors import InputError, printable
 from globalconv.tasks.text_files import read_texts
 
 MAX_BYTES = 4_500_000
-"""About 4 MB to train on: more than a study of minutes reads once."""
+"""About 4 MB of training data: more than a study of minutes reads once."""
 ENOUGH_FILES = 20
 HELD_OUT = 20
 """One part in twenty is the validation split, and another the test split."""
 LARGEST = (0.25, 0.5, 1.0)
-"""How large a file may be, as part of the split it is held out for; the smallest that works is taken, so
-that no file sets the score alone where there is a choice."""
+"""The largest share of its split that one file may have. The smallest that works is used, so that no single file
+decides the score if there is a choice."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Bytes (n,) uint8 in three splits, of which no file, or no position, is in two."""
+    """Bytes (n,) uint8 in three splits. No file, or no position, is in two of them."""
 
     train: NDArray[np.uint8]
     validation: NDArray[np.uint8]
@@ -37,20 +37,20 @@ def read_corpus(
 ) -> Corpus:
     """The text of the file or folder ``path`` (None: Python's standard library) in three splits.
 
-    ``own``: "validation" and "test" -> the file or folder that is this split, of which as much is read at most; then
-    nothing is held out for it.
+    ``own``: "validation" or "test" -> the file or folder of that split; at most as much is read of it. Nothing is then
+    held out for this split.
 
     With 20 files or more, whole files are held out, about 5 % of the bytes for each of validation and
-    test. With fewer, or where no choice of files comes near 5 %, all files are laid end to end, and the
-    last two twentieths are held out. A split's files are laid end to end, so a window may cross from one
-    file to the next. Every split holds at least ``window`` bytes. Raises InputError.
+    test. With fewer, or if no choice of files comes near 5 %, all files are concatenated, and the last two
+    twentieths are held out. A split's files are concatenated, so a window may cross from one file to
+    the next. Every split holds at least ``window`` bytes. Raises InputError.
     """
     own = own or {}
     needed = window if len(own) == 2 else HELD_OUT * window
     if max_bytes < needed:
         raise InputError(
-            f"a length of {window - 1} is too long: at most {max_bytes} bytes of text are read, and windows must "
-            f"fit twice into the 5 % that are held out. Use a length of at most {max_bytes // HELD_OUT - 1}."
+            f"a length of {window - 1} is too long: at most {max_bytes} bytes of text are read, and two windows must "
+            f"fit into the 5 % that are held out. Use a length of at most {max_bytes // HELD_OUT - 1}."
         )
     texts = read_texts(path, max_bytes=max_bytes)
     source = (
@@ -63,26 +63,29 @@ def read_corpus(
         longest = total // HELD_OUT - 1
         shorter = f", or use a length of at most {longest}" if longest > 0 else ""
         raise InputError(
-            f"{source} holds {total} bytes of text, too little for a length of {window - 1}: give at least "
+            f"{source} holds {total} bytes of text, too few for a length of {window - 1}. Give at least "
             f"{needed} bytes, so that 5 % can be held out twice{shorter}."
         )
     notices = texts.notices
     if len(own) == 2:
-        parts, how = {"train": b"".join(texts.contents), "validation": b"", "test": b""}, "all of it to train"
+        parts, how = (
+            {"train": b"".join(texts.contents), "validation": b"", "test": b""},
+            "all of it for training",
+        )
     else:
         parts, how = _split(texts.contents, window)
     for name, place in own.items():
         held = read_texts(place, max_bytes=max_bytes)
-        # What was held out for this split is trained on.
+        # The part that was held out for this split joins the training split.
         parts["train"] += parts[name]
         parts[name] = b"".join(held.contents)
         if len(parts[name]) < window:
             raise InputError(
-                f"'{place}' holds {len(parts[name])} bytes of text, too little for a length of {window - 1}: "
-                "give more, or use a shorter length."
+                f"'{place}' holds {len(parts[name])} bytes of text, too few for a length of {window - 1}. "
+                "Give more text or use a shorter length."
             )
         how += f", {name} from '{place}'"
-        notices += tuple(printable(f"Of '{place}': {notice}") for notice in held.notices)
+        notices += tuple(printable(f"'{place}': {notice}") for notice in held.notices)
     num_files = len(texts.contents)
     sizes = ", ".join(f"{len(part) / 1e6:.3g} MB {name}" for name, part in parts.items())
     description = f"Bytes of {source}, {num_files} file{'s' * (num_files > 1)}, {printable(how)}: {sizes}"
@@ -91,7 +94,7 @@ def read_corpus(
 
 
 def _split(contents: tuple[bytes, ...], window: int) -> tuple[dict[str, bytes], str]:
-    """Train, validation and test of one text, and by what it was split."""
+    """Train, validation and test of one text, and how it was split."""
     candidates = (_by_file(contents, window, largest) for largest in LARGEST)
     splits = next(filter(None, candidates), None) if len(contents) >= ENOUGH_FILES else None
     how = "split by position" if splits is None else "split by whole files"
@@ -101,9 +104,9 @@ def _split(contents: tuple[bytes, ...], window: int) -> tuple[dict[str, bytes], 
 
 
 def _by_file(contents: tuple[bytes, ...], window: int, largest: float) -> tuple[bytes, bytes, bytes] | None:
-    """Train, validation and test; None where the files' sizes allow no split near 90 : 5 : 5.
+    """Train, validation and test; None if the files' sizes allow no split near 90 : 5 : 5.
 
-    The files come in a random order already, so the first that fit are a fair choice.
+    The files are already in random order, so taking the first that fit is fair.
     """
     goal = sum(map(len, contents)) // HELD_OUT
     held: dict[str, list[bytes]] = {"test": [], "validation": []}

@@ -1,4 +1,4 @@
-"""Read labelled sequences from a table in text, and say where it is not one."""
+"""Read labelled sequences from a CSV or TSV table; errors name the line and the column."""
 
 import csv
 import math
@@ -17,26 +17,26 @@ from globalconv.errors import InputError
 from globalconv.tasks.files import check_fits, parsing, read_lines
 from globalconv.tasks.labelled import LIKE_GROUPS, Labelled, first_few
 from globalconv.tasks.names import LONGEST, shown_names
-from globalconv.tasks.ragged import in_words, lengths_by_gaps, without_padding
+from globalconv.tasks.ragged import describe_lengths, lengths_by_gaps, without_padding
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-"""Cells, in lower case, that stand for no value."""
+"""Cells, in lower case, that mean a missing value."""
 INFINITE = frozenset({"inf", "infinity"})
 PLAIN = re.compile(r"[-+.0-9eE]*")
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 EXACT = 2**53
-"""Below this float64 tells whole numbers apart."""
+"""Below this float64 represents every whole number exactly."""
 COPIES = 3
-"""The table, and the splits and their standardised values: what reading takes, in numbers of 8 bytes."""
+"""Numbers of 8 bytes that reading needs per cell: the table, the splits and their standardised values."""
 
 
 def read_csv(path: Path, label: str | None, groups: str | None = None) -> Labelled:
-    """One sequence of one channel per row: a label column, perhaps one of groups, and all the others in their order.
+    """One sequence of one channel per row: a label column, optionally a groups column, and all other columns in order.
 
     A row whose last cells are empty is a shorter sequence.
 
-    The first line names the columns. Cells are separated by tabs in a .tsv file, and else by whichever
-    of comma, semicolon and tab the first line has most of. Raises InputError.
+    The first line names the columns. Cells are separated by tabs in a .tsv file, otherwise by whichever
+    of comma, semicolon and tab is most frequent in the first line. Raises InputError.
     """
     rows = _rows(path)
     _, header = next(rows, (1, []))
@@ -50,10 +50,10 @@ def read_csv(path: Path, label: str | None, groups: str | None = None) -> Labell
 def read_new_csv(
     path: Path, label: str | None, groups: str | None, columns: Sequence[str], *, ragged: bool
 ) -> Labelled:
-    """New rows: the ``columns`` of a training file, found by their names; of ``label`` too, if the file has it.
+    """New rows: the ``columns`` of a training file, found by name, and ``label`` if the file has it.
 
-    ``groups`` are not read. ``ragged``: sequences may be shorter, so that the last columns may be missing. Raises
-    InputError for other columns than the training file's.
+    ``groups`` is ignored. ``ragged``: sequences may be shorter, so the last columns may be missing. Raises InputError
+    if the columns are not those of the training file.
     """
     rows = _rows(path)
     _, header = next(rows, (1, []))
@@ -64,12 +64,12 @@ def read_new_csv(
         missing = [name for name in columns if name not in header]
         raise InputError(
             f"'{path.name}' lacks columns of the training file: {first_few(missing)}. Add them, or name them in its "
-            f"first line as they were in training. Columns: {first_few(header)}."
+            f"first line as in the training file. Columns: {first_few(header)}."
         )
     unknown = [name for name in header if name not in {*columns, label, groups}]
     if unknown:
         raise InputError(
-            f"'{path.name}' has columns that the training file has not: {first_few(unknown)}. Leave them out."
+            f"'{path.name}' has columns that the training file does not have: {first_few(unknown)}. Remove them."
         )
     index = header.index(label) if label in header else None
     return _read(path, header, [header.index(name) for name in found], index, None, rows)
@@ -80,7 +80,7 @@ def _shown(header: list[str], path: Path) -> list[str]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of the line in which it ends."""
+    """Each row that is not blank, with the number of its last line."""
     lines = read_lines(path, newline="")
     first = next(lines, "")
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
@@ -89,7 +89,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _parsed(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    # What is raised where the rows go does not come by here.
+    # Exceptions of the code that consumes the rows do not pass through here.
     with parsing(path, lambda reason: f"is not a table after line {reader.line_num}: {reason}."):
         for row in reader:
             if row:
@@ -104,7 +104,7 @@ def _read(
     group_index: int | None,
     rows: Iterator[tuple[int, list[str]]],
 ) -> Labelled:
-    """The values at ``places``, and the label and the group of each row, if there are any."""
+    """The values at ``places``, and the label and group of each row, if there are any."""
     columns = [header[place] for place in places]
     label = None if index is None else header[index]
     groups = None if group_index is None else header[group_index]
@@ -116,8 +116,8 @@ def _read(
         if len(cells) != len(header):
             raise InputError(
                 f"line {line} of '{path.name}' has {len(cells)} cells, but the first line names {len(header)} "
-                "columns. Mend that line: a cell with the separator in it must stand in quotes, and a sequence "
-                "that ends early has empty cells at its end."
+                "columns. Correct that line: quote a cell that contains the separator, and give a shorter sequence "
+                "empty cells at its end."
             )
         if not lines:
             _check_size(path, cells)
@@ -125,16 +125,16 @@ def _read(
         member = None if group_index is None else cells[group_index]
         if name == "":
             raise InputError(
-                f"line {line} of '{path.name}' has no label in column '{label}'. Fill or drop it."
+                f"line {line} of '{path.name}' has no label in column '{label}'. Fill in the label or drop the line."
             )
         if member is not None and member.lower() in MISSING:
             raise InputError(
-                f"line {line} of '{path.name}' has no group in column '{groups}'. Fill or drop it."
+                f"line {line} of '{path.name}' has no group in column '{groups}'. Fill in the group or drop the line."
             )
         if name is not None and len(name) > LONGEST:
             raise InputError(
                 f"line {line} of '{path.name}' has {len(name)} characters in column '{label}', '{name[:40]}...'. "
-                f"The name of a class has at most {LONGEST}."
+                f"Use class names of at most {LONGEST} characters."
             )
         values.extend(_numbers(path, line, columns, [cells[place] for place in places]))
         lines.append(line)
@@ -143,11 +143,11 @@ def _read(
         if member is not None:
             members.append(member)
     if not lines:
-        raise InputError(f"'{path.name}' has column names but no rows. Give one row for each example.")
+        raise InputError(f"'{path.name}' has column names but no rows. Give one row per example.")
     if label in labels:
         raise InputError(
-            f"the first line of '{path.name}' names no columns: its '{label}' is a class, as in line "
-            f"{lines[labels.index(label)]}. Put a line of names before it."
+            f"the first line of '{path.name}' has no column names: its '{label}' is a class, as in line "
+            f"{lines[labels.index(label)]}. Add a line of column names before it."
         )
     table = np.frombuffer(values, np.float64).reshape(len(lines), len(columns))
     lengths = lengths_by_gaps(table[:, :, None])
@@ -158,21 +158,21 @@ def _read(
         )
         raise InputError(
             f"'{path.name}' has missing or infinite values in column {first_few(gappy)}. "
-            "Fill them, or drop the rows or the columns. (Only the ends of rows may be empty, of shorter sequences.)"
+            "Fill them, or drop the rows or columns. (Only the last cells of a shorter sequence may be empty.)"
         )
     shown = shown_names(dict.fromkeys(labels), "class", path)
     sequences = table[:, :, None]
     notices: tuple[str, ...] = ()
     if alike := [name for name in columns if name.lower() in LIKE_GROUPS]:
         notices = (
-            f"Column '{alike[0]}' is read as part of the sequences. If it says which examples belong together: "
+            f"Column '{alike[0]}' is read as part of the sequences. If it marks examples that belong together, add "
             f"--groups {shlex.quote(alike[0])}.",
         )
     if lengths is not None:
         sequences = without_padding(sequences, lengths)
         notices += (
-            "Cells are missing only at the ends of rows, which are taken as the ends of the sequences: "
-            f"{in_words(lengths, int(lengths.max()))}.",
+            "Cells are missing only at the ends of rows, which are read as the ends of the sequences: "
+            f"{describe_lengths(lengths, int(lengths.max()))}.",
         )
     return Labelled(
         sequences,
@@ -188,20 +188,22 @@ def _group_index(path: Path, header: list[str], label_index: int, groups: str) -
     if groups not in header:
         raise _no_column(path, groups, header)
     if header.index(groups) == label_index:
-        raise InputError(f"--groups {groups}: this is the column of the classes. Name another.")
+        raise InputError(f"--groups {groups}: this is the column of the classes. Name another column.")
     if len(header) == 2:
-        raise InputError(f"'{path.name}' has no values beside '{header[label_index]}' and '{groups}'.")
+        raise InputError(
+            f"'{path.name}' has no columns besides '{header[label_index]}' and '{groups}'. Add the values."
+        )
     return header.index(groups)
 
 
 def _check_size(path: Path, cells: list[str]) -> None:
-    """If all rows are as the first, do their numbers, and the splits that are copied from them, fit?"""
+    """Raise InputError if the table and its splits do not fit into memory, judged by the first row."""
     rows = path.stat().st_size // (sum(map(len, cells)) + len(cells))
     check_fits(path, COPIES * 8 * rows * len(cells))
 
 
 def _numbers(path: Path, line: int, columns: list[str], cells: list[str]) -> list[float]:
-    # float() takes more than numbers as data has them: 2021_01, digits of other scripts, nan.
+    # float() also accepts what is not a number in data: 2021_01, digits of other scripts, nan.
     if PLAIN.fullmatch("".join(cells)):
         try:
             numbers = list(map(float, cells))
@@ -222,54 +224,55 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     if not NUMBER.fullmatch(cell):
         raise InputError(
             f"{place}, which is not a number "
-            "(decimals are written with a point). Every column but the label's must hold numbers: "
-            "encode it, or drop it; or, if it says which examples belong together, name it with --groups."
+            "(write decimals with a point). Every column except the label must hold numbers. "
+            "Encode or drop the column, or, if it marks examples that belong together, name it with --groups."
         )
     number = float(cell)
     if abs(number) >= EXACT and cell.lstrip("+-").isdigit():
         raise InputError(
-            f"{place}, a whole number beyond 2^53, which float64 does not tell apart from its neighbours. Leave "
-            "identifiers out; a measured value may be written as 1.5e20."
+            f"{place}, a whole number beyond 2^53, which float64 cannot represent. Remove "
+            "identifiers; write a measured value like 1.5e20."
         )
     return number
 
 
 def _check_names(path: Path, header: list[str]) -> None:
-    """Raise InputError unless every column has a name of its own."""
+    """Raise InputError unless every column has a unique name."""
     if not any(header):
-        raise InputError(f"'{path.name}' has no header: its first line must name the columns.")
+        raise InputError(f"'{path.name}' has no header. Its first line must name the columns.")
     if "" in header:
         raise InputError(
-            f"column {header.index('') + 1} of '{path.name}' has no name. If it counts the rows, leave it "
-            "out (pandas: to_csv(path, index=False)); else name it in the first line."
+            f"column {header.index('') + 1} of '{path.name}' has no name. If it counts the rows, remove "
+            "it (pandas: to_csv(path, index=False)). Otherwise name it in the first line."
         )
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise InputError(
-            f"'{path.name}' has two columns of one name: {first_few(twice)}. Rename one of them."
+            f"'{path.name}' has two columns with the same name: {first_few(twice)}. Rename one of them."
         )
 
 
 def _label_index(path: Path, header: list[str], label: str | None) -> int:
     if any(header) and all(_is_number(name) for name in header):
         raise InputError(
-            f"the first line of '{path.name}' holds numbers, no column names: put a line of names before it."
+            f"the first line of '{path.name}' holds numbers instead of column names. Add a line of column names "
+            "before it."
         )
     _check_names(path, header)
     if label is None:
         raise InputError(
-            f"which column of '{path.name}' holds the class? Name it with --label. "
+            f"--label is missing: name the column of '{path.name}' that holds the class. "
             f"Columns: {first_few(header)}."
         )
     if label not in header:
         if sum(map(_is_number, header)) > len(header) / 2:
             raise InputError(
-                f"'{path.name}' has no column '{label}', and its first line holds mostly numbers: it must name "
-                "the columns. Put a line of names before it."
+                f"'{path.name}' has no column '{label}', and its first line holds mostly numbers instead of column "
+                "names. Add a line of column names before it."
             )
         raise _no_column(path, label, header)
     if len(header) == 1:
-        raise InputError(f"'{path.name}' has the one column '{label}' and no values beside it.")
+        raise InputError(f"'{path.name}' has only the column '{label}'. Add the columns of the values.")
     return header.index(label)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def digest_of(*arrays: NDArray[np.generic]) -> str:
-    """16 hexadecimal digits of the SHA-256 over the types, shapes and bytes of ``arrays``."""
+    """The first 16 hexadecimal digits of the SHA-256 of the types, shapes and bytes of ``arrays``."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

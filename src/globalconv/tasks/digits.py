@@ -3,7 +3,7 @@
 import numpy as np
 
 from globalconv.tasks.classification import Classification, Examples
-from globalconv.tasks.splits import three_ways
+from globalconv.tasks.hold_out import three_ways
 
 
 class Digits(Classification):

@@ -1,4 +1,4 @@
-"""Which training examples a step sees: every example once per epoch, in an order of the seed's own."""
+"""The training examples of each step: every example once per epoch, in an order that depends on the seed."""
 
 from functools import lru_cache
 
@@ -15,8 +15,8 @@ def _permutation(num_examples: int, seed: int, epoch: int) -> Tensor:
 def epoch_indices(step: int, *, num_examples: int, seed: int, batch_size: int) -> Tensor:
     """Indices (batch_size,) int64 of the examples of training step ``step``.
 
-    The epochs' permutations are laid end to end and cut into batches: a batch may span two epochs (or
-    many, where it is larger than the data), so no example is dropped. A pure function.
+    The epochs' permutations are concatenated and cut into batches. A batch may span two epochs (or more, if it is
+    larger than the data), so no example is dropped. A pure function.
     """
     position, end = step * batch_size, (step + 1) * batch_size
     parts = []

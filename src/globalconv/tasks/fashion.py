@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 from globalconv.errors import InputError, unknown_name
 from globalconv.tasks.classification import Classification, Examples
 from globalconv.tasks.files import user_path
+from globalconv.tasks.hold_out import hold_out
 from globalconv.tasks.idx import read_idx
-from globalconv.tasks.splits import hold_out
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SIDE, PATCH = 28, 4
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 NUM_CLASSES = len(CLASSES)
-FIX = "Install Debian's package dataset-fashion-mnist, or name the folder of the IDX files with --data."
+FIX = "Install Debian's package dataset-fashion-mnist, or give the folder of the IDX files with --data."
 
 
 class Fashion(Classification):
     """Fashion-MNIST (Xiao et al., arXiv 1708.07747): 28 x 28 grey pixels, ten kinds of clothing.
 
     ``tokens="patches"``: 49 tokens of 4 x 4 pixels (16 channels); "pixels": 784 tokens of one pixel.
-    ``data`` is the folder of the four IDX files (train and t10k, images and labels, .gz or not); None
-    means where Debian's package dataset-fashion-mnist puts them.
+    ``data`` is the folder of the four IDX files (train and t10k, images and labels, .gz or not); None: the
+    folder of Debian's package dataset-fashion-mnist.
 
-    The validation split is ``num_validation`` of the training images, stratified; the test split is the
-    first ``num_test`` of the official test images. Raises InputError for missing or damaged files.
+    The validation split is a stratified ``num_validation`` of the training images; the test split is the
+    first ``num_test`` official test images. Raises InputError for missing or damaged files.
     """
 
     kind = "fashion"
@@ -85,7 +85,7 @@ def _read_split(folder: Path, prefix: str) -> Examples:
         )
     if labels.shape != images.shape[:1] or labels.size == 0 or labels.max() >= NUM_CLASSES:
         raise InputError(
-            f"the {prefix} labels in {folder} have shape {labels.shape} and do not name one of {NUM_CLASSES} "
+            f"the {prefix} labels in {folder} have shape {labels.shape} but must give one of {NUM_CLASSES} "
             f"classes for each of the {len(images)} images. {FIX}"
         )
     return Examples(images, labels.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Sequences with one class each, as they came from a file."""
+"""Sequences with one class each, as read from a file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,24 +9,24 @@ from numpy.typing import NDArray
 
 Layout = Literal["channels_last", "channels_first"]
 Part = Literal["all", "train", "validation", "test"]
-"""What a file says of its examples: they are all there are, or those of one split."""
+"""Which examples a file holds: all of them, or those of one split."""
 LIKE_GROUPS = frozenset({"group", "groups", "subject", "subjects", "patient", "patients", "session", "site"})
-"""In lower case, names of what may say which examples belong together."""
+"""Names, in lower case, that suggest that a column or array holds groups."""
 
 
 @dataclass(frozen=True)
 class Labelled:
     """``values`` (n, length, channels) real and finite; ``labels`` (n,) strings, integers or booleans;
-    (0,) where a file of new rows has none.
+    (0,) if a file of new rows has none.
 
-    ``lengths`` (n,) int64: how many positions of each sequence are real, the first ones; behind them the values are
-    0. None: all. ``groups`` (n,): what belongs together, of any type. ``notices``: what was odd in the file.
+    ``lengths`` (n,) int64: the number of real positions in each sequence, which come first; the rest is 0. None: all.
+    ``groups`` (n,), of any type: examples of a group belong together. ``notices``: oddities in the file.
     """
 
     values: NDArray[Any]
     labels: NDArray[Any]
     columns: tuple[str, ...]
-    """What the user calls each position of a sequence."""
+    """The file's name of each position of a sequence."""
     lengths: NDArray[np.int64] | None = None
     groups: NDArray[Any] | None = None
     notices: tuple[str, ...] = ()
@@ -45,14 +45,14 @@ class Labelled:
 
     @property
     def all_lengths(self) -> NDArray[np.int64]:
-        """The lengths, also where all are the same."""
+        """The lengths, also if all are equal."""
         if self.lengths is not None:
             return self.lengths
         return np.full(len(self.values), self.values.shape[1], dtype=np.int64)
 
 
 def first_few(things: Iterable[object]) -> str:
-    """The first five of ``things``, and how many more there are."""
+    """The first five of ``things``, and the number of the others."""
     shown = [str(thing) for thing in things]
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     return ", ".join(shown[:5]) + more

@@ -1,4 +1,4 @@
-"""n-gram models of bytes: what counting alone achieves."""
+"""n-gram models of bytes: the baseline of language modelling."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ def ngram_bits(
     Interpolated by Witten and Bell (IEEE Trans. Inf. Theory 37, 1991, method C): with N the count of the
     context c in ``train``, T the number of different bytes seen after it and c' the context without its
     oldest byte, P(w | c) = (N(c, w) + T P(w | c')) / (N + T), and P(w | c') for a context never seen.
-    Below the empty context stands the uniform distribution.
+    The empty context backs off to the uniform distribution.
 
-    ``windows`` (num_windows, length + 1): all bytes but the first of each are predicted, from bytes of the same
-    window only, as a network predicts them; near its beginning the context is shorter.
+    ``windows`` (num_windows, length + 1): all bytes except the first of each window are predicted from bytes of
+    the same window, as a network does; near its beginning the context is shorter.
     ``max_context`` <= 7.
     """
     assert 0 <= max_context <= 7, "contexts and the byte after them are packed into 64 bits"
@@ -29,7 +29,7 @@ def ngram_bits(
     probability = np.full(targets.shape, 1.0 / VOCABULARY)
     bits = []
     for context in range(max_context + 1):
-        # Target column j has the j + 1 bytes before it to go by.
+        # The context of target column j is the j + 1 bytes before it.
         if context <= targets.shape[1] and context < len(train):
             first = max(0, context - 1)
             counts = _count(train, context)
@@ -41,7 +41,7 @@ def ngram_bits(
 
 @dataclass(frozen=True)
 class _Counts:
-    """Counts for one context length. Both arrays of keys ascend; a gram is its context and the next byte."""
+    """Counts for one context length. Both arrays of keys are sorted; a gram is a context and the next byte."""
 
     grams: NDArray[np.uint64]
     gram_counts: NDArray[np.int64]
@@ -51,7 +51,7 @@ class _Counts:
 
 
 def _pack(text: NDArray[np.uint8], size: int) -> NDArray[np.uint64]:
-    """All runs of ``size`` bytes along the last axis, each as one integer, oldest byte highest."""
+    """All substrings of ``size`` bytes along the last axis, each as one integer, big-endian."""
     length = text.shape[-1] - size + 1
     keys = np.zeros((*text.shape[:-1], length), dtype=np.uint64)
     for offset in range(size):
@@ -68,7 +68,7 @@ def _count(train: NDArray[np.uint8], context: int) -> _Counts:
 
 
 def _sharpen(shorter: NDArray[np.float64], counts: _Counts, grams: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Probabilities with one more byte of context, from those without it."""
+    """Probabilities with one more byte of context, from those with one byte less."""
     contexts = grams >> np.uint64(8)
     total = _look_up(counts.contexts, counts.totals, contexts)
     followers = _look_up(counts.contexts, counts.num_followers, contexts)
@@ -79,6 +79,6 @@ def _sharpen(shorter: NDArray[np.float64], counts: _Counts, grams: NDArray[np.ui
 def _look_up(
     keys: NDArray[np.uint64], values: NDArray[np.int64], queries: NDArray[np.uint64]
 ) -> NDArray[np.int64]:
-    """The values of ``queries`` among the ascending ``keys``; 0 where there is none."""
+    """The values of ``queries`` among the sorted ``keys``; 0 for a missing key."""
     index = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
     return np.where(keys[index] == queries, values[index], 0)

@@ -16,20 +16,20 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 SCALES = ("", "thousand", "million")
 SYMBOLS = (*DIGITS, *UNITS, *TENS, "hundred", *SCALES[1:])
 ZEROS = 0.4
-"""The share of digits that are made zero: what no word names is the hard part."""
+"""The share of digits that are set to zero: digits that no word names are the hard part."""
 TOKEN = {symbol: FIRST_SYMBOL + place for place, symbol in enumerate(SYMBOLS)}
 FIRST_FIGURES = {TOKEN[word]: str(number) for number, word in enumerate(UNITS)} | {
     TOKEN[word]: str(tens) for tens, word in enumerate(TENS, start=2)
 }
-"""What a word contributes where nothing is left out and nothing is to be filled in."""
+"""The digits of each word, without zeros to fill in."""
 
 
 class NumberWords(GeneratedPairs):
     """English number words, and the digits of the number.
 
-    Whole numbers of 1 to ``max_digits`` digits, all counts of digits alike, with zeros more often than by
-    chance; one token per word and per digit. What a word becomes depends on words far from it: "five" may be
-    followed by zeros that no word names. Numbers are held out by a hash, as in ``Rewriting``.
+    Whole numbers of 1 to ``max_digits`` digits, each number of digits equally likely, with zeros more often than by
+    chance; one token per word and per digit. The digits of a word depend on distant words: "five" may be followed by
+    zeros that no word names. A hash decides which numbers are held out, as in ``Rewriting``.
     """
 
     kind = "number_words"
@@ -53,8 +53,8 @@ class NumberWords(GeneratedPairs):
         self._set_up(num_validation=num_validation, num_test=num_test)
         self.description = (
             f"English number words to digits: numbers of 1 to {max_digits} digits, generated; fresh training data, "
-            f"{num_validation} validation, {num_test} test numbers, none of them trained on; answers are written "
-            "greedily."
+            f"{num_validation} validation, {num_test} test numbers, none of them trained on; decoding is "
+            "greedy."
         )
 
     def draw_source(self, rng: np.random.Generator) -> Tokens:
@@ -86,7 +86,7 @@ class NumberWords(GeneratedPairs):
 
 
 def words_of(number: int) -> list[str]:
-    """The English words of a whole number below a milliard, without "and"."""
+    """The English words of a whole number below a billion, without "and"."""
     if number == 0:
         return [UNITS[0]]
     words: list[str] = []
@@ -103,7 +103,7 @@ def words_of(number: int) -> list[str]:
 
 
 def value_of(words: list[str]) -> int:
-    """The number that ``words_of`` says so."""
+    """The number of ``words``, the inverse of ``words_of``."""
     total = group = 0
     for word in words:
         if word in UNITS:

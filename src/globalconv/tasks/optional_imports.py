@@ -1,4 +1,4 @@
-"""Libraries that only some tasks need, imported when one of those is built."""
+"""Libraries that only some tasks need, imported when such a task is built."""
 
 from importlib import import_module
 from typing import Any
@@ -7,10 +7,10 @@ from globalconv.errors import InputError
 
 
 def translation_library(name: str) -> Any:
-    """The module ``name`` of the extra "translation"; InputError, with the way to install it, where it is not."""
+    """The module ``name`` of the extra "translation". Raises InputError, with the command to install it, if missing."""
     try:
         return import_module(name)
     except ImportError as error:
         raise InputError(
-            f"translation needs {name}, which is not installed: pip install 'globalconv[translation]'."
+            f"translation needs {name}, which is not installed. Run pip install 'globalconv[translation]'."
         ) from error

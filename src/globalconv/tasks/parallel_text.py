@@ -1,4 +1,4 @@
-"""Parallel text: pairs of sentences from a table, from two files, or from gettext's catalogues."""
+"""Parallel text: pairs of sentences from a table, from two files, or from gettext catalogues."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from globalconv.tasks.gettext_catalogues import SUFFIXES, catalogues_of_this_mac
 
 Pairs = list[tuple[str, str]]
 TIMES_ITS_SIZE = 10
-"""What parallel text takes in memory: its lines, cut in two, cleaned, and by source."""
+"""Memory that parallel text takes, in its own size: lines, columns, cleaned pairs, and the index by source."""
 
 
 @dataclass(frozen=True)
 class ParallelText:
-    """(source, target) in an order that depends on nothing but the sources; no source comes twice."""
+    """(source, target) pairs in an order that depends on the sources alone; every source occurs once."""
 
     pairs: Pairs
     where: str
@@ -23,16 +23,16 @@ class ParallelText:
 
 
 def locate(data: str | None) -> tuple[Path, ...]:
-    """The absolute paths that ``data`` means: one, or two for SOURCE,TARGET; None: this machine's catalogues.
+    """The absolute paths in ``data``: one, or two for SOURCE,TARGET; None: this machine's catalogues.
 
-    Raises InputError for what is not there.
+    Raises InputError if one does not exist.
     """
     if data is None:
         return (catalogues_of_this_machine(),)
     whole = user_path(data)
     if whole.exists():
         return (whole,)
-    # A comma may be part of a name too: the one that parts two files is the one with a file on either side.
+    # A comma may be part of a name: split at the comma that has an existing file on both sides.
     parts = data.split(",")
     cuts = [(",".join(parts[:cut]), ",".join(parts[cut:])) for cut in range(1, len(parts))]
     pairs = [
@@ -46,16 +46,16 @@ def locate(data: str | None) -> tuple[Path, ...]:
     missing = next((path for pair in pairs for path in pair if not path.exists()), whole)
     raise InputError(
         f"there is no file or folder '{missing}'. Parallel text is a .tsv (source, tab, target), two files "
-        "SOURCE,TARGET with as many lines, or a .po, .mo or a folder of them."
+        "SOURCE,TARGET with equally many lines, or a .po, .mo or a folder of them."
     )
 
 
 def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
-    """The pairs in ``paths`` (as from ``locate``): runs of blanks become one, pairs without both sides are left out.
+    """The pairs in ``paths`` (as from ``locate``), with whitespace normalised and incomplete pairs left out.
 
-    Lines end in \\n or \\r\\n and in nothing else: whatever a sentence holds, the pairs behind it stay together. Of a
-    source's translations the first is kept. Raises InputError for files that are empty or not UTF-8, of
-    different numbers of lines, or without two columns.
+    Lines end only in \\n or \\r\\n, so that no character in a sentence can misalign later pairs. The first
+    translation of a source is kept. Raises InputError for files that are empty or not UTF-8, have different numbers
+    of lines, or do not have two columns.
     """
     notices: list[str] = []
     if len(paths) == 2:
@@ -68,15 +68,16 @@ def read_parallel_text(paths: tuple[Path, ...]) -> ParallelText:
     whole = [pair for pair in found if all(pair)]
     if len(whole) < len(found):
         notices.append(
-            f"{len(found) - len(whole)} of {counted(len(found), 'pair')} without a source or a target: left out."
+            f"{len(found) - len(whole)} of {counted(len(found), 'pair')} lack a source or a target and are left out."
         )
     pairs = dict(reversed(whole))
     if len(pairs) < len(whole):
         notices.append(
-            f"{counted(len(whole) - len(pairs), 'pair')} with the source of another: left out, a source's first "
-            "translation is kept."
+            f"{counted(len(whole) - len(pairs), 'pair')} with a repeated source left out: the first translation "
+            "of a source "
+            "is kept."
         )
-    # A hash of the source: the order says nothing about the file's, and splits cut from it stay what they are.
+    # Order by a hash of the source: it is independent of the file's order, and splits stay the same.
     ordered = sorted(pairs.items(), key=lambda pair: hashlib.sha256(pair[0].encode()).digest())
     return ParallelText(ordered, printable(" and ".join(f"'{path}'" for path in paths)), tuple(notices))
 
@@ -85,8 +86,8 @@ def _two_files(source: Path, target: Path) -> Pairs:
     sources, targets = _lines(source), _lines(target)
     if len(sources) != len(targets):
         raise InputError(
-            f"'{source}' has {counted(len(sources), 'line')} and '{target}' has {len(targets)}: line by line, they "
-            "must be translations of each other. Leave an empty line where one is missing."
+            f"'{source}' has {counted(len(sources), 'line')} and '{target}' has {len(targets)}. They "
+            "must be translations line by line. Leave an empty line for a missing sentence."
         )
     return list(zip(sources, targets, strict=True))
 
@@ -95,18 +96,18 @@ def _table(path: Path) -> Pairs:
     pairs = []
     lines = _lines(path)
     if not any(line.strip() for line in lines):
-        raise InputError(f"'{path}' has no pair: all of its lines are empty.")
+        raise InputError(f"'{path}' has no pairs: all of its lines are empty. Give another file.")
     if not any("\t" in line for line in lines):
         raise InputError(
-            f"'{path}' has one column, and parallel text has two, source and target, with one tab between. Where the "
-            "translations are the lines of another file, name both: --data SOURCE,TARGET."
+            f"'{path}' has one column, but parallel text has two, source and target, separated by a tab. If the "
+            "translations are in another file, give both: --data SOURCE,TARGET."
         )
     for number, line in enumerate(lines, start=1):
         columns = line.split("\t")
         if line.strip() and len(columns) != 2:
             raise InputError(
-                f"'{path}', line {number}: {counted(len(columns), 'column')}, and parallel text has two, source and "
-                "target, with one tab between."
+                f"'{path}', line {number}: {counted(len(columns), 'column')}, but parallel text has two, source and "
+                "target, separated by one tab."
             )
         if line.strip():
             pairs.append((columns[0], columns[1]))
@@ -115,7 +116,7 @@ def _table(path: Path) -> Pairs:
 
 def _lines(path: Path) -> list[str]:
     check_fits(path, TIMES_ITS_SIZE * check_regular(path))
-    # Their ends are blanks too, and fall away with the others.
+    # Line ends are whitespace too, and are removed with the rest.
     return list(read_lines(path, newline="\n"))
 
 

@@ -1,4 +1,4 @@
-"""Consecutive positions joined into one token: a shorter sequence of the same values."""
+"""Join consecutive positions into one token: a shorter sequence of the same values."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from globalconv.tasks.base import Signature
 def join_positions(inputs: Tensor, patch: int) -> Tensor:
     """(batch, length, channels) -> (batch, ceil(length / patch), patch x channels); zeros fill the last token.
 
-    Nothing is lost: as with the patches of a vision transformer (arXiv 2010.11929, section 3.1), in one dimension.
+    Nothing is lost, as with the patches of a vision transformer (arXiv 2010.11929, section 3.1), in one dimension.
     """
     if patch == 1:
         return inputs
@@ -20,6 +20,6 @@ def join_positions(inputs: Tensor, patch: int) -> Tensor:
 
 
 def patched(signature: Signature, patch: int) -> Signature:
-    """The signature of a task of single positions once ``patch`` of them form one token."""
+    """The signature of a task after ``patch`` positions are joined into one token."""
     assert signature.channels is not None
     return replace(signature, length=-(-signature.length // patch), channels=patch * signature.channels)

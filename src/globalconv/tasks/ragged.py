@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one array: how long each is, and nothing behind its end."""
+"""Sequences of different lengths in one array: their lengths and their padding."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,14 +13,14 @@ from globalconv.tasks.labelled import Labelled, Part, first_few
 
 
 def real_positions(lengths: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
-    """(n, length): the positions that are no padding."""
+    """(n, length): True for positions that are not padding."""
     return np.arange(length) < lengths[:, None]
 
 
 def lengths_by_gaps(values: NDArray[Any]) -> NDArray[np.int64] | None:
-    """How long each sequence of (n, length, channels) is, if NaN at the ends are all that is missing.
+    """The length of each sequence of (n, length, channels), if NaN occur only at the ends.
 
-    None where nothing is missing, where something is missing elsewhere, and where a sequence would be empty.
+    None if there is no NaN, if there is one elsewhere, or if a sequence would be empty.
     """
     if values.dtype.kind != "f":
         return None
@@ -34,7 +34,7 @@ def lengths_by_gaps(values: NDArray[Any]) -> NDArray[np.int64] | None:
 
 
 def without_padding(values: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[Any]:
-    """``values`` with zeros behind each sequence's end, so that no two paddings make two data sets."""
+    """``values`` with zeros after each sequence's end, so that the padding does not change the digest."""
     return np.where(real_positions(lengths, values.shape[1])[:, :, None], values, values.dtype.type(0))
 
 
@@ -44,29 +44,29 @@ def check_lengths(
     """``lengths`` as int64. Raises InputError unless they are ``num`` whole numbers from 1 to ``longest``."""
     if lengths.shape != (num,):
         raise InputError(
-            f"{name} in '{path.name}' has shape {lengths.shape}: it must be ({num},), one for each example."
+            f"{name} in '{path.name}' has shape {lengths.shape}. It must be ({num},), one length for each example."
         )
     if lengths.dtype.kind not in "iuf" or not np.array_equal(lengths, np.floor(lengths)):
-        raise InputError(f"{name} in '{path.name}' is of type {lengths.dtype}: it must hold whole numbers.")
+        raise InputError(f"{name} in '{path.name}' has type {lengths.dtype}. It must hold whole numbers.")
     wrong = np.flatnonzero((lengths < 1) | (lengths > longest))
     if len(wrong):
         raise InputError(
-            f"{name} in '{path.name}' must be 1 to {longest}, as long as the sequences are; rows {first_few(wrong)}, "
-            f"counted from 0, are not: {first_few(lengths[wrong])}. Mend them, or drop those rows."
+            f"{name} in '{path.name}' must be between 1 and {longest}, the length of X. Rows {first_few(wrong)} "
+            f"(counted from 0) are not: {first_few(lengths[wrong])}. Correct or drop these rows."
         )
     return lengths.astype(np.int64)
 
 
-def in_words(lengths: NDArray[np.int64], length: int) -> str:
+def describe_lengths(lengths: NDArray[np.int64], length: int) -> str:
     """'412 of 1500 sequences are shorter (12 to 140 positions)'."""
     shorter = int((lengths < length).sum())
     return f"{shorter} of {len(lengths)} sequences are shorter than the longest ({lengths.min()} to {length} positions)"
 
 
 def equally_long(parts: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
-    """The parts with arrays as long as the longest sequence of them all; where none is shorter, without lengths.
+    """The splits with arrays as long as the longest sequence of all; without lengths if none is shorter.
 
-    Only parts with lengths may differ: callers check the others.
+    Only splits with lengths may differ in length: callers check the others.
     """
     longest = max(int(part.all_lengths.max()) for part in parts.values())
     columns = max((part.columns for part in parts.values()), key=len)[:longest]
@@ -83,6 +83,6 @@ def equally_long(parts: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
 
 
 def to_length(values: NDArray[Any], length: int) -> NDArray[Any]:
-    """(n, any, channels) -> (n, length, channels), cut or with zeros at the end."""
+    """(n, any, channels) -> (n, length, channels), cut, or padded with zeros."""
     missing = length - values.shape[1]
     return np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing > 0 else values[:, :length]

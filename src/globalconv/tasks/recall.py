@@ -1,4 +1,4 @@
-"""Multi-query associative recall: what value came with this key?"""
+"""Multi-query associative recall: which value followed this key?"""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -25,7 +25,7 @@ from globalconv.tasks.scoring import cross_entropy, tally_answers
 
 BLANK = 0
 TRAIN, VALIDATION, TEST = 1, 2, 3
-"""First word of every seed: training data never shares a random stream with the held-out splits."""
+"""The first number of every seed, so that training data never shares a random stream with the held-out splits."""
 
 
 class Recall(Task):
@@ -35,9 +35,9 @@ class Recall(Task):
     distances 2 * s whose slots s = 0, 1, ... are drawn without replacement with the weights
     (s + 1) ** (power_a - 1), so that short gaps are the common ones. The target at the position of an
     asked key is its value; the loss counts at these positions only. Tokens: 0 is blank, keys are
-    1 .. vocabulary // 2 - 1, values are the upper half of the vocabulary; no key and no value comes
-    twice among the pairs of a sequence. ``filler`` is what stands between the questions: blanks (as in
-    Zoology's figure 2) or "random" tokens (their later default).
+    1 .. vocabulary // 2 - 1, values are the upper half of the vocabulary; keys and values
+    are distinct within a sequence. ``filler``: the tokens between the questions, blanks (as in Zoology's figure
+    2) or "random" tokens (their later default).
 
     Training data is fresh at every step. Raises InputError for sizes that cannot hold the pairs.
     """
@@ -96,7 +96,7 @@ class Recall(Task):
         assert whole.mask is not None
         for start in range(0, len(whole.inputs), batch_size):
             rows = slice(start, start + batch_size)
-            # Copies: whoever changes a batch in place must not change the split.
+            # Copies, so that changing a batch in place does not change the split.
             yield Batch(whole.inputs[rows].clone(), whole.targets[rows].clone(), whole.mask[rows].clone())
 
     def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
@@ -144,8 +144,8 @@ class Recall(Task):
 def _distinct(rng: np.random.Generator, rows: int, upper: int, count: int) -> NDArray[np.int64]:
     """(rows, count) integers below ``upper``, distinct within each row, in random order.
 
-    Floyd's sampling (Bentley and Floyd, "A sample of brilliance", CACM 1987), all rows at once: its cost
-    grows with ``count`` and not with the vocabulary.
+    Floyd's sampling (Bentley and Floyd, "A sample of brilliance", CACM 1987) for all rows at once: its cost
+    grows with ``count``, not with the vocabulary.
     """
     chosen = np.empty((rows, count), dtype=np.int64)
     for column, last in enumerate(range(upper - count, upper)):
@@ -157,14 +157,14 @@ def _distinct(rng: np.random.Generator, rows: int, upper: int, count: int) -> ND
 
 def _check_sizes(vocabulary: int, length: int, num_pairs: int) -> None:
     if num_pairs < 1:
-        raise InputError(f"num_pairs={num_pairs}: at least one pair of key and value is needed.")
+        raise InputError(f"num_pairs={num_pairs}: use at least 1.")
     if vocabulary // 2 - 1 < num_pairs:
         raise InputError(
             f"a vocabulary of {vocabulary} has {max(0, vocabulary // 2 - 1)} keys (token 0 is blank, the "
             f"upper half are values), fewer than the {num_pairs} pairs: use at least {2 * num_pairs + 2}."
         )
     if length > LONGEST_GENERATED:
-        raise InputError(f"a length of {length} is more than recall draws: use at most {LONGEST_GENERATED}.")
+        raise InputError(f"a length of {length} is too long for recall: use at most {LONGEST_GENERATED}.")
     if length < 4 * num_pairs:
         raise InputError(
             f"a length of {length} is too short for {num_pairs} pairs and their questions: "

@@ -1,4 +1,4 @@
-"""Copy, reverse, sort: random symbols in, the same symbols out, in another order."""
+"""Copy, reverse, sort: random symbols, and the same symbols in another order."""
 
 import itertools
 from typing import ClassVar
@@ -12,16 +12,16 @@ from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens
 
 
 class Rewriting(GeneratedPairs):
-    """Random symbols, and the same symbols in the order that the subclass says.
+    """Random symbols as source; the same symbols, in the order that the subclass defines, as target.
 
-    A source has from ``min_length`` (None: just as many) to ``length`` symbols, all lengths alike, each of
-    ``num_symbols``, with repetitions; 19 of 20 possible sources, as a hash decides, are drawn anew for
-    training, and of the others ``num_validation`` and ``num_test`` are fixed. Raises InputError for sizes that
-    leave no choice of sources.
+    A source has ``min_length`` (None: ``length``) to ``length`` symbols, all lengths equally likely, each one of
+    ``num_symbols``, with repetition. A hash reserves 18 of 20 possible sources for training, which draws fresh
+    ones; the ``num_validation`` and ``num_test`` held-out sources are fixed. Raises InputError for sizes with too
+    few different sources.
     """
 
     rule: ClassVar[str]
-    """What the task asks for, as a phrase."""
+    """The task as an instruction, for the description."""
 
     def __init__(
         self,
@@ -34,13 +34,13 @@ class Rewriting(GeneratedPairs):
     ) -> None:
         shortest = length if min_length is None else min_length
         if not 1 <= shortest <= length:
-            raise InputError(f"lengths from {shortest} to {length}: use 1 or more, the shortest first.")
+            raise InputError(f"lengths from {shortest} to {length}: use at least 1, and the shortest first.")
         if length > LONGEST_GENERATED:
             raise InputError(
-                f"a length of {length} is more than {self.kind} draws: use at most {LONGEST_GENERATED}."
+                f"a length of {length} is too long for {self.kind}: use at most {LONGEST_GENERATED}."
             )
         if num_symbols < 2:
-            raise InputError(f"num_symbols={num_symbols}: at least 2 are needed for one order to differ.")
+            raise InputError(f"num_symbols={num_symbols}: use at least 2, so that the order matters.")
         self.name = self.kind
         self.options: dict[str, Option] = {
             "length": length,
@@ -51,10 +51,10 @@ class Rewriting(GeneratedPairs):
         }
         self._lengths = (shortest, length)
         self._num_symbols = num_symbols
-        # Twice as many as fill the larger split on the average: so it is found within the draws.
+        # Twice as many sources as the larger split needs on average, so that the draws suffice.
         self._enough_sources = 2 * HELD_OUT * max(num_validation, num_test)
         vocabulary = FIRST_SYMBOL + num_symbols
-        # One more place for the token that ends a sequence.
+        # One more position for END.
         self.signature = Signature(
             "sequence_to_sequence", True, length + 1, vocabulary, vocabulary=vocabulary
         )
@@ -70,7 +70,7 @@ class Rewriting(GeneratedPairs):
         return rng.integers(self._num_symbols, size=rng.integers(shortest, longest + 1)) + FIRST_SYMBOL
 
     def more_sources(self) -> str:
-        # In whole numbers: a logarithm would round.
+        # In integers, because a logarithm would round.
         length = next(n for n in itertools.count(1) if self._num_symbols**n >= self._enough_sources)
         return f"use --length {length} or more"
 

@@ -12,16 +12,16 @@ from globalconv.tasks.base import Batch, Tallies
 
 
 def answers(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits (n, outputs) in float32 and targets (n,) wherever the loss counts."""
+    """Logits (n, outputs) in float32 and targets (n,) at the positions that count in the loss."""
     if batch.mask is None:
         return logits.flatten(0, -2).float(), batch.targets.flatten()
     return logits[batch.mask].float(), batch.targets[batch.mask]
 
 
 def cross_entropy(logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy in nats wherever the loss counts, a scalar.
+    """Mean cross-entropy in nats over the positions that count, a scalar.
 
-    ``label_smoothing`` of the target's probability is spread over all outputs alike, the target among them
+    ``label_smoothing`` of the target's probability is spread evenly over all outputs, including the target
     (arXiv 1512.00567, section 7).
     """
     return F.cross_entropy(*answers(logits, batch), label_smoothing=label_smoothing)
@@ -37,17 +37,17 @@ def tally_answers(logits: Tensor, batch: Batch) -> Tallies:
 
 
 def tally_classes(answered: Sequence[int], true: Sequence[int]) -> Tallies:
-    """For each class, how many of its examples were answered right (recall), and how many of its answers were."""
+    """The recall and the precision of each class, as counts."""
     right = Counter(c for c, t in zip(answered, true, strict=True) if c == t)
     recall = {f"recall {c}": (float(right[c]), float(num)) for c, num in Counter(true).items()}
     return recall | {f"precision {c}": (float(right[c]), float(num)) for c, num in Counter(answered).items()}
 
 
 def class_scores(tallies: Tallies) -> dict[str, float]:
-    """``balanced_accuracy`` and ``macro_f1`` from ``tally_classes``, added up, as scikit-learn defines them.
+    """``balanced_accuracy`` and ``macro_f1`` from summed ``tally_classes``, as scikit-learn defines them.
 
-    The first is the mean recall of the classes that occur. The second is the mean over those that occur or are
-    answered of 2 right / (occurring + answered), which is F1.
+    The first is the mean recall of the classes that occur. The second is the mean F1 of the classes that occur or are
+    predicted: F1 = 2 correct / (occurring + predicted).
     """
     numbers = {int(name.split()[1]) for name in tallies if name.startswith(("recall ", "precision "))}
     recalls, f1 = [], []
@@ -63,15 +63,15 @@ def class_scores(tallies: Tallies) -> dict[str, float]:
 
 
 def scores_of(answered: NDArray[np.int64], true: NDArray[np.int64]) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro F1 of the classes that were answered, both (n,)."""
+    """Accuracy, balanced accuracy and macro F1 of predicted classes ``answered`` (n,) against ``true`` (n,)."""
     scores = class_scores(tally_classes(answered.tolist(), true.tolist()))
     return {"accuracy": float(np.mean(answered == true))} | scores
 
 
 def confusion(examples: Iterable[Tallies], num_classes: int) -> list[list[int]]:
-    """[t][a]: how many examples of class t were answered a, from the tallies of each example apart."""
+    """[t][a]: the number of examples of class t that were predicted as a, from one tally per example."""
     counts = [[0] * num_classes for _ in range(num_classes)]
     for tallies in examples:
-        told = dict(name.split() for name in tallies if name.startswith(("recall ", "precision ")))
-        counts[int(told["recall"])][int(told["precision"])] += 1
+        pair = dict(name.split() for name in tallies if name.startswith(("recall ", "precision ")))
+        counts[int(pair["recall"])][int(pair["precision"])] += 1
     return counts

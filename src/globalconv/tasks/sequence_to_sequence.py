@@ -1,4 +1,4 @@
-"""Sequence to sequence: pairs of a source and the target that answers it, and how answers are scored."""
+"""Sequence to sequence: pairs of a source and a target, and how generated targets are scored."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from globalconv.tasks.base import Batch, Tallies, Task
 from globalconv.tasks.scoring import cross_entropy, tally_answers
 
 PADDING, START, END = 0, 1, 2
-"""The first three tokens of every vocabulary. END closes sources and targets; START opens what the decoder reads."""
+"""The first three tokens of every vocabulary. END ends sources and targets; START begins the decoder's input."""
 FIRST_SYMBOL = 3
 
 Tokens = NDArray[np.int64]
 
 
 class SequenceToSequence(Task):
-    """A task whose answers are sequences of their own, which a model writes token by token.
+    """A task whose targets are sequences, which a model generates token by token.
 
-    ``tally`` scores the next token with the right answer in view so far (teacher forcing); what a model
-    writes by itself is scored by ``tally_written``, and the task's metric is among those.
+    ``tally`` scores next tokens given the true prefix (teacher forcing); ``tally_written`` scores what the model
+    generates, including the task's metric.
     """
 
     beams: int = 1
-    """How wide a beam writes the answers of the test split; 1: greedily."""
+    """Beams that decode the test split; 1: greedy decoding."""
 
     def loss(self, logits: Tensor, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         return cross_entropy(logits, batch, label_smoothing=label_smoothing)
@@ -36,11 +36,11 @@ class SequenceToSequence(Task):
 
     @abstractmethod
     def tally_written(self, written: Tensor, batch: Batch) -> Tallies:
-        """Sums and counts over what a model wrote: (batch, any length) int64, END and padding behind."""
+        """Sums and counts for generated tokens (batch, any length) int64, which end with END and padding."""
 
 
 def pair_batch(sources: Sequence[Tokens], targets: Sequence[Tokens]) -> Batch:
-    """A batch of pairs, each a row of tokens without START and END, padded behind to the longest."""
+    """A batch of pairs, each given as tokens without START and END, padded at the end to the longest."""
     source, source_lengths = _closed(sources)
     target, target_lengths = _closed(targets)
     inputs = torch.full_like(target, START)
@@ -52,7 +52,7 @@ def pair_batch(sources: Sequence[Tokens], targets: Sequence[Tokens]) -> Batch:
 
 
 def _closed(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-    """(rows, longest + 1) tokens with END after each row's own, and how many each has with it."""
+    """(rows, longest + 1) tokens with END after each row, and each row's length including END."""
     lengths = np.array([len(row) for row in rows])
     table = np.full((len(rows), lengths.max() + 1), PADDING, dtype=np.int64)
     table[np.arange(table.shape[1]) < lengths[:, None]] = np.concatenate(rows)
@@ -61,7 +61,7 @@ def _closed(rows: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
 
 
 def tally_exact(written: Tensor, batch: Batch) -> Tallies:
-    """``exact_match``: rows that agree up to END and including it; ``token_accuracy``: places that do."""
+    """``exact_match``: rows that agree up to and including END; ``token_accuracy``: positions that agree."""
     assert batch.mask is not None
     places = batch.targets.shape[1]
     agree = torch.zeros_like(batch.mask)
@@ -76,6 +76,6 @@ def tally_exact(written: Tensor, batch: Batch) -> Tallies:
 
 
 def until_end(tokens: Sequence[int]) -> list[int]:
-    """The tokens before END, or all of them where there is none."""
-    told = list(tokens)
-    return told[: told.index(END)] if END in told else told
+    """The tokens before END, or all tokens if there is none."""
+    row = list(tokens)
+    return row[: row.index(END)] if END in row else row

@@ -11,18 +11,16 @@ from globalconv.tasks.sequence_to_sequence import FIRST_SYMBOL, Tokens, until_en
 
 NUM_BYTES = 256
 FEWEST_TIMES = 5
-"""A pair of subwords that comes less often is not merged: what is seen so rarely cannot be trained."""
+"""A pair of subwords that occurs less often is not merged: such rare tokens cannot be trained."""
 
 
 class Subwords:
-    """Byte-pair encoding over bytes (arXiv 1508.07909; by the tokenizers library): any text, there and back.
+    """Byte-pair encoding over bytes (arXiv 1508.07909), by the tokenizers library: lossless for any text.
 
-    ``size`` counts the three tokens that no text has, the 256 bytes, and what is merged from them: at most
-    ``largest``, and fewer where ``texts`` do not have so many pairs that come FEWEST_TIMES. Raises InputError
-    where ``largest`` does not hold the bytes.
+    ``size`` counts the three control tokens, the 256 bytes and the merges. It is at most ``largest``, and smaller if
+    ``texts`` have fewer pairs that occur FEWEST_TIMES. Raises InputError if ``largest`` is too small for the bytes.
 
-    The library knows nothing of the three: its own numbers begin behind them. So there is no spelling by which a text
-    could ask for one.
+    The library does not know the control tokens: its numbers begin after them, so no text can spell one.
     """
 
     def __init__(self, texts: Iterable[str], largest: int) -> None:

@@ -1,4 +1,4 @@
-"""Byte-level language modelling, on the user's own text or on Python's own sources."""
+"""Byte-level language modelling, on the user's text or on Python's own sources."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -22,24 +22,24 @@ VOCABULARY = 256
 MAX_NGRAM_CONTEXT = 5
 FEW_WINDOWS = 16
 VALIDATION_BYTES, TEST_BYTES = 2**14, 2**16
-"""About as many are scored by default, whatever the length: a run must not spend its time on evaluations."""
+"""About how many bytes are scored by default, at any length, so that evaluation takes little of a run's time."""
 
 
 class Text(Task):
     """Predict the next byte of text, from at most ``length`` bytes of context.
 
     ``path`` is a file or a folder (see globalconv.tasks.corpus for what is read and how it is split);
-    None means the Python sources of the running interpreter's standard library. ``validation`` and ``test`` are
-    files or folders that are these splits. ``max_bytes`` bounds what is read. Training windows of length + 1 bytes
+    None: the standard library's sources of the running Python. ``validation`` and ``test``: files or folders of your
+    own splits. ``max_bytes`` limits what is read. Training windows of length + 1 bytes
     start anywhere in the training bytes; the held-out windows do not overlap, are evenly spaced and fixed, at most
-    ``max_validation_windows`` and ``max_test_windows`` (None: 64 and 256 up to length 256, fewer where they are
-    longer, at least 8 and 32).
+    ``max_validation_windows`` and ``max_test_windows`` (None: 64 and 256 up to length 256, fewer for longer
+    windows, at least 8 and 32).
 
-    Metric: bits per byte over all predicted bytes, with a margin of 0.03; also, ``accuracy`` of the
-    likeliest byte, and the bits per byte apart for *recall bytes* (``bits_recall``) and the others
-    (``bits_other``), with the share of the former (``recall_fraction``). See `recall_mask`.
+    Metric: bits per byte over all predicted bytes, with a margin of 0.03. Further metrics: ``accuracy`` of the
+    likeliest byte, the bits per byte of *recall bytes* (``bits_recall``) and of the others (``bits_other``), and the
+    share of recall bytes (``recall_fraction``). See `recall_mask`.
 
-    Raises InputError for paths that hold no text, or too little of it for ``length``.
+    Raises InputError if a path holds no text, or too little for ``length``.
     """
 
     kind = "text"
@@ -92,12 +92,12 @@ class Text(Task):
         self.digest = digest_of(self._train, *self._windows.values(), np.array([recall_context]))
         num_windows = {split: len(windows) for split, windows in self._windows.items()}
         self.description = (
-            f"{corpus.description}; windows of {length} bytes: drawn anew for training, "
-            f"{num_windows['validation']} fixed for validation, {num_windows['test']} for the test."
+            f"{corpus.description}; windows of {length} bytes: random ones for training, "
+            f"{num_windows['validation']} fixed ones for validation and {num_windows['test']} for testing."
         )
         self.notices = corpus.notices + tuple(
-            f"The {split} split holds only {num} windows of {length} bytes, so its scores are noisy: "
-            "more text, or a shorter length, would help."
+            f"The {split} split holds only {num} windows of {length} bytes, so its scores are noisy. "
+            "Give more text, or use a shorter length."
             for split, num in num_windows.items()
             if num < FEW_WINDOWS and num < limits[split]
         )
@@ -136,7 +136,7 @@ class Text(Task):
             "recall_fraction": (num_recall, count),
         }
 
-    def in_words(self, inputs: Tensor) -> str:
+    def readable(self, inputs: Tensor) -> str:
         """The bytes as text."""
         return bytes(inputs.tolist()).decode(errors="replace")
 
@@ -154,26 +154,27 @@ class Text(Task):
 
 
 def windows_of(size: int, length: int, *, fewest: int) -> int:
-    """How many windows of ``length`` bytes hold ``size`` bytes, ``fewest`` at least; below 256 as many as there."""
+    """The number of windows of ``length`` bytes that hold ``size`` bytes, at least ``fewest``; below length 256 as
+    many as at 256."""
     return max(fewest, size // max(length, 256))
 
 
 def byte_signature(length: int) -> Signature:
-    """What a model of bytes must be, whatever the text."""
+    """The signature of a language model of bytes."""
     return Signature("next_token", True, length, VOCABULARY, vocabulary=VOCABULARY)
 
 
 def recall_mask(inputs: Tensor, context: int) -> Tensor:
-    """Which next bytes a look-up in the window could answer: (batch, length) bool.
+    """The next bytes that a look-up in the window could predict: (batch, length) bool.
 
     ``inputs`` (batch, length) int64 bytes. The byte after position t is a *recall byte* if the
-    ``context`` bytes that end at t stood in the same window before, ending at some s < t; what followed
-    them then, at s + 1 <= t, is in view. Whether it follows again does not matter.
+    ``context`` bytes that end at t occurred earlier in the same window, ending at some s < t; the byte that
+    followed them, at s + 1 <= t, is visible. Whether it follows again does not matter.
 
     Zoology's "AR hits" (arXiv 2312.04927, section 3) differ: there the answer itself must repeat (its
     bigram of word pieces stood in the context before), and bigrams that are frequent in the training
-    data are left out. Here the class of a byte is known before the byte, so that the split rewards no
-    model for where its guess came true; and part of the recall bytes can be had from n-gram knowledge.
+    data are left out. Here the class of a byte is known before the byte, so the split does not depend on
+    whether a guess is right; but an n-gram model can predict some of the recall bytes.
     """
     recall = torch.zeros_like(inputs, dtype=torch.bool)
     if inputs.shape[1] < context:
@@ -200,20 +201,20 @@ def even_windows(text: NDArray[np.uint8], size: int, limit: int) -> NDArray[np.u
 def _repeated(
     train: NDArray[np.uint8], held_out: Mapping[EvaluationSplit, NDArray[np.uint8]]
 ) -> tuple[str, ...]:
-    """Notices about held-out windows that stand in the training text byte for byte."""
+    """Notices about held-out windows that also occur in the training text."""
     text = train.tobytes()
     found = {
         split: sum(window.tobytes() in text for window in windows) for split, windows in held_out.items()
     }
     return tuple(
-        f"{num} of {len(held_out[split])} {split} windows stand in the training text, byte for byte: their scores are "
-        "too good."
+        f"{num} of {len(held_out[split])} {split} windows also occur in the training text, byte for byte: their scores "
+        "are too good."
         for split, num in found.items()
         if num
     )
 
 
 def _batch(windows: NDArray[np.uint8]) -> Batch:
-    # Two arrays, not two views of one: whoever masks inputs in place must not touch the targets.
+    # Two arrays, not two views, so that masking inputs in place does not change the targets.
     inputs, targets = windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64)
     return Batch(torch.from_numpy(inputs), torch.from_numpy(targets))

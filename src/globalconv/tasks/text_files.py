@@ -1,4 +1,4 @@
-"""Find the text files that a user means, and read a bounded amount of them."""
+"""Find the user's text files and read at most a given number of bytes."""
 
 import hashlib
 import os
@@ -13,14 +13,14 @@ from globalconv.tasks.files import START, WHAT_TEXT_IS, check_kept, flaw_of_text
 NOT_SOURCES = frozenset(
     {"site-packages", "dist-packages", "test", "tests", "idle_test", "encodings", "pydoc_data"}
 )
-"""Folders below the standard library without its program text: installed packages, tests, tables."""
+"""Folders of the standard library that are skipped: installed packages, tests, tables."""
 MOST_FILES = 150_000
-"""A folder with more is a disk, and looking through it takes minutes."""
+"""A folder with more files is probably a whole disk, and listing it takes minutes."""
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The contents of text files in a fixed order, and remarks about what was left out."""
+    """The contents of text files in a fixed order, and notices about what was left out."""
 
     contents: tuple[bytes, ...]
     notices: tuple[str, ...]
@@ -31,7 +31,7 @@ def read_texts(path: Path | None, *, max_bytes: int) -> Texts:
 
     A folder's files are found recursively, except hidden ones (.git and the like), and read in the order
     of a hash of their relative paths, the same on every machine. Files that are not text, empty,
-    unreadable, or equal to another are skipped and counted in the notices. Raises InputError.
+    unreadable or equal to another are skipped and counted in the notices. Raises InputError.
     """
     if path is None:
         return _read_standard_library(max_bytes)
@@ -40,7 +40,7 @@ def read_texts(path: Path | None, *, max_bytes: int) -> Texts:
     content, size = _read(path, max_bytes)
     if flaw := flaw_of_text(content, whole=len(content) == size):
         raise InputError(
-            f"'{path}' is not text: {flaw}. {WHAT_TEXT_IS} Examples to classify are given as .npz, .csv or .tsv."
+            f"'{path}' is not text: {flaw}. {WHAT_TEXT_IS} For classification, give an .npz, .csv or .tsv."
         )
     if len(content) == size:
         return Texts((content,), ())
@@ -53,8 +53,7 @@ def _read_standard_library(max_bytes: int) -> Texts:
     texts, _, _ = _read_in_order(root, files, max_bytes)
     if not texts:
         raise InputError(
-            f"the sources of Python's standard library are not in '{root}'. "
-            "Give a file or folder of your own."
+            f"the sources of Python's standard library are not in '{root}'. Give your own file or folder."
         )
     return Texts(texts, ())
 
@@ -64,11 +63,11 @@ def _read_folder(root: Path, max_bytes: int) -> Texts:
     texts, skipped, num_seen = _read_in_order(root, files, max_bytes)
     counts = [f"{count} {why}" for why, count in sorted(skipped.items())]
     if not texts:
-        found = ", ".join(counts) or "there are no files, hidden ones apart"
+        found = ", ".join(counts) or "it has no files, except hidden ones"
         raise InputError(f"the folder '{root}' holds no text: {found}. {WHAT_TEXT_IS}")
     notices = []
     if skipped:
-        notices.append(f"Skipped of {num_seen} files: {', '.join(counts)}.")
+        notices.append(f"Skipped files (of {num_seen}): {', '.join(counts)}.")
     if num_seen < len(files):
         notices.append(
             f"Only {max_bytes / 1e6:.3g} MB are used, from {num_seen} of {len(files)} files "
@@ -78,8 +77,8 @@ def _read_folder(root: Path, max_bytes: int) -> Texts:
 
 
 def files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Path]:
-    """All files below ``root`` but hidden ones and those in folders of a name in ``without``; no links are followed
-    to folders. A folder that cannot be listed counts as one file. Raises InputError for more than MOST_FILES in all."""
+    """All files below ``root``, except hidden ones and those in folders named in ``without``. Links to folders are not
+    followed, and a folder that cannot be listed counts as one file. Raises InputError for more than MOST_FILES."""
     check_kept(root)
     found: list[Path] = []
     unlisted: list[OSError] = []
@@ -90,7 +89,7 @@ def files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Pa
         num_seen += len(subfolders) + len(names)
         if num_seen > MOST_FILES:
             raise InputError(
-                f"below '{root}' are more than {MOST_FILES} files and folders. Name one further down."
+                f"there are more than {MOST_FILES} files and folders below '{root}'. Give one of its subfolders."
             )
     return found + [Path(error.filename) for error in unlisted]
 
@@ -98,8 +97,8 @@ def files_below(root: Path, *, without: frozenset[str] = frozenset()) -> list[Pa
 def _read_in_order(
     root: Path, files: list[Path], max_bytes: int
 ) -> tuple[tuple[bytes, ...], Counter[str], int]:
-    """Contents, reasons for skipping with their counts, and how many files were looked at."""
-    # A dictionary is an ordered set: a copy of a file must not be in two splits.
+    """The contents, the number of skipped files by reason, and the number of files examined."""
+    # A dictionary is used as an ordered set, so that copies of a file cannot be in two splits.
     contents: dict[bytes, None] = {}
     skipped: Counter[str] = Counter()
     left, num_seen = max_bytes, 0
@@ -130,7 +129,7 @@ def _rank(relative: Path) -> bytes:
 
 
 def _read(path: Path, limit: int) -> tuple[bytes, int]:
-    """The first ``limit`` bytes of ``path``, or fewer where they are no text, and how many it has."""
+    """The first ``limit`` bytes of ``path``, fewer if they are not text, and the size of the file."""
     with opened(path) as file:
         content = file.read(min(START, limit))
         if flaw_of_text(content, whole=False) is None:

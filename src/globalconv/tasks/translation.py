@@ -1,4 +1,4 @@
-"""Translation: parallel text of the user's, or the catalogues of the programs installed here."""
+"""Translation: the user's parallel text, or the gettext catalogues of the installed programs."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,25 +17,24 @@ from globalconv.tasks.subwords import FEWEST_TIMES, Subwords
 from globalconv.tasks.translation_scores import is_translation_tally, tally_translations, translation_metrics
 
 POOL = 16
-"""Batches that are filled together, so that each holds sentences of about one length."""
+"""Batches that are filled together, so that each holds sentences of similar length."""
 HELD_OUT = 20
-"""At most one pair in twenty is validated on, and another tested on."""
+"""At most one pair in twenty is in the validation split, and another in the test split."""
 FEWEST_PAIRS = 200
 
 
 class Translation(SequenceToSequence):
-    """Sentences in one language, their translations in another (arXiv 1706.03762, section 5.1, in small).
+    """Sentences and their translations (a small version of arXiv 1706.03762, section 5.1).
 
-    ``data``: a .tsv (source, tab, target), "SOURCE,TARGET", two files with as many lines, or a .po, .mo or a
-    folder of them; None: the gettext catalogues of one language on this machine, messages of its
-    programs (``globalconv.tasks.gettext_catalogues``). Both sides share ``vocabulary`` subwords, learned on the
-    training pairs; None: as many as these train, at most ``max_vocabulary``. Pairs of which either side is
-    longer than ``length`` tokens, its end among them, are left out and counted; at most ``max_pairs`` are
-    used. The split is by a hash of the source.
+    ``data``: a .tsv (source, tab, target), two files "SOURCE,TARGET" with equally many lines, or a .po,
+    .mo or a folder of them; None: the gettext catalogues of one language on this machine
+    (``globalconv.tasks.gettext_catalogues``). Source and target share ``vocabulary`` subwords, learned on the
+    training pairs; None: as many as the training pairs support, at most ``max_vocabulary``. Pairs with a side
+    longer than ``length`` tokens, including END, are left out and counted; at most ``max_pairs`` are used. The
+    split is by a hash of the source.
 
-    Batches hold pairs of about one length: the pairs of 16 batches are sorted and cut. Metric: BLEU of
-    what the model writes, greedily on validation and with ``beams`` on the test split. Raises InputError for
-    unusable data.
+    Batches hold pairs of similar length: the pairs of 16 batches are sorted and cut. Metric: BLEU, with greedy
+    decoding on validation and ``beams`` beams on the test split. Raises InputError for unusable data.
     """
 
     kind = "translation"
@@ -56,18 +55,18 @@ class Translation(SequenceToSequence):
         if length < 2 or min(num_validation, num_test) < 1:
             raise InputError("length must be at least 2, num_validation and num_test at least 1.")
         if beams < 1:
-            raise InputError(f"beams={beams}: a beam of 1 is greedy, and none writes nothing.")
+            raise InputError(f"beams={beams}: use at least 1, which is greedy decoding.")
         if max_pairs < FEWEST_PAIRS:
             raise InputError(f"max_pairs={max_pairs}: use at least {FEWEST_PAIRS}.")
-        for library in ("tokenizers", "sacrebleu"):  # before any work
+        for library in ("tokenizers", "sacrebleu"):  # before any work is done
             translation_library(library)
         paths = locate(data)
         text = read_parallel_text(paths)
         pairs = text.pairs[:max_pairs]
         if len(pairs) < FEWEST_PAIRS:
             few = "is" if len(pairs) == 1 else "are"
-            told = f"{counted(len(pairs), 'pair')} {few} too few; at least {FEWEST_PAIRS} are needed."
-            raise InputError(" ".join([f"{text.where}: {told}", *text.notices]))
+            problem = f"{counted(len(pairs), 'pair')} {few} too few; at least {FEWEST_PAIRS} are needed."
+            raise InputError(" ".join([f"{text.where}: {problem}", *text.notices]))
         self.name = "translation" if data is None else printable(paths[0].stem)
         self.beams = beams
         self.options: dict[str, Option] = {
@@ -92,13 +91,13 @@ class Translation(SequenceToSequence):
         size = self._subwords.size
         if vocabulary is not None and size < vocabulary:
             raise InputError(
-                f"a vocabulary of {vocabulary} is more than this text can train: {size} subwords come "
-                f"{FEWEST_TIMES} times or more. Use at most {size}, or more text."
+                f"a vocabulary of {vocabulary} is too large for this text: only {size} subwords occur "
+                f"{FEWEST_TIMES} times or more. Use at most {size}, or give more text."
             )
         self.signature = Signature("sequence_to_sequence", True, length, size, vocabulary=size)
         encoded = {name: self._encode(part) for name, part in parts.items()}
         if not all(encoded.values()):
-            raise InputError(f"no pair of {text.where} is within {length} tokens; use a larger length.")
+            raise InputError(f"no pair of {text.where} fits into {length} tokens. Use a larger length.")
         self._train = encoded["train"]
         self._held_out: dict[EvaluationSplit, list[tuple[Tokens, Tokens]]] = {
             "validation": encoded["validation"],
@@ -115,8 +114,8 @@ class Translation(SequenceToSequence):
         source = "Messages of the programs on this machine, " if data is None else "Parallel text, "
         self.description = (
             f"{source}{text.where}: {counts['train']} training, {counts['validation']} validation, {counts['test']} "
-            f"test pairs of at most {length} subwords, out of {size} for both languages; answers are written "
-            f"with {beams} beam{'s' * (beams > 1)} on the test split."
+            f"test pairs of at most {length} subwords, out of {size} for both languages; the test split is decoded "
+            f"with {beams} beam{'s' * (beams > 1)}."
         )
         self.notices = text.notices + (
             (f"{too_long} of {len(pairs)} pairs are longer than {length} subwords and are left out.",)
@@ -131,7 +130,7 @@ class Translation(SequenceToSequence):
             (len(source), len(target)) for source, target in map(self._train.__getitem__, indices.tolist())
         ]
         by_length = indices[np.lexsort(np.array(lengths).T)]
-        # Batches in a random order, so that training does not go from short to long over and over.
+        # Batches in random order, so that training does not repeatedly go from short to long.
         chosen = np.random.default_rng((seed, pool)).permutation(POOL)[place]
         return _batch([self._train[i] for i in by_length[chosen * batch_size :][:batch_size].tolist()])
 
@@ -148,12 +147,12 @@ class Translation(SequenceToSequence):
         simple = {name: tally for name, tally in tallies.items() if not is_translation_tally(name)}
         return super().metrics(simple) | translation_metrics(tallies)
 
-    def in_words(self, inputs: Tensor) -> str:
+    def readable(self, inputs: Tensor) -> str:
         """The text."""
         return self._subwords.decode([inputs.tolist()])[0]
 
     def baselines(self) -> list[Baseline]:
-        """BLEU of the commonest training target, and of the source as it is, on the test split."""
+        """BLEU of the most frequent training target and of the unchanged source, on the test split."""
         commonest = Counter(target.tobytes() for _, target in self._train).most_common(1)[0][0]
         always = self._subwords.decode([np.frombuffer(commonest, np.int64).tolist()])[0]
         sources, targets = (
@@ -161,13 +160,13 @@ class Translation(SequenceToSequence):
         )
         baselines = [
             Baseline("the commonest target", _bleu([always] * len(targets), targets), guess=True),
-            # No guess: it knows its own sentence, and a model that has learned much may be below.
+            # Not a guess: it knows the source, and a model that has learned much may score lower.
             Baseline("the source as it is", _bleu(sources, targets)),
         ]
         return sorted(baselines, key=lambda baseline: baseline.value)
 
     def _encode(self, pairs: Pairs) -> list[tuple[Tokens, Tokens]]:
-        """The pairs whose sides fit, by length: held-out batches are then padded little."""
+        """The pairs that fit, sorted by length, so that held-out batches need little padding."""
         encoded = zip(*(self._subwords.encode(side) for side in zip(*pairs, strict=True)), strict=True)
         limit = self.signature.length - 1
         fits = [pair for pair in encoded if max(map(len, pair)) <= limit]

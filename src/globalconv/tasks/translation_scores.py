@@ -1,4 +1,4 @@
-"""BLEU and chrF of a whole split, from counts that add up over its batches."""
+"""BLEU and chrF of a whole split, from counts that are summed over its batches."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ RECALL_WEIGHT = 2.0
 
 
 def tally_translations(written: Sequence[str], references: Sequence[str]) -> Tallies:
-    """What ``translation_metrics`` needs of these sentences, as (part, whole) by name.
+    """The counts that ``translation_metrics`` needs, as name -> (part, whole).
 
-    Words are cut and counted by sacrebleu (13a), with its defaults.
+    sacrebleu tokenizes and counts with its defaults (13a).
     """
     bleu = translation_library("sacrebleu.metrics").BLEU().corpus_score(list(written), [list(references)])
     tallies: Tallies = {"bleu length": (float(bleu.sys_len), float(bleu.ref_len))}
@@ -27,7 +27,7 @@ def tally_translations(written: Sequence[str], references: Sequence[str]) -> Tal
             found, wanted = _grams(mine, order), _grams(its, order)
             matches += (found & wanted).total()
             due += wanted.total()
-            # sacrebleu's: against a reference too short for this order nothing can be wrong.
+            # As in sacrebleu: an order is skipped if the reference is too short for it.
             said += found.total() if wanted else 0
         tallies[f"chrf said {order}"] = (float(matches), float(said))
         tallies[f"chrf due {order}"] = (float(matches), float(due))
@@ -49,7 +49,7 @@ def translation_metrics(tallies: Tallies) -> dict[str, float]:
 
 
 def is_translation_tally(name: str) -> bool:
-    """Whether a tally is one of ``tally_translations``, which no one reads by itself."""
+    """Whether a tally is one of ``tally_translations``, which is not a metric by itself."""
     return name.startswith(("bleu ", "chrf "))
 
 

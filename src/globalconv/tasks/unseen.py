@@ -1,4 +1,4 @@
-"""New rows for a classification: read as its training file was, and checked against what it was trained on."""
+"""New rows for a classifier: read like its training file and checked against it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,19 +18,19 @@ from globalconv.tasks.ragged import to_length
 from globalconv.tasks.table import SUFFIXES, Table
 
 GIVEN = Path("the arrays given")
-"""What stands for a file's name where there is none."""
+"""Used in place of a file's name for arrays in memory."""
 
 
 def read_unseen(task: Classification, path: Path) -> Labelled:
-    """The rows of an .npz, .csv or .tsv, as long as the task's. Raises InputError where they do not fit ``task``."""
+    """The rows of an .npz, .csv or .tsv, padded to the task's length. Raises InputError if they do not fit ``task``."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"'{path.name}' is no table: its name must end in one of {', '.join(SUFFIXES)}.")
+        raise InputError(f"'{path.name}' is not a table. Its name must end in one of {', '.join(SUFFIXES)}.")
     if suffix == ".npz":
         return _fitting(task, read_new_npz(path, layout=_layout(task)), path)
     if not isinstance(task, Table) or task.options["label"] is None:
         raise InputError(
-            f"'{path.name}': this run was trained on no .csv or .tsv; give an .npz with {_shape(task)}."
+            f"'{path.name}': this run was not trained on a .csv or .tsv. Give an .npz with {_shape(task)}."
         )
     label, groups = task.options["label"], task.options["groups"]
     assert isinstance(label, str)
@@ -47,7 +47,8 @@ def unseen(task: Classification, values: Any, lengths: Any = None) -> Labelled:
             arrays["lengths"] = np.asarray(lengths)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(
-            f"X and lengths must be arrays ({str(error).splitlines()[0]}): pad sequences to one length, and give their "
+            f"X and lengths must be arrays ({str(error).splitlines()[0]}): pad the sequences to one length and "
+            "give their "
             "lengths."
         ) from error
     names: Mapping[Role, str] = {"X": "X", "lengths": "lengths"}
@@ -56,7 +57,8 @@ def unseen(task: Classification, values: Any, lengths: Any = None) -> Labelled:
 
 
 def class_numbers(task: Classification, data: Labelled, path: Path) -> NDArray[np.int64] | None:
-    """The classes of ``data`` among the task's, (n,); None where it has none. InputError for an unknown class."""
+    """The class numbers of ``data`` (n,) in the task; None if it has no labels. Raises InputError for an unknown
+    class."""
     if not len(data.labels):
         return None
     names, places = np.unique(data.labels, return_inverse=True)
@@ -64,8 +66,8 @@ def class_numbers(task: Classification, data: Labelled, path: Path) -> NDArray[n
     unknown = [str(name) for name in names if str(name) not in numbers]
     if unknown:
         raise InputError(
-            f"'{path.name}' has classes that were not trained on: {first_few(map(repr, unknown))}. Known are "
-            f"{first_few(map(repr, task.classes))}. Spell them alike, or leave the labels out."
+            f"'{path.name}' has classes that were not trained on: {first_few(map(repr, unknown))}. Known classes: "
+            f"{first_few(map(repr, task.classes))}. Use the same spelling, or remove the labels."
         )
     return np.array([numbers[str(name)] for name in names], np.int64)[places]
 
@@ -75,20 +77,22 @@ def _layout(task: Classification) -> Layout:
 
 
 def _fitting(task: Classification, data: Labelled, path: Path) -> Labelled:
-    """``data`` as long as the task's sequences, with lengths if the task has them. Raises InputError."""
+    """``data`` padded to the task's length, with lengths if the task has them. Raises InputError."""
     trained = task.positions
     length, lengths, channels = trained.length, data.all_lengths, data.values.shape[2]
     if channels != trained.channels:
         raise InputError(
-            f"the sequences in '{path.name}' have {channels} channel(s), and the training ones {trained.channels}: "
-            f"give the same ones in the same order, as {_shape(task)}."
+            f"the sequences in '{path.name}' have {channels} channel(s), but the training sequences "
+            f"{trained.channels}. "
+            f"Give the same channels in the same order, as {_shape(task)}."
         )
     fits = lengths <= length if trained.ragged else lengths == length
     if not fits.all():
         rows = np.flatnonzero(~fits)
         raise InputError(
-            f"the model takes sequences of {'up to ' * trained.ragged}{length} positions, and in '{path.name}' "
-            f"{len(rows)} have others ({first_few(lengths[rows])}): rows {first_few(rows)}, counted from 0. Give "
+            f"the model takes sequences of {'up to ' * trained.ragged}{length} positions, but in '{path.name}' "
+            f"{len(rows)} have other lengths ({first_few(lengths[rows])}): rows {first_few(rows)} (counted from "
+            "0). Give "
             f"{'at most ' * trained.ragged}{length}, as {_shape(task)}."
         )
     return replace(data, values=to_length(data.values, length), lengths=lengths if trained.ragged else None)

@@ -1,4 +1,4 @@
-"""Checkpoints in safetensors: tensors and JSON, nothing that runs when it is read."""
+"""Checkpoints in safetensors: tensors and JSON; loading one runs no code."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -24,15 +24,15 @@ class BrokenCheckpoint(BrokenFile):
 
 @dataclass
 class Checkpoint:
-    """Tensors by name, and what else there is to know as a JSON value."""
+    """Tensors by name, and metadata as a JSON value."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` atomically. Raises InputError where the disk is full."""
-    # Copies: tied weights are one memory under two names, which safetensors refuses.
+    """Write ``checkpoint`` atomically. Raises InputError if the disk is full."""
+    # Copies: tied weights share memory under two names, which safetensors refuses.
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in checkpoint.tensors.items()
@@ -45,7 +45,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with _opened(path) as file:
         facts = json.loads((file.metadata() or {})["facts"])
         if not isinstance(facts, dict):
-            raise BrokenCheckpoint(f"{path.name} cannot be read: its facts have no names")
+            raise BrokenCheckpoint(f"{path.name} cannot be read: its metadata is not a JSON object")
         return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
 
 
@@ -56,14 +56,14 @@ def check_checkpoint(path: Path) -> None:
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Put a checkpoint's tensors into ``model``. Raises BrokenCheckpoint if they are another model's."""
+    """Load a checkpoint's tensors into ``model``. Raises BrokenCheckpoint if they do not fit it."""
     tensors = current_names(load_checkpoint(path).tensors)
     misfit(path, tensors, model.state_dict())
     model.load_state_dict(tensors)
 
 
 def misfit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise BrokenCheckpoint unless the tensors have the names, shapes and types of those ``expected``."""
+    """Raise BrokenCheckpoint unless the tensors have the names, shapes and types of ``expected``."""
     for name in sorted(tensors.keys() | expected.keys()):
         found, wanted = (
             f"{str(one[name].dtype).removeprefix('torch.')} {tuple(one[name].shape)}"
@@ -72,14 +72,16 @@ def misfit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Ten
             for one in (tensors, expected)
         )
         if found != wanted:
-            raise BrokenCheckpoint(f"{path.name} does not fit the model: {name} is {found}, and not {wanted}")
+            raise BrokenCheckpoint(
+                f"{path.name} does not fit the model: {name} is {found} instead of {wanted}"
+            )
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
         if not path.is_file():  # a pipe would never end
-            raise BrokenCheckpoint(f"{path.name} cannot be read: it is missing, or no file")
+            raise BrokenCheckpoint(f"{path.name} cannot be read: it is missing or not a file")
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
@@ -87,7 +89,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def training_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Everything a resumed run needs to go on as if never stopped: weights, moments, random state."""
+    """Everything that a resumed run needs to continue exactly: weights, moments, random state."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -96,7 +98,7 @@ def training_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_training_state(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer) -> None:
-    """Put ``training_state`` back in place; the tensors fit (``check_training_state``)."""
+    """Restore a ``training_state`` that ``check_training_state`` accepted."""
     model.load_state_dict(
         {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     )
@@ -112,7 +114,7 @@ def restore_training_state(tensors: Mapping[str, Tensor], model: nn.Module, opti
 def check_training_state(
     path: Path, tensors: Mapping[str, Tensor], model: nn.Module, optimizer: Optimizer
 ) -> None:
-    """Raise BrokenCheckpoint unless ``tensors`` are the ``training_state`` of such a model and optimizer (AdamW).
+    """Raise BrokenCheckpoint unless ``tensors`` are a ``training_state`` of this model and this AdamW.
 
     A parameter without a gradient has no moments.
     """

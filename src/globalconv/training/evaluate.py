@@ -17,8 +17,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Every metric of ``task`` over the whole split. Leaves the model in training mode.
 
-    Of sequence to sequence, the model also writes its own answers, which the task scores: greedily on
-    the validation split, with the task's beams on the test split.
+    In sequence to sequence the model also generates targets, which the task scores: with greedy decoding on the
+    validation split, with the task's beams on the test split.
     """
     answered = _answered(model, task, split, batch_size=batch_size, device=device)
     return task.metrics(added_up(_tally(task, *answers) for answers in answered))
@@ -27,10 +27,10 @@ def evaluate(
 def tally_each(
     model: nn.Module, task: Task, split: EvaluationSplit, *, batch_size: int, device: torch.device
 ) -> list[Tallies]:
-    """What ``evaluate`` adds up, example by example, in the split's order."""
+    """The tallies of ``evaluate`` for each example, in the split's order."""
     tallies = []
     for batch, logits, written in _answered(model, task, split, batch_size=batch_size, device=device):
-        # Row by row there is nothing for an accelerator to do.
+        # Single rows are too small for an accelerator.
         batch, logits = batch.to(torch.device("cpu")), logits.cpu()
         written = None if written is None else written.cpu()
         for number in range(len(logits)):
@@ -41,7 +41,7 @@ def tally_each(
 
 
 def added_up(tallies: Iterable[Tallies]) -> Tallies:
-    """The tallies of all examples, or batches, together."""
+    """The sum of the tallies of examples or batches."""
     sums: defaultdict[str, float] = defaultdict(float)
     counts: defaultdict[str, float] = defaultdict(float)
     for one in tallies:
@@ -55,7 +55,7 @@ def added_up(tallies: Iterable[Tallies]) -> Tallies:
 def _answered(
     model: nn.Module, task: Task, split: EvaluationSplit, *, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
-    """The split's batches, the model's logits, and what it wrote where it writes."""
+    """The split's batches, the model's logits, and the generated targets in sequence to sequence."""
     model.eval()
     for batch in task.evaluation_batches(split, batch_size=batch_size):
         batch = batch.to(device)
@@ -76,7 +76,7 @@ def _tally(task: Task, batch: Batch, logits: Tensor, written: Tensor | None) -> 
 
 
 def write_answers(model: EncoderDecoder, task: SequenceToSequence, batch: Batch, *, beams: int) -> Tensor:
-    """What the model itself writes in answer to the batch's sources: (batch, at most the task's length) int64."""
+    """The targets that the model generates for the batch's sources: (batch, at most the task's length) int64."""
     assert batch.source is not None
     limit = task.signature.length
     state = EncoderDecoderState(model, batch.source, batch.source_lengths, longest=limit)

@@ -1,4 +1,4 @@
-"""The training loop, in one sitting."""
+"""The training loop."""
 
 import math
 import time
@@ -39,31 +39,31 @@ from globalconv.training.settings import TrainingSettings
 EVALUATION_BATCH = 128
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 STEPS_BETWEEN_LOSS_CHECKS = 10
-"""Reading a loss makes an accelerator wait, so it is not done at every step. NaN does not go away."""
+"""Steps between checks of the loss: reading it makes an accelerator wait, and NaN does not go away."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Where a run stood when it was validated."""
+    """The state of a run at one evaluation."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     step: Count
     seconds: Seconds
-    """Seconds of training until here, without evaluations."""
+    """Seconds of training so far, without evaluations."""
     train_loss: Score
-    """Mean since the evaluation before."""
+    """Mean since the previous evaluation."""
     validation: dict[str, Score]
 
 
 @dataclass
 class FitResult:
-    """What a training run leaves behind."""
+    """The outcome of a training run."""
 
     status: Literal["finished", "diverged"]
     curve: list[Evaluation]
     best_step: int | None
-    """The step that was best on validation, whose weights ``best.safetensors`` holds."""
+    """The step that was best on validation; ``best.safetensors`` holds its weights."""
     seconds: float
     seconds_per_step: float
     notices: list[str] = field(default_factory=list)
@@ -83,17 +83,17 @@ def fit(
     """Train ``model`` on ``task``; keep the checkpoint that is best on validation.
 
     ``directory`` receives ``best.safetensors`` and, while training, ``last.safetensors``: called again
-    with the same arguments after an interruption, the run goes on from there and ends as it would have.
-    Other settings, another seed or other data than the interrupted run's raise InputError.
-    ``seed`` draws the batches, and what the model draws (dropout). Pass an ``accelerator`` of your own for another
-    device, precision, trackers or many processes (each then trains on its share of every batch);
-    ``settings.precision`` holds for the default one only, which is of this process alone, whatever a launcher set.
-    ``on_step`` is called with the number of every step that is done.
+    with the same arguments after an interruption, the run resumes from there with the same result. Settings, a
+    seed or data other than the interrupted run's raise InputError.
+    ``seed`` determines the batches and the dropout. Pass your own ``accelerator`` for another device, precision,
+    trackers or several processes (each then trains on its share of every batch); ``settings.precision`` only applies
+    to the default one, which uses this process alone, whatever a launcher set. ``on_step`` is called with the number
+    of every completed step.
 
-    Global settings of the caller (generators, default dtype and device, gradient mode, autocast) make no difference
-    and are left as they were.
+    Global settings of the caller (generators, default dtype and device, gradient mode, autocast) have no effect
+    and are not changed.
 
-    A loss or a score that is not finite ends the run with status "diverged"; it raises nothing.
+    A loss or score that is not finite ends the run with status "diverged" and raises nothing.
     """
     make_directory(directory)
     sweep_up(directory)
@@ -152,7 +152,7 @@ def _fit(
         if not validate and step % STEPS_BETWEEN_LOSS_CHECKS:
             continue
 
-        # Reading the sum waits for the device, so only here is the time that has passed known.
+        # Reading the sum waits for the device, so the elapsed time is only known here.
         loss_sum = accelerator.reduce(losses, reduction="mean").item()
         elapsed = time.perf_counter() - started
         step_seconds += [elapsed / (step - checked)] * (step - checked)
@@ -160,7 +160,7 @@ def _fit(
         checked = step
         if not math.isfinite(loss_sum):
             result.status = "diverged"
-            result.notices.append(f"the loss was no longer finite at step {step}")
+            result.notices.append(f"the loss was not finite at step {step}")
             break
         if not validate:
             started = time.perf_counter()
@@ -190,25 +190,25 @@ def _fit(
         started = time.perf_counter()
 
     result.best_step = best_step(result.curve, task)
-    # A run that was interrupted behind its last step takes no more of them.
+    # A run that was interrupted after its last step takes no more steps.
     result.seconds_per_step = median(step_seconds) if step_seconds else result.seconds / settings.steps
     (directory / "last.safetensors").unlink(missing_ok=True)
     return result
 
 
 def best_step(curve: list[Evaluation], task: Task) -> int | None:
-    """The earliest step whose validation metric no other beats; None if there is no evaluation."""
+    """The earliest step with the best validation metric; None if there is no evaluation."""
     sign = 1.0 if task.metric.higher_is_better else -1.0
     return max(curve, key=lambda e: sign * e.validation[task.metric.name]).step if curve else None
 
 
 def load_best(directory: Path, model: nn.Module) -> None:
-    """Put the weights of ``best.safetensors`` into ``model``. Raises BrokenCheckpoint if they are not its own."""
+    """Load the weights of ``best.safetensors`` into ``model``. Raises BrokenCheckpoint if they do not fit it."""
     load_weights(directory / "best.safetensors", model)
 
 
 class _SoFar(BaseModel):
-    """What ``last.safetensors`` says beside its tensors."""
+    """The metadata of ``last.safetensors``."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -224,7 +224,7 @@ def _is_best(scores: dict[str, float], curve: list[Evaluation], task: Task) -> b
 
 
 def _share(batch: Batch, accelerator: Accelerator) -> Batch:
-    """This process's rows of the batch, on its device; all rows where there is one process."""
+    """This process's rows of the batch, on its device; all rows if there is one process."""
     rank, processes = accelerator.process_index, accelerator.num_processes
     if processes > 1:
         batch = batch.rows(slice(rank, None, processes))
@@ -250,7 +250,7 @@ def _resume(
     settings: TrainingSettings,
     metric: str,
 ) -> int:
-    """Go back to ``last.safetensors`` if there is one, and return its step; 0 to begin at the beginning."""
+    """Restore ``last.safetensors`` if there is one and return its step; 0 to start from the beginning."""
     path = directory / "last.safetensors"
     if not path.exists():
         return 0
@@ -259,14 +259,14 @@ def _resume(
         if checkpoint.facts.get("run", run) != run:
             raise InputError(
                 f"{directory} holds an interrupted run with other settings, another seed or other data. Repeat "
-                "its arguments to finish it, delete last.safetensors to begin anew, or name another directory."
+                "its arguments to finish it, delete last.safetensors to start again, or use another directory."
             )
         so_far = _so_far(path, checkpoint.facts, settings, metric)
         check_training_state(path, checkpoint.tensors, model, optimizer)
-        best = directory / "best.safetensors"  # a later evaluation need not be better than those so far
+        best = directory / "best.safetensors"  # later evaluations may all be worse than the best so far
         misfit(best, load_checkpoint(best).tensors, model.state_dict())
     except BrokenCheckpoint as error:
-        result.notices.append(f"begun again: {error}")
+        result.notices.append(f"started again: {error}")
         return 0
     restore_training_state(checkpoint.tensors, model, optimizer)
     schedule.last_epoch = so_far.step
@@ -280,7 +280,7 @@ def _resume(
 
 
 def _so_far(path: Path, facts: dict[str, Any], settings: TrainingSettings, metric: str) -> _SoFar:
-    """What the checkpoint says beside its tensors. Raises BrokenCheckpoint unless it is of such a run."""
+    """The metadata of the checkpoint ``path``. Raises BrokenCheckpoint unless it belongs to such a run."""
     try:
         so_far = _SoFar.model_validate(facts)
     except ValidationError as error:

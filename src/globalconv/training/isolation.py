@@ -1,4 +1,4 @@
-"""What the caller's process has set and a run must not hang on: put aside, and put back when the run is over."""
+"""Isolate a run from the caller's global settings, and restore them afterwards."""
 
 import os
 import random
@@ -17,18 +17,19 @@ from globalconv.training.settings import Precision
 _STATES = (PartialState, AcceleratorState, GradientState)
 _LAUNCHERS = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "MEGATRON_LM_", "PMI_", "OMPI_", "MV2_")
 _PROCESSES = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "FORK_LAUNCHED")
-"""Environment variables by which Accelerate takes its precision, its device and its neighbours from a launcher."""
+"""Environment variables from which Accelerate takes a launcher's precision, device and processes."""
 _PATCHES = ("forward", "_original_forward", "_is_accelerate_prepared")
-"""What ``Accelerator.prepare`` hangs on a model, and leaves there."""
+"""Attributes that ``Accelerator.prepare`` adds to a model and does not remove."""
 
 
 @contextmanager
 def undisturbed(*, seed: int, threads: int | None = None) -> Iterator[None]:
-    """Draw from generators of Python, NumPy and PyTorch seeded anew, in float32 on the CPU, with gradients.
+    """Run a block with generators of Python, NumPy and PyTorch seeded by ``seed``, in float32 on the CPU, with
+    gradients.
 
-    The caller's generators, default dtype and device, gradient mode, autocast and float32 precision are as before
-    when the block ends, and make no difference within. With ``threads`` nor do their number and deterministic
-    algorithms; without, these are the caller's.
+    The caller's generators, default dtype and device, gradient mode, autocast and float32 precision have no effect
+    inside and are restored when the block ends. With ``threads`` the same holds for the number of threads and for
+    deterministic algorithms; otherwise the caller's are kept.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -41,7 +42,7 @@ def undisturbed(*, seed: int, threads: int | None = None) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         for kind in ("cpu", *(["cuda"] if devices else [])):
             stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":  # a mode costs something in every call
+        if torch.get_default_device().type != "cpu":  # a device mode costs time in every call
             stack.enter_context(torch.device("cpu"))
         try:
             torch.set_default_dtype(torch.float32)
@@ -65,10 +66,10 @@ def undisturbed(*, seed: int, threads: int | None = None) -> Iterator[None]:
 
 @contextmanager
 def own_accelerator(precision: Precision, *, cpu: bool = False) -> Iterator[Accelerator]:
-    """An accelerator of one process, whatever a launcher or another accelerator set; theirs is there again after.
+    """An accelerator of one process, whatever a launcher or another accelerator set; theirs is restored afterwards.
 
-    Accelerate keeps one device and one precision for the whole process. Raises InputError for a precision that
-    cannot be had here.
+    Accelerate keeps one device and one precision for the whole process. Raises InputError for an unsupported
+    precision.
     """
     kept = [dict(state._shared_state) for state in _STATES]
     masked = {name: os.environ.pop(name) for name in list(os.environ) if _is_launchers(name)}
@@ -78,7 +79,9 @@ def own_accelerator(precision: Precision, *, cpu: bool = False) -> Iterator[Acce
         try:
             accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
         except ValueError as error:
-            raise InputError(f"precision '{precision}' cannot be had here: {error}") from error
+            raise InputError(
+                f"precision '{precision}' is not supported here: {error}. Use --precision no"
+            ) from error
         yield accelerator
     finally:
         for name in filter(_is_launchers, list(os.environ)):
@@ -91,7 +94,7 @@ def own_accelerator(precision: Precision, *, cpu: bool = False) -> Iterator[Acce
 
 @contextmanager
 def patches_taken_back(model: nn.Module) -> Iterator[None]:
-    """Have ``model`` be called as before when the block ends: mixed precision is wrapped around its forward."""
+    """Restore the model's forward when the block ends: mixed precision wraps it."""
     before = {name: value for name, value in vars(model).items() if name in _PATCHES}
     try:
         yield

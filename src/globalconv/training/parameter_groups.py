@@ -10,7 +10,7 @@ from globalconv.filters import Filter
 from globalconv.training.settings import TrainingSettings
 
 FUSED_DEVICES = ("cpu", "cuda")
-"""Where PyTorch updates all parameters in one kernel: 6 % of a step at the default sizes."""
+"""Devices on which PyTorch updates all parameters in one kernel, which saves 6 % of a step at the default sizes."""
 
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings, device: torch.device) -> AdamW:
@@ -29,8 +29,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Optimizer groups: "matrices" (decayed), "vectors" (not) and "taps" (own rate, not decayed).
 
-    Taps are whatever is trainable inside a ``Filter``. Vectors are biases, norms, skip weights,
-    embeddings and positions: decay would pull them to zero without making the function simpler.
+    Taps are all trainable parameters of a ``Filter``. Vectors are biases, norms, skip weights,
+    embeddings and positions: decay would shrink them without making the function simpler.
     """
     taps = {id(p) for m in model.modules() if isinstance(m, Filter) for p in m.parameters()}
     tables = {id(p) for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}

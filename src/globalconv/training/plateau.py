@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 FEWEST_STEPS = 100
 FEWEST_EVALUATIONS = 6
-"""With fewer, a schedule that ends at zero is flat at its end, whatever the model had still to learn."""
+"""With fewer evaluations, a schedule that ends at zero looks flat at its end, whatever the model could still learn."""
 EARLY = 0.25
-"""The share of a straight line's gain that falls into the last quarter of its steps."""
+"""The share of its gain that a straight line makes in the last quarter of its steps."""
 
 
 def is_too_short(steps: Sequence[int]) -> bool:
-    """Whether a curve with evaluations at these steps can show no plateau."""
+    """Whether a curve with evaluations at these steps is too short to show a plateau."""
     return len(steps) < FEWEST_EVALUATIONS or steps[-1] < FEWEST_STEPS
 
 
 def late_gain(steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool) -> float | None:
     """How far the best value improved over the last quarter of the steps.
 
-    None for a curve with no evaluation in its first three quarters: it has shown nothing.
+    None for a curve without evaluations in its first three quarters.
     """
     sign = 1.0 if higher_is_better else -1.0
     early = [sign * v for s, v in zip(steps, values, strict=True) if s <= 0.75 * steps[-1]] if steps else []
@@ -36,10 +36,10 @@ def has_plateaued(
 def steps_to_plateau(
     steps: Sequence[int], values: Sequence[float], *, higher_is_better: bool, tolerance: float
 ) -> int | None:
-    """The least number of steps that are needed for a plateau, if the late gain falls off as 1 / steps.
+    """The smallest number of steps for a plateau, if the late gain falls off as 1 / steps.
 
-    A gain that falls more slowly, as a power law of a small exponent does, needs more. None where the
-    curve has plateaued, or cannot tell: one that gained EARLY of all its gain late is not slowing down yet.
+    A gain that falls off more slowly, such as a power law with a small exponent, needs more. None if the curve has
+    plateaued, or if it made at least EARLY of its gain late, and so is not slowing down yet.
     """
     gain = late_gain(steps, values, higher_is_better=higher_is_better)
     if gain is None or gain < tolerance or tolerance <= 0:

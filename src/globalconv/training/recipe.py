@@ -13,8 +13,8 @@ ORIGINAL_RECIPE: dict[str, Any] = {
     "label_smoothing": 0.1,
     "clip_norm": None,
 }
-"""What is the same at every size (arXiv 1706.03762, sections 5.3 and 5.4): Adam without weight decay or clipping,
-the inverse square root, label smoothing. Dropout is the model's."""
+"""The settings that all sizes share (arXiv 1706.03762, sections 5.3 and 5.4): Adam without weight decay or clipping,
+the inverse square root schedule, label smoothing. Dropout belongs to the model."""
 
 
 def original_recipe(width: int, *, steps: int, batch_size: int, warmup_steps: int = 4000) -> TrainingSettings:

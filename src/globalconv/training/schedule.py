@@ -12,7 +12,7 @@ def rate_factor(settings: TrainingSettings) -> Callable[[int], float]:
 
 
 def warmup_cosine(settings: TrainingSettings) -> Callable[[int], float]:
-    """Linear up, then a cosine to zero."""
+    """Linear warm-up, then a cosine decay to zero."""
     warmup = round(settings.warmup * settings.steps)
 
     def factor(step: int) -> float:
@@ -25,7 +25,7 @@ def warmup_cosine(settings: TrainingSettings) -> Callable[[int], float]:
 
 
 def inverse_sqrt(settings: TrainingSettings) -> Callable[[int], float]:
-    """Linear up, then falling with the square root of the step (arXiv 1706.03762, equation 3).
+    """Linear warm-up, then inverse square root decay (arXiv 1706.03762, equation 3).
 
     The factor is 1 at the end of the warm-up, so that ``learning_rate`` is the peak; in the paper's units
     (width x warm-up steps)^-1/2.

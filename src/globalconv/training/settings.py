@@ -1,4 +1,4 @@
-"""How a model is trained: every number that the loop needs, and nothing about the model."""
+"""How a model is trained: all settings of the loop, and none of the model."""
 
 from typing import Annotated, Literal
 
@@ -10,9 +10,9 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingSettings(BaseModel):
-    """AdamW over a fixed number of steps; by default with a linear warm-up and a cosine to zero.
+    """AdamW over a fixed number of steps; by default with a linear warm-up and a cosine decay to zero.
 
-    Always steps, never seconds: a machine's speed drifts, and a schedule must not.
+    Everything is in steps, not seconds: a machine's speed drifts, and a schedule must not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -23,21 +23,21 @@ class TrainingSettings(BaseModel):
     taps_rate_factor: Annotated[float, Field(gt=0)] = 1.0
     """The taps' learning rate, as a multiple of the others'."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """On matrices only: never on taps, biases, norms, embeddings."""
+    """Applied to matrices only, not to taps, biases, norms or embeddings."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Fraction of the steps in which the learning rate rises from zero."""
     schedule: Schedule = "cosine"
-    """What follows the warm-up (``globalconv.training.schedule``)."""
+    """The decay after the warm-up (``globalconv.training.schedule``)."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """In training only: evaluations tell the plain loss."""
+    """In training only: evaluations report the loss without it."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    """The largest norm of all gradients together; None: any."""
+    """Gradients are clipped to this global norm; None: no clipping."""
     evaluations: Annotated[int, Field(ge=1)] = 20
-    """How often the validation split is scored, evenly spaced; the last one at the last step."""
+    """Number of evaluations on the validation split, evenly spaced; the last one at the last step."""
     precision: Precision = "no"
-    """Mixed precision, as Accelerate names it."""
+    """Mixed precision, by Accelerate's names."""
 
     def evaluation_steps(self) -> list[int]:
         """The steps (counted from 1) after which the model is validated."""

@@ -3,7 +3,7 @@
 from globalconv.study.answer.statistics import CONFIDENCE
 from globalconv.study.design.sweep import COARSE_SHARE, MOST_RATES, SWEEP_SEEDS
 from globalconv.study.spec import StudyPlan
-from globalconv.training.resampling import RESAMPLES
+from globalconv.training.bootstrap import RESAMPLES
 
 
 def describe_methods(plan: StudyPlan) -> list[str]:

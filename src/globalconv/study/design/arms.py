@@ -6,7 +6,7 @@ from typing import NamedTuple
 from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import MIXERS, find_mixer
 from globalconv.mixers.catalogue import mixer_options
-from globalconv.models.original import find_cross_mixer
+from globalconv.models.encoder_decoder_designs import find_cross_mixer
 from globalconv.registry.spelling import spelled, split_outside_brackets
 from globalconv.tasks import TASKS, SequenceToSequence
 

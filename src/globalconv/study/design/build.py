@@ -10,7 +10,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import build_mixer
 from globalconv.mixers.catalogue import is_outside, takes_option
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel, build_encoder_decoder
-from globalconv.models.original import Size
+from globalconv.models.encoder_decoder_designs import Size
 from globalconv.registry.spelling import spelled
 from globalconv.study.spec import Match, ModelSpec
 from globalconv.tasks.base import Signature

@@ -17,9 +17,9 @@ from globalconv.filters import Filter
 from globalconv.host.devices import resolve_device
 from globalconv.mixers import Mixer, build_mixer
 from globalconv.mixers.catalogue import is_outside
-from globalconv.mixers.promises import check_promises
+from globalconv.mixers.smoke_test import check_promises
 from globalconv.models import Classifier, EncoderDecoder, LanguageModel
-from globalconv.models.cross import CrossMixer
+from globalconv.models.cross_mixer import CrossMixer
 from globalconv.registry.outside import code_of
 from globalconv.study.design.build import build_model
 from globalconv.study.spec import ModelSpec

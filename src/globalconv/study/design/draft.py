@@ -7,7 +7,7 @@ from typing import Any
 
 from globalconv.errors import InputError
 from globalconv.mixers.catalogue import accepted, outside_source, takes_option
-from globalconv.models.original import Design
+from globalconv.models.encoder_decoder_designs import Design
 from globalconv.study.design.arms import (
     DEFAULT_ARMS,
     DEFAULT_TWINS,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from globalconv.models.original import Design
+from globalconv.models.encoder_decoder_designs import Design
 
 SERIOUS_BUDGET_SECONDS = 1800.0
 """From this budget on, models are larger, rates are swept and five seeds are run by default."""

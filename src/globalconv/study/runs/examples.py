@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from globalconv.models import EncoderDecoder
-from globalconv.models.joined import Joined
+from globalconv.models.concatenated_encoder_decoder import ConcatenatedEncoderDecoder
 from globalconv.tasks import SequenceToSequence, Task
 from globalconv.tasks.base import Batch
 
@@ -30,7 +30,7 @@ def unpadded_examples(task: Task, num: int) -> Tensor:
 class JoinedPairs(NamedTuple):
     """A model and examples for it: ``inputs`` (examples, source length + target length, width), embedded."""
 
-    model: Joined
+    model: ConcatenatedEncoderDecoder
     inputs: Tensor
     batch: Batch
 
@@ -39,7 +39,7 @@ def joined_pairs(model: EncoderDecoder, task: SequenceToSequence, count: int, *,
     """``model`` and up to ``count`` pairs of the validation split, as one sequence each. See ``equal_pairs``."""
     batch = equal_pairs(task, count, longest=longest)
     assert batch.source is not None
-    joined = Joined(model, batch.source.shape[1])
+    joined = ConcatenatedEncoderDecoder(model, batch.source.shape[1])
     return JoinedPairs(joined, joined.embedded(batch.source, batch.inputs), batch)
 
 

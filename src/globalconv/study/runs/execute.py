@@ -24,11 +24,11 @@ from globalconv.study.schema import Confusion
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice, WarmUp
 from globalconv.tasks import Classification, Task, build_task
 from globalconv.training import fit, load_best
+from globalconv.training.bootstrap import resampled_scores
 from globalconv.training.evaluate import added_up, evaluate, tally_each
 from globalconv.training.fit import EVALUATION_BATCH
 from globalconv.training.isolation import own_accelerator, undisturbed
 from globalconv.training.parameter_groups import build_optimizer
-from globalconv.training.resampling import resampled_scores
 
 UNTIMED_STEPS = 5
 """The first of a process are slower: libraries plan, the allocator grows."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from globalconv.errors import BrokenFile, InputError
 from globalconv.models import EncoderDecoder
-from globalconv.models.joined import Joined, crossings
+from globalconv.models.concatenated_encoder_decoder import ConcatenatedEncoderDecoder, crossings
 from globalconv.probes import content_dependence, interaction_order, token_jacobian
 from globalconv.study.design.build import build_model
 from globalconv.study.runs.examples import joined_pairs, unpadded_examples
@@ -63,7 +63,7 @@ def _inside_one(model: nn.Module, task: Task, spec: RunSpec) -> ModelInside:
     examples = unpadded_examples(task, EXAMPLES)
     if task.signature.causal:
         examples = examples[:, :TOKENS]
-    example = task.in_words(examples[0])
+    example = task.readable(examples[0])
     blank = ModelInside(seed=spec.seed, examples=len(examples), length=examples.shape[1], example=example)
     return _probed(
         model,
@@ -110,7 +110,7 @@ def _written(model: EncoderDecoder, task: SequenceToSequence) -> list[WrittenAns
 
 
 def _sentence(task: SequenceToSequence, tokens: Tensor) -> str:
-    return task.in_words(torch.tensor(until_end(tokens.tolist()), dtype=torch.int64)) or ""
+    return task.readable(torch.tensor(until_end(tokens.tolist()), dtype=torch.int64)) or ""
 
 
 def _probed(
@@ -122,7 +122,7 @@ def _probed(
         blocks = []
         if len(examples) > 1:
             blocks = [_content(model, examples, mixer, at=at, part=part) for mixer, at, part in places]
-            if isinstance(model, Joined):
+            if isinstance(model, ConcatenatedEncoderDecoder):
                 blocks += _reading(model, examples, cross)
         with torch.no_grad():
             outputs = model(examples[:1])[0].numel()
@@ -144,7 +144,7 @@ def _probed(
     )
 
 
-def _reading(joined: Joined, examples: Tensor, mixer: str) -> list[BlockInside]:
+def _reading(joined: ConcatenatedEncoderDecoder, examples: Tensor, mixer: str) -> list[BlockInside]:
     """The cross mixers: how much what they do to the memory depends on memory and target, and on the memory alone."""
     found = []
     for cross, reaching in crossings(joined, examples):

@@ -26,9 +26,9 @@ from globalconv.ranges import Amount, Count, Score, Seconds, Some
 from globalconv.study.runs.reading import read_json, read_json_lines
 from globalconv.study.schema import Confusion, ModelInside
 from globalconv.study.spec import RunSpec
+from globalconv.training.bootstrap import RESAMPLES
 from globalconv.training.checkpoint import check_checkpoint
 from globalconv.training.fit import Evaluation
-from globalconv.training.resampling import RESAMPLES
 
 SECONDS_BETWEEN_NOTES = 1.0
 
@@ -45,7 +45,7 @@ class RunResult(BaseModel):
     test: dict[str, Score]
     """At the best step; final runs only, scored once."""
     test_resampled: Annotated[list[Score], Field(max_length=RESAMPLES)] = []
-    """The task's metric on test splits drawn again from the examples (``globalconv.training.resampling``)."""
+    """The task's metric on test splits drawn again from the examples (``globalconv.training.bootstrap``)."""
     confusion: Confusion | None = None
     """The confusion matrix of a classification on the test split."""
     parameters: Count

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globalconv.tasks.epochs import epoch_indices
-from globalconv.tasks.splits import hold_out, three_ways
+from globalconv.tasks.hold_out import hold_out, three_ways
 
 CLASS_SIZES = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) > 0)
 

@@ -1,4 +1,4 @@
-"""An estimate of how long probing takes, made before it begins: what a row costs, and how many are needed."""
+"""Estimate how long probing takes before it starts: the time of one row, times the number of rows."""
 
 import math
 import time
@@ -13,14 +13,14 @@ from globalconv.probes.memory import GRADIENT, ROWS, SECOND, VALUES
 from globalconv.probes.subject import Subject
 
 MANY, CALLS = 8, 2
-"""Rows of an evaluation that is timed, beside one of a single row; and how often each is called."""
+"""Rows of the larger timed evaluation (the other has one row), and the number of timed calls of each."""
 MOST_SECONDS = 0.5
-"""For each of them."""
+"""The time limit of each."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of evaluating rows of a subject: ``seconds[needs]`` of a call, and of each row in it."""
+    """``seconds[needs]``: the seconds of a call, and of each row in it."""
 
     seconds: dict[int, tuple[float, float]]
     row_bytes: int
@@ -31,11 +31,11 @@ class Pace:
         return self._of(VALUES, rows)
 
     def gradients(self, rows: int) -> float:
-        """Seconds of ``rows`` steps back through the model."""
+        """Seconds of ``rows`` backward passes."""
         return self._of(GRADIENT, rows)
 
     def second_derivatives(self, rows: int) -> float:
-        """Seconds of ``rows`` steps back through the model and through that again."""
+        """Seconds of ``rows`` double backward passes."""
         return self._of(SECOND, rows)
 
     def _of(self, needs: int, rows: int) -> float:
@@ -45,7 +45,7 @@ class Pace:
 
 
 def pace_of(subject: Subject) -> Pace:
-    """Time a few rows of each kind, as many as the memory holds anyway."""
+    """Time a few rows of each kind, at most as many as the memory limit allows."""
     ones = torch.ones(1, *subject.output, dtype=torch.float64, device=subject.points.device)
 
     def forward(points: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def pace_of(subject: Subject) -> Pace:
     for needs, call in ((VALUES, forward), (GRADIENT, back), (SECOND, twice)):
         try:
             one = _seconds(call, subject.points[:1])
-        except (RuntimeError, NotImplementedError):  # no second derivatives: they are not taken then
+        except (RuntimeError, NotImplementedError):  # no second derivatives, so they will not be used
             seconds[needs] = seconds[GRADIENT]
             continue
         many = int(min(MANY, MOST_SECONDS // max(one, 1e-9), subject.memory // (needs * subject.row_bytes)))
@@ -74,9 +74,9 @@ def pace_of(subject: Subject) -> Pace:
 
 
 def _seconds(call: Callable[[Tensor], Tensor], points: Tensor) -> float:
-    """The shortest of a few calls, by the wall clock or by processor time, whichever other programs disturbed less.
+    """The shortest of a few calls, by wall-clock or processor time, whichever other programs disturbed less.
 
-    Not of the first, which plans and allocates.
+    The first call, which plans and allocates, is not counted.
     """
     began, least = time.perf_counter(), math.inf
     call(points)

@@ -1,4 +1,4 @@
-"""`globalconv generate` as a user meets it: the text, what is said of it, and mistakes."""
+"""`globalconv generate` as a user meets it: the text, the notes about it, and mistakes."""
 
 import io
 import json
@@ -14,7 +14,8 @@ from rich.console import Console
 
 from globalconv.decoding import stream
 from globalconv.errors import InputError
-from globalconv.generate import GenerateRequest, _Writer, run_generate
+from globalconv.inference.generation import GenerateRequest, run_generate
+from globalconv.inference.text_writer import TextWriter
 from globalconv.study.runs.execute import execute_run
 from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.study.spec import ModelSpec, RunSpec, TaskChoice
@@ -100,13 +101,13 @@ def test_a_text_longer_than_the_training_says_so(run):
 
 def test_bytes_that_are_no_text_are_shown_as_such_and_counted(run, monkeypatch):
     monkeypatch.setattr(
-        "globalconv.generate.stream",
+        "globalconv.inference.generation.stream",
         lambda *_: iter(torch.tensor([[b]]) for b in b"a\xff\xc3\xa9\x1b[0mb\xc3"),
     )
     result, out, notes = generated(run, tokens=100)
     assert out == "the a\N{REPLACEMENT CHARACTER}é\N{REPLACEMENT CHARACTER}[0mb\N{REPLACEMENT CHARACTER}\n"
     assert result.undecodable == 2
-    assert "2 of the bytes are not UTF-8" in notes
+    assert "2 of the bytes are not valid UTF-8" in notes
 
 
 def test_a_prompt_of_any_bytes(run):
@@ -118,7 +119,7 @@ def test_a_prompt_of_any_bytes(run):
 def test_a_terminal_without_the_characters_gets_others():
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii")
-    writer = _Writer(out)
+    writer = TextWriter(out)
     writer.write("é".encode())
     writer.end()
     assert raw.getvalue() == b"?\n"
@@ -131,7 +132,7 @@ def test_ctrl_c_keeps_what_was_written(run, monkeypatch):
                 raise KeyboardInterrupt
             yield token
 
-    monkeypatch.setattr("globalconv.generate.stream", interrupted)
+    monkeypatch.setattr("globalconv.inference.generation.stream", interrupted)
     ended = globalconv("generate", run, "--prompt", "the ")
     assert ended.code == 130
     assert "3 tokens in" in ended.err
@@ -150,14 +151,14 @@ def test_a_reader_who_leaves_ends_it_quietly(run):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--prompt", ""), "prompt is empty"),
+        (("--prompt", ""), "--prompt is empty"),
         (("--prompt", "a", "--tokens", "0"), "--tokens 0: give at least 1"),
         (("--prompt", "a", "--tokens", "1000000000000"), "give at most 1000000000"),
-        (("--prompt", "a", "--tokens", "1000000000"), "what the model keeps of each would need"),
+        (("--prompt", "a", "--tokens", "1000000000"), "the decoding state would need"),
         (("--prompt", "a", "--seed", "99999999999999999999"), "--seed 99999999999999999999: give at most"),
         (
             ("--prompt", "a", "--temperature", "-1"),
-            "--temperature -1.0: give 0 (always the likeliest byte), or more",
+            "--temperature -1.0: give 0 (greedy decoding) or more",
         ),
         (("--prompt", "a", "--temperature", "nan"), "--temperature nan: give 0"),
         (("--prompt", "a", "--temperature", "inf"), "--temperature inf: give 0"),
@@ -173,13 +174,13 @@ def test_options_that_cannot_be_used(run, options, says):
 
 
 def test_as_many_tokens_as_fit_are_named_and_fit(run, monkeypatch):
-    monkeypatch.setattr("globalconv.generate.device_memory", lambda _: 200_000)
+    monkeypatch.setattr("globalconv.inference.generation.device_memory", lambda _: 200_000)
     with pytest.raises(InputError, match="give at most") as refused:
         generated(run, tokens=100_000)
     most = int(re.search(r"at most (\d+)", str(refused.value))[1])
     with pytest.raises(InputError, match="give at most"):
         generated(run, tokens=most + 100)
-    monkeypatch.setattr("globalconv.generate.stream", lambda *_: iter(()))
+    monkeypatch.setattr("globalconv.inference.generation.stream", lambda *_: iter(()))
     assert most > 4 * LENGTH
     assert generated(run, tokens=most)[0].content == b""
 
@@ -222,9 +223,9 @@ def test_a_studys_directory_is_answered_with_its_final_runs_on_text(tmp_path):
     (text / "result.json").unlink()
     assert "no finished final run on text" in globalconv("generate", study, "--prompt", "a").err
     shutil.rmtree(study / "runs")
-    told = globalconv("generate", study, "--prompt", "a").err
-    assert "only its report was kept" in told
-    assert "with another --out" in told
+    message = globalconv("generate", study, "--prompt", "a").err
+    assert "only its report was kept" in message
+    assert "with another --out" in message
 
 
 def test_of_many_runs_the_first_few_are_listed(tmp_path):

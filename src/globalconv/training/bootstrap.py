@@ -1,4 +1,4 @@
-"""What a score owes to the choice of test examples: the bootstrap, paired over all models."""
+"""The bootstrap over test examples, paired across all models."""
 
 import zlib
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from globalconv.tasks.base import Tallies, Task
 
 RESAMPLES = 1000
 MOST_NUMBERS = 1 << 22
-"""Draws that are held in memory at once (32 MB), whatever the number of examples."""
+"""Draws that are held in memory at once (32 MB), for any number of examples."""
 
 
 def resampled_scores(examples: Sequence[Tallies], task: Task) -> list[float]:
     """The task's metric on RESAMPLES splits of as many examples, drawn from these with replacement.
 
     ``examples``: the tallies of the split's examples, in its order. The draws depend on the data alone, so the k-th
-    score of every model is of the same examples, and differences between models are paired (Koehn, "Statistical
-    Significance Tests for Machine Translation Evaluation", EMNLP 2004; Efron's percentile interval of them is
-    ``globalconv.study.answer.statistics``'s).
+    score of every model is computed on the same examples, and differences between models are paired (Koehn,
+    "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004). Efron's percentile interval is
+    taken in ``globalconv.study.answer.statistics``.
     """
     metric = task.metric.name
-    # A mean over the examples needs none of the other counts, of which there may be two for every class.
+    # A mean over examples needs only its own counts; there may be two others for every class.
     is_mean = all(metric in example for example in examples)
     names = [metric] if is_mean else sorted({name for example in examples for name in example})
     table = np.array([[example.get(name, (0.0, 0.0)) for name in names] for example in examples])

@@ -1,4 +1,4 @@
-"""Hold examples out, class by class or group by group, the same ones for ever."""
+"""Hold examples out, class by class or group by group, always the same ones."""
 
 from typing import Literal
 
@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLIT_SEED = 20
-"""Splits do not depend on a run's seed: every run of every study is judged on the same examples."""
+"""Splits do not depend on a run's seed: every run of every study is scored on the same examples."""
 TIE = 1e-9
 HeldOut = Literal["validation", "test"]
 MOST_HELD_OUT: dict[HeldOut, int] = {"validation": 1000, "test": 5000}
-"""Examples that are held out at most. A score on 1,000 chooses between checkpoints, one on 5,000 has a standard error
-of 0.007 at the most; more would only take from training, and from the budget."""
+"""The most examples that are held out. 1,000 suffice to choose between checkpoints; a score on 5,000 has a standard
+error of at most 0.007. More would only cost training data and time."""
 
 Indices = NDArray[np.int64]
 
@@ -21,9 +21,9 @@ def hold_out(
 ) -> tuple[Indices, Indices]:
     """Indices (kept, held out), each ascending, with about ``share`` of every class held out.
 
-    A class of two or more examples gives at least one and keeps at least one; a class of one keeps it.
-    ``classes``: (num_examples,) integers from 0. With ``groups`` (num_examples,), likewise, whole groups are held out,
-    as near to that as they allow: at least one, and so that ``left`` groups or more stay.
+    A class of two or more examples has at least one on each side; a class of one is kept.
+    ``classes``: (num_examples,) integers from 0. With ``groups`` (num_examples,), whole groups are held out,
+    as near to this share as possible: at least one group, and at least ``left`` groups are kept.
     """
     held = (
         _whole_groups(classes, share, groups, left) if groups is not None else _of_every_class(classes, share)
@@ -32,11 +32,11 @@ def hold_out(
 
 
 def three_ways(classes: Indices, groups: Indices | None = None) -> tuple[Indices, Indices, Indices]:
-    """Indices (train, validation, test): 60, 20 and 20 % of every class, as far as its size allows.
+    """Indices (train, validation, test): 60, 20 and 20 % of every class, if its size allows.
 
-    No more than about MOST_HELD_OUT examples are held out, so that training keeps the rest of large data.
-    Classes of three or more examples are in all three splits, of two in train and test, of one in train. With
-    ``groups``, of which there must be three or more, no group is in two splits.
+    At most about MOST_HELD_OUT examples are held out, so that training keeps the rest of large data. Classes of three
+    or more examples are in all three splits, classes of two in train and test, classes of one in train. With
+    ``groups``, of which there must be at least three, no group is in two splits.
     """
     rest, test = hold_out(classes, held_out_share(0.2, len(classes), "test"), groups, left=2)
     share = held_out_share(0.25, len(rest), "validation")
@@ -45,7 +45,7 @@ def three_ways(classes: Indices, groups: Indices | None = None) -> tuple[Indices
 
 
 def held_out_share(share: float, num_examples: int, part: HeldOut) -> float:
-    """``share``, or less where that would hold out more than MOST_HELD_OUT examples."""
+    """``share``, or less if that would hold out more than MOST_HELD_OUT examples."""
     return min(share, MOST_HELD_OUT[part] / num_examples)
 
 
@@ -61,9 +61,9 @@ def _of_every_class(classes: Indices, share: float) -> NDArray[np.bool_]:
 
 
 def _whole_groups(classes: Indices, share: float, groups: Indices, left: int) -> NDArray[np.bool_]:
-    """In random order each group is held out that brings the classes' shares nearer to ``share``.
+    """In random order, hold out each group that brings the classes' shares nearer to ``share``.
 
-    Written out and not scikit-learn's StratifiedGroupKFold, so that data are split alike under all its versions.
+    scikit-learn's StratifiedGroupKFold is not used, so that splits do not depend on its version.
     """
     names, members = np.unique(groups, return_inverse=True)
     assert len(names) > left, "there are not enough groups to hold one out"

@@ -1,4 +1,4 @@
-"""The sizes of "Attention Is All You Need", and its encoder-decoder with any mixers in it."""
+"""The original and the modern design of the encoder-decoder, with any mixers, at any size."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from globalconv.errors import InputError, unknown_name
 from globalconv.mixers import build_mixer
 from globalconv.mixers.catalogue import accepted
 from globalconv.models.aligned_conv import AlignedConv
-from globalconv.models.cross import CrossAttention, CrossMixer
+from globalconv.models.cross_mixer import CrossAttention, CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
 
 Design = Literal["original", "modern"]
@@ -19,7 +19,7 @@ CROSS_MIXERS: dict[str, type[CrossMixer]] = {"attention": CrossAttention, "align
 
 @dataclass(frozen=True)
 class Size:
-    """Of a model: see arXiv 1706.03762, table 3."""
+    """The size of a model, as in arXiv 1706.03762, table 3."""
 
     width: int
     depth: int
@@ -30,15 +30,15 @@ class Size:
 
 SIZES = {"base": Size(512, 6, 8, 2048, dropout=0.1), "big": Size(1024, 6, 16, 4096, dropout=0.3)}
 """With one vocabulary of 37,000 for both languages, base has 63,082,496 parameters and big 214,245,376: the
-shared embeddings, and every weight and bias of projections, channel MLPs and norms. The paper prints
-65 and 213 million (table 3), of a vocabulary of "about 37000". No way of counting makes it 65: the rows of
-the table that vary the depth, the channel MLP, the width or the keys all agree with ours, to the last
-printed digit, at a vocabulary of 41,000, where base has 65,130,496 (tests/models/test_original.py).
-Big's dropout is that of English to German; to French it was 0.1."""
+shared embeddings, and every weight and bias of projections, channel MLPs and norms. The paper prints 65 and
+213 million (table 3), for a vocabulary of "about 37000". No way of counting gives 65: the rows of the table that vary
+the depth, the channel MLP, the width or the keys all agree with ours, to the last printed digit, at a vocabulary
+of 41,000, where base has 65,130,496 (tests/models/test_encoder_decoder_designs.py).
+The dropout of big is that of English to German; for French it was 0.1."""
 
 
 def find_cross_mixer(name: str) -> type[CrossMixer]:
-    """One of CROSS_MIXERS; InputError for an unknown name."""
+    """The cross mixer of this name in CROSS_MIXERS. Raises InputError for an unknown name."""
     if name not in CROSS_MIXERS:
         raise unknown_name("cross mixer", name, CROSS_MIXERS)
     return CROSS_MIXERS[name]
@@ -55,14 +55,14 @@ def build_encoder_decoder(
     cross: str = "attention",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> EncoderDecoder:
-    """The original Transformer, or its twin with other token mixers.
+    """The original Transformer, or the same with other token mixers.
 
     ``encoder`` and ``decoder``: a mixer's name (see ``globalconv.mixers``) for all blocks, or one per block;
-    ``cross``: "attention" or "aligned_conv" (``globalconv.models.cross``). ``options``: mixer name -> its own
-    keyword arguments. ``length`` is the mixers' nominal one, of source and target.
+    ``cross``: "attention" or "aligned_conv" (``globalconv.models.cross_mixer``). ``options``: mixer name -> its own
+    keyword arguments. ``length`` is the nominal length of source and target.
 
     ``design="original"`` is the paper's: post-norm, sinusoidal positions, ReLU, Glorot's uniform weights.
-    "modern": pre-norm, rotary positions in attention (and cross-attention) and none added, GELU.
+    "modern": pre-norm, rotary positions in attention and cross-attention and no added positions, GELU.
     Raises InputError for unknown names and sizes that do not fit.
     """
     if design not in ("original", "modern"):
@@ -78,7 +78,9 @@ def build_encoder_decoder(
     def mixers(names: str | Sequence[str], *, causal: bool) -> list[Any]:
         per_block = [names] * size.depth if isinstance(names, str) else list(names)
         if len(per_block) != size.depth:
-            raise InputError(f"{len(per_block)} mixers are named for {size.depth} blocks.")
+            raise InputError(
+                f"{len(per_block)} mixers are named for {size.depth} blocks. Name one for each block."
+            )
         return [
             build_mixer(
                 name,

@@ -1,4 +1,4 @@
-"""The baseline of every classification: what a linear model reads off the raw values."""
+"""The baseline of every classification: a linear model on the raw values."""
 
 import warnings
 
@@ -9,14 +9,14 @@ from globalconv.tasks.base import Batch
 
 MAX_ITERATIONS = 100
 MAX_PRODUCTS = 1e8
-"""Multiplications of one pass over the examples: keeps the fit within seconds on one core."""
+"""The most multiplications in one pass over the examples, so that a fit takes seconds on one core."""
 
 
 def linear_answers(train: Batch, test: Batch, *, balanced: bool = False) -> NDArray[np.int64]:
-    """The test classes (n,) by multinomial logistic regression (L2, C = 1; at most 100 L-BFGS iterations).
+    """The predicted test classes (n,) of multinomial logistic regression (L2, C = 1; at most 100 L-BFGS iterations).
 
-    Inputs (n, length, channels), targets (n,). Where there are lengths they are read too: a class that the length
-    alone tells needs no network. ``balanced``: every class counts the same in training.
+    Inputs (n, length, channels), targets (n,). Lengths, if there are any, are features too: a class that
+    the length alone reveals needs no network. ``balanced``: every class has the same weight in training.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -34,13 +34,13 @@ def _features(batch: Batch) -> NDArray[np.float32]:
     values: NDArray[np.float32] = batch.inputs.flatten(1).numpy()
     if batch.lengths is None:
         return values
-    # Of the size of the values, which are standardised.
+    # On the scale of the values, which are standardised.
     share = batch.lengths[:, None].numpy() / batch.inputs.shape[1]
     return np.concatenate([values, (4 * share - 2).astype(np.float32)], axis=1)
 
 
 def affordable_share(classes: NDArray[np.int64], features: int) -> NDArray[np.int64]:
-    """Indices of as many examples as a linear model is fitted on in seconds, every class in proportion."""
+    """Indices of as many examples as a linear model can be fitted on in seconds, with every class in proportion."""
     limit = int(MAX_PRODUCTS / (features * (classes.max() + 1)))
     if len(classes) <= limit:
         return np.arange(len(classes))

@@ -14,9 +14,9 @@ import globalconv as package
 from globalconv.errors import InputError
 from globalconv.study.runs.trained import load_model, read_spec
 from globalconv.tasks import Classification, build_task
+from tests.inference.test_generation import trained
 from tests.study.small_studies import globalconv
 from tests.tasks.examples import write_csv, write_ragged_npz
-from tests.test_generate import trained
 
 LENGTH = 10
 
@@ -105,8 +105,11 @@ def test_the_test_rows_score_what_the_run_recorded(runs, tmp_path):
         assert ended.code == 0, ended
         recorded = json.loads((run / "result.json").read_text())["test"]
         for name in ("accuracy", "balanced accuracy", "macro F1"):
-            told = float(re.search(rf"\b{name} ([\d.]+\d)", ended.out)[1])
-            assert told == pytest.approx(recorded[name.lower().replace(" ", "_")], abs=5.1e-5), (kind, name)
+            printed = float(re.search(rf"\b{name} ([\d.]+\d)", ended.out)[1])
+            assert printed == pytest.approx(recorded[name.lower().replace(" ", "_")], abs=5.1e-5), (
+                kind,
+                name,
+            )
         table = written(out)
         assert [int(row["row"]) for row in table] == list(range(len(rows["y"])))
         assert np.mean([row["predicted"] for row in table] == rows["y"]) == pytest.approx(
@@ -174,26 +177,26 @@ def test_new_sequences_may_be_shorter_or_padded_longer_where_the_training_ones_d
 def test_rows_that_do_not_fit_are_refused_with_what_would(runs, tmp_path):
     (run, _), (ragged, _), (table, file) = runs["channels_first"], runs["ragged"], runs["csv"]
     good = np.random.default_rng(0).normal(size=(4, 2, LENGTH))
-    for X, lengths, told in (
+    for X, lengths, message in (
         (
             good[:, :1],
             None,
-            "have 1 channel(s), and the training ones 2: give the same ones in the same order, as X of ",
+            "have 1 channel(s), but the training sequences 2. Give the same channels in the same order, as X of ",
         ),
         (
             good[:, :, :7],
             None,
-            "sequences of 10 positions, and in 'the arrays given' 4 have others (7, 7, 7, 7)",
+            "sequences of 10 positions, but in 'the arrays given' 4 have other lengths (7, 7, 7, 7)",
         ),
         (good.swapaxes(1, 2), None, "X of shape (n, 2, 10)"),
-        (good, [10, 10, 3, 10], "1 have others (3): rows 2"),
-        (good, [10, 10], "one for each example"),
-        ([[1.0], [1.0, 2.0]], None, "pad sequences to one length"),
-        (good[:0], None, "none of them 0"),
+        (good, [10, 10, 3, 10], "1 have other lengths (3): rows 2"),
+        (good, [10, 10], "one length for each example"),
+        ([[1.0], [1.0, 2.0]], None, "pad the sequences to one length"),
+        (good[:0], None, "without an empty axis"),
         (np.full_like(good, np.inf), None, "missing or infinite"),
-        (np.full_like(good, 1e300), None, "no finite answer to rows 0, 1, 2, 3"),
+        (np.full_like(good, 1e300), None, "output for rows 0, 1, 2, 3 (counted from 0) is not finite"),
     ):
-        with pytest.raises(InputError, match=re.escape(told)):
+        with pytest.raises(InputError, match=re.escape(message)):
             package.predict(run, X, lengths)
     with pytest.raises(InputError, match="up to 11 positions"):
         package.predict(ragged, np.zeros((2, 12, 2)))
@@ -206,14 +209,14 @@ def test_rows_that_do_not_fit_are_refused_with_what_would(runs, tmp_path):
 
     first, second = file.read_text().splitlines()[:2]
     assert "lacks columns of the training file: t3" in refused(table, text(first.replace("t3", "u3"), second))
-    assert "the training file has not: id. Leave them out" in refused(
+    assert "the training file does not have: id. Remove them" in refused(
         table, text(f"id,{first}", f"1,{second}")
     )
-    assert "not trained on: 'z'. Known are 'a', 'b', 'c'" in refused(
+    assert "not trained on: 'z'. Known classes: 'a', 'b', 'c'" in refused(
         table, text(first, second.replace("a", "z"))
     )
     assert "no rows" in refused(table, text(first))
-    assert "trained on no .csv" in refused(run, text(first, second))
+    assert "not trained on a .csv" in refused(run, text(first, second))
     assert "must end in one of" in refused(table, tmp_path / "new.xls")
     assert "there is no file" in refused(table, tmp_path / "none.csv")
     damaged = tmp_path / "damaged.npz"
@@ -222,43 +225,43 @@ def test_rows_that_do_not_fit_are_refused_with_what_would(runs, tmp_path):
     np.savez(tmp_path / "no_x.npz", Z=good)
     assert "has no array X; it holds Z" in refused(run, tmp_path / "no_x.npz")
     np.savez(tmp_path / "splits.npz", X_train=good, X_test=good)
-    assert "holds splits (train, test): give a file with X" in refused(run, tmp_path / "splits.npz")
+    assert "holds splits (train, test). Give a file with X" in refused(run, tmp_path / "splits.npz")
     np.savez(tmp_path / "classes.npz", X=good, y=["low", "loud", "high", "low"])
     assert "not trained on: 'loud'" in refused(run, tmp_path / "classes.npz")
     before = file.read_bytes()
-    assert "this is a file of data" in refused(table, text(first, second), "--out", file)
-    assert "this is a file of data" in refused(table, text(first, second), "--out", tmp_path / "new.csv")
+    assert "this is a data file" in refused(table, text(first, second), "--out", file)
+    assert "this is a data file" in refused(table, text(first, second), "--out", tmp_path / "new.csv")
     assert file.read_bytes() == before
 
 
 def test_runs_that_cannot_classify_are_refused_with_what_would(tmp_path):
     run, file = classifier(tmp_path, "csv")
     text = trained(tmp_path)
-    assert "no classification" in refused(text, file)
+    assert "not a classification task" in refused(text, file)
     assert "globalconv generate" in refused(text, file)
     study = tmp_path
     (study / "plan.json").write_text("{}")
-    told = refused(study, file)
-    assert str(run) in told  # and not the text's
-    assert str(text) not in told
+    message = refused(study, file)
+    assert str(run) in message  # and not the text's
+    assert str(text) not in message
     unfinished = shutil.copytree(run, tmp_path / "unfinished")
     (unfinished / "result.json").unlink()
-    assert "is not finished: repeat its study's command" in refused(unfinished, file)
+    assert "is not finished. Repeat its study's command" in refused(unfinished, file)
     diverged = shutil.copytree(run, tmp_path / "diverged")
     result = json.loads((run / "result.json").read_text()) | {"status": "diverged"}
     (diverged / "result.json").write_text(json.dumps(result))
-    assert "diverged: name another run" in refused(diverged, file)
+    assert "diverged. Name another run" in refused(diverged, file)
     (diverged / "result.json").write_text("{")
     assert "result.json cannot be read" in refused(diverged, file)
     new = shutil.copy(file, tmp_path / "new.csv")
     file.write_text(file.read_text() + file.read_text().splitlines()[-1] + "\n")
-    assert "must be where it was, unchanged: the data of 'waves.csv' changed" in refused(run, new)
+    assert "must still exist, unchanged: the data of 'waves.csv' changed" in refused(run, new)
     file.unlink()
-    told = refused(run, new)
-    assert f"must be where it was, unchanged: there is no file '{file}'" in told
+    message = refused(run, new)
+    assert f"must still exist, unchanged: there is no file '{file}'" in message
 
 
 def test_the_function_stays_one_though_modules_are_imported():
     assert callable(package.predict)
     assert package.predict is package.predict
-    assert package.predict.__module__ == "globalconv.prediction"
+    assert package.predict.__module__ == "globalconv.inference.prediction"

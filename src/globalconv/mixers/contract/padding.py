@@ -8,7 +8,7 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.trial import ROUNDING, Trial
+from globalconv.mixers.contract.trial import ROUNDING, Trial
 from globalconv.ops import real_tokens
 
 BY_TOKEN = ("the output", "the input's gradient")

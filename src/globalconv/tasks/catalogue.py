@@ -1,4 +1,4 @@
-"""From a name or a path to a task, and from what a run's specification holds back to it."""
+"""Tasks by name, by the path of the user's data, or by the specification of a run."""
 
 import inspect
 import json
@@ -28,14 +28,14 @@ KINDS: tuple[type[Task], ...] = (
 )
 TASKS: dict[str, type[Task]] = {task.kind: task for task in KINDS}
 NAMES = ("digits", "text", "recall", "fashion", "copy", "reverse", "sort", "number_words", "translation")
-"""The tasks that need no file of the user's."""
+"""The tasks that need no user data."""
 OFFERED = (
     *("length", "vocabulary", "label", "patch", "layout", "groups", "validation", "test", "metric"),
     *("data", "beams"),
 )
-"""The options of tasks that a user may ask for; a task takes those that its constructor has."""
+"""The task options that users may set; a task takes those that its constructor has."""
 MOST_NEIGHBOURS = 5_000
-"""Names in a folder that a wrong one is held against: each takes a tenth of a millisecond."""
+"""The most names in a folder that a misspelt name is compared with: each takes a tenth of a millisecond."""
 
 
 def load_task(
@@ -53,11 +53,11 @@ def load_task(
     data: str | None = None,
     beams: int | None = None,
 ) -> Task:
-    """The task called ``name_or_path``, or the one that the user's file or folder of this path makes.
+    """The task called ``name_or_path``, or the task of the user's file or folder at that path.
 
     Names: digits, text, recall, fashion, copy, reverse, sort, number_words, translation (write ./text for
-    a file called so). A path that ends in .npz, .csv or .tsv is a `Table` to classify, any other a `Text` to predict,
-    but for a .po or a .mo: gettext's catalogues are parallel text, which translation takes as its ``data``.
+    a file of that name). A path that ends in .npz, .csv or .tsv is a `Table`, any other a `Text`, except a .po or
+    .mo: gettext catalogues are parallel text, which translation takes as its ``data``.
     ``length`` is for text, recall, copy, reverse, sort and translation, ``vocabulary`` for recall and translation,
     ``label`` for .csv and .tsv, ``layout`` for .npz, ``patch``, ``groups`` and ``metric`` for these three (see
     `Table`), ``validation`` and ``test`` for them and for a text, ``data`` for fashion and translation, ``beams`` for
@@ -70,9 +70,9 @@ def load_task(
 
 
 def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, dict[str, Option]]:
-    """The kind and the options that ``load_task`` builds its task from; no data is read yet.
+    """The kind and the options of the task that ``load_task`` builds; no data is read yet.
 
-    ``asked``: options among OFFERED; those that are None are the task's own.
+    ``asked``: options among OFFERED; None: the task's default.
     """
     options: dict[str, Option] = {name: value for name, value in asked.items() if value is not None}
     kind = name_or_path
@@ -82,8 +82,8 @@ def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, d
             raise _not_found(name_or_path)
         if path.suffix.lower() in CATALOGUES and not path.is_dir():
             raise InputError(
-                f"'{name_or_path}' is a catalogue of gettext, and so parallel text: globalconv compare translation "
-                f"--data {shlex.quote(name_or_path)}. To predict its bytes instead, copy it to a .txt."
+                f"'{name_or_path}' is a gettext catalogue, which is parallel text: use globalconv compare translation "
+                f"--data {shlex.quote(name_or_path)}. To model its bytes instead, copy it to a .txt."
             )
         kind = "table" if path.suffix.lower() in SUFFIXES and not path.is_dir() else "text"
     _check_options(kind, options, f"task '{name_or_path}'")
@@ -93,7 +93,7 @@ def resolve_task(name_or_path: str, asked: Mapping[str, Option]) -> tuple[str, d
 
 
 def build_task(kind: str, options: Mapping[str, Option]) -> Task:
-    """The task whose ``kind`` and ``options`` these are; built once per process. Raises InputError."""
+    """The task of this ``kind`` with these ``options``; built once per process. Raises InputError."""
     if kind not in TASKS:
         raise unknown_name("kind of task", kind, TASKS)
     _check_options(kind, options, f"kind of task '{kind}'")
@@ -106,7 +106,7 @@ def _build(kind: str, canonical_options: str) -> Task:
 
 
 def _make(kind: str, options: Mapping[str, Option]) -> Task:
-    """The task; where a .tsv without a label makes none, the error says how it would be parallel text."""
+    """The task. If a .tsv without a label is no table, the error also says how to read it as parallel text."""
     try:
         return TASKS[kind](**options)
     except InputError as error:
@@ -114,7 +114,7 @@ def _make(kind: str, options: Mapping[str, Option]) -> Task:
         if kind != Table.kind or options.get("label") is not None or not path.lower().endswith(".tsv"):
             raise
         raise InputError(
-            f"{error} If its lines are pairs, source, tab, target: globalconv compare translation "
+            f"{error} If its lines are source, tab, target, use globalconv compare translation "
             f"--data {shlex.quote(path)}."
         ) from error
 
@@ -126,8 +126,8 @@ def _check_options(kind: str, options: Mapping[str, Option], shown: str) -> None
             close = get_close_matches(name, usable, n=1, cutoff=0.5)
             hint = f"Did you mean {close[0]}? " if close else "Leave it out. "
             if (kind, name) == ("text", "data"):
-                hint = "Give your file or folder in place of the name text. "
-            raise InputError(f"the {shown} takes no {name}. {hint}{_what_it_takes(usable)}")
+                hint = "Give your file or folder instead of the name text. "
+            raise InputError(f"the {shown} has no option {name}. {hint}{_what_it_takes(usable)}")
 
 
 def _what_it_takes(usable: list[str]) -> str:
@@ -137,30 +137,30 @@ def _what_it_takes(usable: list[str]) -> str:
 
 
 def _joined_by_commas(name_or_path: str, parts: list[str], *, are_two_files: bool) -> InputError:
-    told = f"'{name_or_path}' is no task. Put spaces between several: {shlex.join(parts)}."
+    message = f"'{name_or_path}' is not a task. Separate tasks by spaces: {shlex.join(parts)}."
     if are_two_files:
-        told += (
-            " If the lines of one are the translations of the other's: globalconv compare translation --data "
+        message += (
+            " If the two files are translations line by line, use globalconv compare translation --data "
             f"{shlex.quote(name_or_path)}."
         )
-    return InputError(told)
+    return InputError(message)
 
 
 def _not_found(name_or_path: str) -> InputError:
     path = Path(name_or_path).expanduser()
     if name_or_path and path.is_symlink():
-        return InputError(f"'{name_or_path}' is a link to what is not there.")
+        return InputError(f"'{name_or_path}' is a broken link.")
     parts = name_or_path.split(",")
     files = [part for part in parts if user_path(part).is_file()]
     if len(parts) > 1 and all(part in files or part in NAMES for part in parts):
         return _joined_by_commas(name_or_path, parts, are_two_files=len(parts) == len(files) == 2)
     if path.name == name_or_path and not path.suffix:
         return InputError(
-            f"{unknown_name('task', name_or_path, NAMES)} A file or folder of your own is a task too, but "
+            f"{unknown_name('task', name_or_path, NAMES)} Your own file or folder is a task too, but "
             f"there is none called '{name_or_path}' in {Path.cwd()}."
         )
     if not path.parent.is_dir():
-        return InputError(f"there is no folder '{path.parent}', and so no '{name_or_path}'.")
+        return InputError(f"there is no folder '{path.parent}' for '{name_or_path}'.")
     try:
         neighbours = [entry.name for entry in islice(path.parent.iterdir(), MOST_NEIGHBOURS)]
     except OSError:

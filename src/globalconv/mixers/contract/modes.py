@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from globalconv.errors import InputError
-from globalconv.mixers.trial import ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import ROUNDING, Trial, relative
 from globalconv.ops.interface import MODES
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a memory, the encoder's output, while a decoder writes: nothing that a step would change."""
+"""What decoding keeps of a memory, the encoder's output; steps do not change it."""
 
 import copy
 from typing import Any, Self
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 class MemoryRows:
-    """Tensors made from a memory, a row of each for each sequence that reads it; a tensor may be None.
+    """Tensors (or None) computed from a memory, with one row for each sequence that reads it.
 
-    ``source`` (batch,) int64 says which row of the first batch each sequence answers. Where a selection leaves that as
-    it is, nothing is copied: beams mostly change places among those of one source.
+    ``source`` (batch,) int64 is the source row of each sequence. A selection that does not change it copies nothing:
+    beams are mostly reordered within one source.
     """
 
     def __init__(self, *tensors: Tensor | None) -> None:
-        self.tensors: tuple[Any, ...] = tensors  # each a tensor or None, as its maker knows
+        self.tensors: tuple[Any, ...] = tensors  # each a tensor or None
         rows = next((tensor for tensor in tensors if tensor is not None), None)
         self.source = None if rows is None else torch.arange(len(rows), device=rows.device)
 
     def select(self, rows: Tensor) -> Self:
-        """The same of the sequences ``rows``, (new batch,) int64."""
+        """The same for the sequences ``rows``, (new batch,) int64."""
         if self.source is None or torch.equal(source := self.source[rows], self.source):
             return self
         chosen = copy.copy(self)
@@ -29,5 +29,5 @@ class MemoryRows:
         return chosen
 
     def numbers(self) -> int:
-        """How many floating-point numbers are kept."""
+        """The number of floating-point values kept."""
         return sum(t.numel() for t in self.tensors if t is not None and t.is_floating_point())

@@ -1,7 +1,7 @@
-"""How a decoder reads the encoder's output: what a cross mixer is, and the usual one, attention, with its decoding.
+"""How a decoder reads the encoder's output: the interface of cross mixers, and cross-attention with its decoding.
 
-Once the memory is known, a cross mixer is a causal mixer of the target's tokens, and is decoded as one. What the
-memory alone decides is computed when that begins.
+For a given memory, a cross mixer is a causal mixer of the target's tokens, and is decoded as one. Everything that
+depends on the memory alone is computed when decoding begins.
 """
 
 from abc import ABC, abstractmethod
@@ -18,9 +18,9 @@ from globalconv.states.state import dtype_of
 class CrossMixer(nn.Module, ABC):
     """Moves information from the memory (the encoder's output) to the target's tokens.
 
-    ``length`` is nominal, for either side; every shorter one works, a longer one works or raises InputError.
-    What stands in the memory behind a sequence's own length, NaN perhaps, never reaches the result or a gradient. No
-    output depends on a later target token, for these are not written yet.
+    ``length`` is nominal, for source and target; shorter ones work, longer ones work or raise InputError. Padding in
+    the memory, NaN included, never reaches the result or a gradient. No output depends on a later target token, because
+    those are not generated yet.
     """
 
     def __init__(self, width: int, length: int) -> None:
@@ -32,12 +32,12 @@ class CrossMixer(nn.Module, ABC):
     def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
         """(batch, target length, width) from ``x``, of this shape, and ``memory`` (batch, source length, width).
 
-        ``lengths`` (batch,), whole numbers: how many of each memory's tokens, the first ones, are real; None: all.
+        ``lengths`` (batch,), integers: the number of real tokens in each memory, which come first; None: all.
         """
 
     @abstractmethod
     def flops(self, length: int) -> float:
-        """Forward flops for ``length`` target tokens and as many of the source, 2 per multiply-add."""
+        """Forward flops for ``length`` target tokens and ``length`` source tokens, 2 per multiply-add."""
 
     def extra_repr(self) -> str:
         """Width and length; a subclass adds its own options."""
@@ -47,8 +47,8 @@ class CrossMixer(nn.Module, ABC):
 class CrossAttention(CrossMixer):
     """Multi-head attention with queries from the target, keys and values from the memory.
 
-    arXiv 1706.03762, section 3.2.3. With ``rotary``, queries turn with their place in the target and keys
-    with theirs in the source, so that a head can follow places as well as content.
+    arXiv 1706.03762, section 3.2.3. With ``rotary``, queries are rotated by their position in the target and keys
+    by theirs in the source, so that a head can attend by position as well as by content.
     """
 
     def __init__(self, width: int, length: int, *, num_heads: int = 4, rotary: bool = False) -> None:
@@ -61,13 +61,13 @@ class CrossAttention(CrossMixer):
         self.rotary = Rotary(length, head_width) if rotary else None
 
     def forward(self, x: Tensor, memory: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Let every target token look at the memory's real tokens."""
+        """Attend from every target token to the memory's real tokens."""
         return self.look(x, *self.keys_and_values(memory, check_lengths(lengths, memory)))
 
     def keys_and_values(self, memory: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of each memory token, keys turned where rotary: (batch, heads, source length, head width) each.
+        """Keys (rotated if rotary) and values, (batch, heads, source length, head width) each, and a mask.
 
-        Third, which of them are real, (batch, 1, 1, source length) bool; None: all.
+        The mask (batch, 1, 1, source length) bool is True for real tokens; None: all are real.
         """
         memory = clear_padding(memory, lengths)
         key, value = (split_heads(t, self.num_heads) for t in self.key_value(memory).chunk(2, dim=-1))
@@ -75,7 +75,7 @@ class CrossAttention(CrossMixer):
         return self._turned(key, first=0), value, seen
 
     def look(self, x: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, *, first: int = 0) -> Tensor:
-        """What target tokens ``x`` (batch, n, width), which stand at ``first`` .. first + n - 1, find."""
+        """The attention output of target tokens ``x`` (batch, n, width) at positions ``first`` .. first + n - 1."""
         query = self._turned(split_heads(self.query(x), self.num_heads), first=first)
         return self.output(attend(query, key, value, seen=seen))
 
@@ -98,7 +98,7 @@ class CrossAttention(CrossMixer):
 
 
 class CrossAttentionState(MixerState):
-    """Keys and values of the memory, and which of them are real; a query turns to its own place."""
+    """Keys, values and the mask of the memory; a query is rotated by its own position."""
 
     def __init__(
         self, cross: CrossAttention, memory: Tensor, lengths: Tensor | None, *, longest: int

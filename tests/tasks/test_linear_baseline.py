@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from globalconv.tasks import linear
+from globalconv.tasks import linear_baseline
 
 
 @given(
@@ -15,9 +15,9 @@ from globalconv.tasks import linear
 @example(sizes=[200, 1, 200], seed=0, limit=20)
 def test_every_class_has_its_share(sizes: list[int], seed: int, limit: int):
     classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    features = int(linear.MAX_PRODUCTS / (len(sizes) * limit))
-    limit = int(linear.MAX_PRODUCTS / (len(sizes) * features))
-    chosen = linear.affordable_share(classes, features)
+    features = int(linear_baseline.MAX_PRODUCTS / (len(sizes) * limit))
+    limit = int(linear_baseline.MAX_PRODUCTS / (len(sizes) * features))
+    chosen = linear_baseline.affordable_share(classes, features)
     assert len(set(chosen.tolist())) == len(chosen)
     if sum(sizes) <= limit:
         assert np.array_equal(chosen, np.arange(len(classes)))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.trial import ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import ROUNDING, Trial, relative
 
 HALF_ROUNDING = 0.1
 """What bfloat16 may change of a small mixer's output, relative to its norm: some roundings of 2^-9 each, of numbers

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from globalconv.errors import InputError
-from globalconv.models.original import SIZES, Size, build_encoder_decoder
+from globalconv.models.encoder_decoder_designs import SIZES, Size, build_encoder_decoder
 
 TABLE_3 = [
     (Size(512, 2, 8, 2048, 0.1), 36),

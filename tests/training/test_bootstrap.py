@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from globalconv.tasks import Digits, Tallies, Task, Translation
-from globalconv.training import resampling
+from globalconv.training import bootstrap
+from globalconv.training.bootstrap import RESAMPLES, resampled_scores
 from globalconv.training.evaluate import added_up, evaluate, tally_each
-from globalconv.training.resampling import RESAMPLES, resampled_scores
 from tests.tasks.examples import SMALL_TASKS, write_parallel_text
 
 Resample = Callable[[list[Tallies], Task], list[float]]
@@ -81,13 +81,13 @@ def test_law(law, seed):
 def test_the_draws_are_the_same_however_many_are_held_at_once(most, seed, monkeypatch):
     examples = accuracies(np.random.default_rng(seed).random(360) < 0.7)
     expected = resampled_scores(examples, Digits())
-    monkeypatch.setattr(resampling, "MOST_NUMBERS", most)
+    monkeypatch.setattr(bootstrap, "MOST_NUMBERS", most)
     assert resampled_scores(examples, Digits()) == expected
 
 
 def test_memory_does_not_grow_with_examples_times_resamples(monkeypatch):
-    monkeypatch.setattr(resampling, "RESAMPLES", 100)
-    monkeypatch.setattr(resampling, "MOST_NUMBERS", 1 << 16)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 100)
+    monkeypatch.setattr(bootstrap, "MOST_NUMBERS", 1 << 16)
     examples, task = accuracies(np.ones(20_000)), Digits()
     tracemalloc.start()
     try:

@@ -9,8 +9,12 @@ from torch import Tensor
 from globalconv.mixers import GlobalConv
 from globalconv.models import EncoderDecoder, build_encoder_decoder
 from globalconv.models.aligned_conv import AlignedConv
-from globalconv.models.joined import Joined, JoinedCross, crossings
-from globalconv.models.original import Size
+from globalconv.models.concatenated_encoder_decoder import (
+    ConcatenatedCross,
+    ConcatenatedEncoderDecoder,
+    crossings,
+)
+from globalconv.models.encoder_decoder_designs import Size
 from globalconv.probes import causality, content_dependence, token_jacobian
 
 VOCABULARY, WIDTH, LENGTH = 11, 8, 9
@@ -39,7 +43,7 @@ def test_computes_what_the_model_does(design, cross, source, target, seed):
     torch.manual_seed(seed)
     model = small(design, cross)
     ours, theirs = tokens(2, source), tokens(2, target)
-    joined = Joined(model, source)
+    joined = ConcatenatedEncoderDecoder(model, source)
     logits = joined(joined.embedded(ours, theirs))
     torch.testing.assert_close(logits[:, source:], model(ours, theirs))
     assert not logits[:, :source].any()
@@ -49,14 +53,14 @@ def test_computes_what_the_model_does(design, cross, source, target, seed):
 def test_a_border_elsewhere_is_another_function(design, seed):
     torch.manual_seed(seed)
     model, source, target = small(design), tokens(2, 5), tokens(2, 6)
-    joined = Joined(model, 5)
+    joined = ConcatenatedEncoderDecoder(model, 5)
     x = joined.embedded(source, target)
-    assert (Joined(model, 4)(x)[:, 5:] - joined(x)[:, 5:]).abs().max() > 1e-6
+    assert (ConcatenatedEncoderDecoder(model, 4)(x)[:, 5:] - joined(x)[:, 5:]).abs().max() > 1e-6
 
 
 def test_a_layer_changes_one_side_and_leaves_the_other(seed):
     torch.manual_seed(seed)
-    joined = Joined(small("modern"), 4)
+    joined = ConcatenatedEncoderDecoder(small("modern"), 4)
     x = torch.randn(2, 7, WIDTH, dtype=torch.float64)
     for number, layer in enumerate(joined.layers):
         y = layer(x)
@@ -67,14 +71,14 @@ def test_a_layer_changes_one_side_and_leaves_the_other(seed):
 
 def test_probes_find_it_causal_behind_the_source_and_a_leak_if_there_is_one(seed):
     torch.manual_seed(seed)
-    joined = Joined(small(), 4)
+    joined = ConcatenatedEncoderDecoder(small(), 4)
     x = joined.embedded(tokens(2, 4), tokens(2, 6))
     assert causality(joined, x).causal
     joined.model.decoder.blocks[0].mixer = GlobalConv(WIDTH, LENGTH).double()
     assert not causality(joined, x).causal
 
 
-def aligned(lag: int) -> Joined:
+def aligned(lag: int) -> ConcatenatedEncoderDecoder:
     """A model in which no token sees another but in the cross mixer, at one distance."""
     model = small(cross="aligned_conv", decoder="global_conv")
     with torch.no_grad():
@@ -84,7 +88,7 @@ def aligned(lag: int) -> Joined:
             assert isinstance(cross, AlignedConv)
             cross.filter.taps.zero_()
             cross.filter.taps[:, lag % (2 * LENGTH - 1)] = 1.0
-    return Joined(model, 5)
+    return ConcatenatedEncoderDecoder(model, 5)
 
 
 @pytest.mark.parametrize("lag", [-2, 0, 1])
@@ -102,11 +106,11 @@ def test_what_reads_at_one_distance_has_one_diagonal_as_its_map(lag, seed):
 def test_cross_mixers_are_looked_at_where_they_stand(cross, seed):
     torch.manual_seed(seed)
     model = small("modern", cross)
-    joined = Joined(model, 4)
+    joined = ConcatenatedEncoderDecoder(model, 4)
     x = joined.embedded(tokens(3, 4), tokens(3, 6))
     first, second = crossings(joined, x)
     alone, reaching = first
-    assert isinstance(alone, JoinedCross)
+    assert isinstance(alone, ConcatenatedCross)
     # Pre-norm: the first cross mixer is given the norm of what the first decoder mixer made of the target.
     inner = joined.layers[1](joined.layers[0](torch.cat([x[:, :4], x[:, 4:]], dim=1)))
     torch.testing.assert_close(reaching[:, :4], inner[:, :4])
@@ -122,7 +126,7 @@ def test_cross_mixers_are_looked_at_where_they_stand(cross, seed):
 @pytest.mark.parametrize("cross", ["attention", "aligned_conv"])
 def test_an_aligned_convolution_knows_the_content_of_the_target_only(cross, seed):
     torch.manual_seed(seed)
-    joined = Joined(small("modern", cross), 4)
+    joined = ConcatenatedEncoderDecoder(small("modern", cross), 4)
     for alone, reaching in crossings(joined, joined.embedded(tokens(4, 4), tokens(4, 6))):
         held = reaching.clone()
         held[:, 4:] = reaching[:1, 4:]

@@ -74,7 +74,7 @@ class Trial:
             return True
         return False
 
-    def in_words(self) -> str:
+    def described(self) -> str:
         """How to build this trial's mixer again."""
         how = f"causal={self.causal}" if self.mode is None else f"mode='{self.mode}'"
         return f"width={self.width}, length={self.length}, {how}, seed={self.seed}"

@@ -1,4 +1,4 @@
-"""From what the user's files hold to three splits: the user's own where there are any, and the rest held out here."""
+"""The three splits of the user's data: the user's own splits if given, the others held out from the training data."""
 
 from collections.abc import Mapping
 
@@ -6,44 +6,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from globalconv.errors import InputError
+from globalconv.tasks.hold_out import MOST_HELD_OUT, HeldOut, held_out_share, hold_out, three_ways
 from globalconv.tasks.labelled import Labelled, Part, first_few
 from globalconv.tasks.ragged import equally_long
-from globalconv.tasks.splits import MOST_HELD_OUT, HeldOut, held_out_share, hold_out, three_ways
 
 HELD_OUT_SPLITS: tuple[HeldOut, ...] = ("validation", "test")
 SPLITS: tuple[Part, ...] = ("train", *HELD_OUT_SPLITS)
 FEWEST_GROUPS = 3
 HELD_OUT = 0.2
-"""The share of the training examples that is held out for a split that the user did not give."""
+"""The share of the training examples that is held out for each split that the user did not give."""
 
 
-def joined(main: Mapping[Part, Labelled], held_out: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
-    """What the main file and those of single splits hold together. Raises InputError where they do not fit."""
+def merged(main: Mapping[Part, Labelled], held_out: Mapping[Part, Labelled]) -> dict[Part, Labelled]:
+    """The splits of the main file and of the files of single splits. Raises InputError if they do not fit together."""
     parts = dict(main)
     if held_out:
         if "all" not in parts:
             raise InputError(
-                f"the file holds splits of its own ({', '.join(parts)}): leave out {_options(held_out)}."
+                f"the file already holds splits ({', '.join(parts)}). Leave out {_options(held_out)}."
             )
         parts = {"train": parts["all"], **held_out}
         for part, data in held_out.items():
             for own, other in zip(parts["train"].columns, data.columns, strict=False):
                 if own != other:
                     raise InputError(
-                        f"the {part} file has the column '{other}' where the training file has '{own}': give them the "
+                        f"the {part} file has the column '{other}' where the training file has '{own}'. Give both the "
                         "same columns in the same order."
                     )
     first = next(iter(parts.values()))
     for part, data in parts.items():
         if data.values.shape[2] != first.values.shape[2]:
             raise InputError(
-                f"the {part} sequences have {data.values.shape[2]} channel(s), and the training ones "
-                f"{first.values.shape[2]}: give them the same ones, in the same order."
+                f"the {part} sequences have {data.values.shape[2]} channel(s), but the training sequences "
+                f"{first.values.shape[2]}. Give both the same channels in the same order."
             )
         if data.lengths is None and first.lengths is None and data.values.shape[1] != first.values.shape[1]:
             raise InputError(
-                f"the {part} sequences have {data.values.shape[1]} positions, and the training ones "
-                f"{first.values.shape[1]}: cut or pad them to one length, with an array lengths if they differ."
+                f"the {part} sequences have {data.values.shape[1]} positions, but the training sequences "
+                f"{first.values.shape[1]}. Cut or pad them to one length, with an array lengths if they differ."
             )
     return equally_long(parts)
 
@@ -53,9 +53,9 @@ def _options(parts: Mapping[Part, Labelled]) -> str:
 
 
 def class_names(parts: Mapping[Part, Labelled]) -> tuple[NDArray[np.generic], dict[Part, NDArray[np.int64]]]:
-    """The names of all classes in order, and each part's examples' numbers among them.
+    """The sorted names of all classes, and the class numbers of each split's examples.
 
-    Raises InputError for a held-out class that is not trained on, where the splits are the user's own.
+    Raises InputError if a user's held-out split has a class that the training split lacks.
     """
     names, numbers = np.unique(np.concatenate([data.labels for data in parts.values()]), return_inverse=True)
     ends = np.cumsum([len(data.labels) for data in parts.values()])[:-1]
@@ -65,8 +65,8 @@ def class_names(parts: Mapping[Part, Labelled]) -> tuple[NDArray[np.generic], di
         if len(unknown):
             shown = first_few(f"'{names[c]}' ({np.sum(found == c)})" for c in unknown)
             raise InputError(
-                f"the {part} examples have classes that the training ones lack: {shown}. Spell them alike, add "
-                "examples of them to the training ones, or drop them."
+                f"the {part} examples have classes that the training ones lack: {shown}. Use the same spelling, add "
+                "training examples of these classes, or drop them."
             )
     return names, classes
 
@@ -74,9 +74,9 @@ def class_names(parts: Mapping[Part, Labelled]) -> tuple[NDArray[np.generic], di
 def split_up(
     parts: Mapping[Part, Labelled], classes: Mapping[Part, NDArray[np.int64]]
 ) -> tuple[dict[Part, tuple[Labelled, NDArray[np.int64]]], list[str]]:
-    """Train, validation and test, each with its classes; and notices about how they came about.
+    """Train, validation and test, each with its classes, and notices about how they were made.
 
-    With groups none is on two sides. Raises InputError where there are too few.
+    No group is in two splits. Raises InputError if there are too few groups.
     """
     groups = _group_numbers(parts)
     if "all" in parts:
@@ -85,21 +85,21 @@ def split_up(
         if own is not None and (num := len(np.unique(own))) < FEWEST_GROUPS:
             raise InputError(
                 f"the groups have {num} different value{'s' * (num > 1)}: at least {FEWEST_GROUPS} are needed, one for "
-                "each of training, validation and test. Without groups (or with others), give more data."
+                "each split. Give more groups, name another column or array, or leave the groups out."
             )
         indices = dict(zip(SPLITS, three_ways(numbers, own), strict=True))
-        told = [_groups_in_words(own, list(indices.values()))] if own is not None else []
-        return {part: (data.take(i), numbers[i]) for part, i in indices.items()}, told
+        notices = [_describe_groups(own, list(indices.values()))] if own is not None else []
+        return {part: (data.take(i), numbers[i]) for part, i in indices.items()}, notices
     splits = {part: (data, classes[part]) for part, data in parts.items()}
-    told = []
+    notices = []
     most = MOST_HELD_OUT["validation"]
     if "validation" in splits and len(splits["validation"][1]) > most:
         data, numbers = splits["validation"]
         _, used = hold_out(numbers, most / len(numbers))
         splits["validation"] = data.take(used), numbers[used]
-        told.append(
-            f"Of your {len(numbers)} validation examples {len(used)} are used, some of every class: they choose "
-            "checkpoints and learning rates, for which more only take time."
+        notices.append(
+            f"{len(used)} of your {len(numbers)} validation examples are used, some of every class. They choose "
+            "checkpoints and learning rates, for which more would only take time."
         )
     missing = [part for part in reversed(HELD_OUT_SPLITS) if part not in splits]
     for number, part in enumerate(missing):
@@ -107,32 +107,31 @@ def split_up(
         own, left = groups.get("train"), len(missing) - number
         if own is not None and len(np.unique(own)) <= left:
             raise InputError(
-                f"the training examples have too few groups for a {part} split to be held out: give it, or more groups."
+                f"the training examples have too few groups to hold out a {part} split. Give this split, or "
+                "more groups."
             )
         kept, held = hold_out(numbers, held_out_share(HELD_OUT, len(numbers), part), own, left=left)
         splits["train"] = data.take(kept), numbers[kept]
         splits[part] = data.take(held), numbers[held]
         if own is not None:
             groups["train"], groups[part] = own[kept], own[held]
-        told.append(
-            f"There is no {part} split, so {len(held)} of the {len(numbers)} training examples are held out for it."
+        notices.append(
+            f"No {part} split is given, so {len(held)} of the {len(numbers)} training examples are held out for it."
         )
-    return {part: splits[part] for part in SPLITS}, told + _shared_groups(groups)
+    return {part: splits[part] for part in SPLITS}, notices + _shared_groups(groups)
 
 
 def _group_numbers(parts: Mapping[Part, Labelled]) -> dict[Part, NDArray[np.int64]]:
-    """Part -> the group of each example as a number; the same group has one number everywhere."""
+    """Split -> the group number of each example; a group has the same number in all splits."""
     given = {part: data.groups.astype(str) for part, data in parts.items() if data.groups is not None}
     names = np.unique(np.concatenate(list(given.values()))) if given else np.array([])
     return {part: np.searchsorted(names, groups).astype(np.int64) for part, groups in given.items()}
 
 
-def _groups_in_words(groups: NDArray[np.int64], indices: list[NDArray[np.int64]]) -> str:
+def _describe_groups(groups: NDArray[np.int64], indices: list[NDArray[np.int64]]) -> str:
     sizes = ", ".join(str(len(np.unique(groups[i]))) for i in indices)
     total = len(np.unique(groups))
-    return (
-        f"Split by groups: of {total}, {sizes} are in train, validation and test, and none is in two of them."
-    )
+    return f"Split by groups: {sizes} of {total} groups are in train, validation and test, and none is in two splits."
 
 
 def _shared_groups(groups: Mapping[Part, NDArray[np.int64]]) -> list[str]:
@@ -142,25 +141,25 @@ def _shared_groups(groups: Mapping[Part, NDArray[np.int64]]) -> list[str]:
         part: len(np.intersect1d(groups["train"], groups[part])) for part in SPLITS[1:] if part in groups
     }
     return [
-        f"{num} groups are in both your training and your {part} split: scores may be too good."
+        f"{num} groups are in both your training and your {part} split, so scores may be too good."
         for part, num in shared.items()
         if num
     ]
 
 
 def repeated(splits: Mapping[Part, tuple[Labelled, NDArray[np.int64]]]) -> list[str]:
-    """Notices about held-out sequences that stand in the training split too, number for number."""
-    told = []
+    """Notices about held-out sequences that also occur in the training split."""
+    notices = []
     seen = _fingerprints(splits["train"][0])
     for part in SPLITS[1:]:
         found = _fingerprints(splits[part][0])
         num = sum(one in seen for one in found)
         if num:
-            told.append(
-                f"{num} of {len(found)} {part} examples stand in the training split too, number for number: their "
+            notices.append(
+                f"{num} of {len(found)} {part} examples also occur in the training split, number for number, so their "
                 "scores are too good. Drop repeated rows, or keep them together with --groups."
             )
-    return told
+    return notices
 
 
 def _fingerprints(data: Labelled) -> list[int]:

@@ -9,24 +9,24 @@ import torch
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer
-from globalconv.mixers.environment_checks import (
+from globalconv.mixers.contract.environment import (
     an_empty_batch_is_taken,
     built_anywhere_it_is_the_same,
     half_precision_only_rounds,
     its_repr_tells_what_it_is,
     takes_lengths_of_any_kind,
 )
-from globalconv.mixers.mode_checks import (
+from globalconv.mixers.contract.modes import (
     bidirectional_looks_both_ways,
     mode_and_causal_agree,
     only_a_circle_wraps,
 )
-from globalconv.mixers.padding_checks import (
+from globalconv.mixers.contract.padding import (
     padded_rows_are_as_if_alone,
     padding_does_nothing,
     refuses_wrong_lengths,
 )
-from globalconv.mixers.trial import LENGTHS, ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import LENGTHS, ROUNDING, Trial, relative
 from globalconv.ops import Mode
 
 
@@ -64,7 +64,7 @@ def check_mixer(
                         check(trial)
                     except Exception as error:
                         what = str(error) if isinstance(error, AssertionError) else repr(error)
-                        raise AssertionError(f"{check.__name__}: {what} ({trial.in_words()})") from error
+                        raise AssertionError(f"{check.__name__}: {what} ({trial.described()})") from error
 
 
 def is_a_mixer_that_knows_its_shape(trial: Trial) -> None:

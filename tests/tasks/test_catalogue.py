@@ -76,41 +76,49 @@ def test_a_changed_file_is_read_anew(here: Path):
         (
             "digits",
             {"length": 64},
-            "task 'digits' takes no length. Leave it out. It takes none",
+            "task 'digits' has no option length. Leave it out. It takes none",
         ),
-        ("digits", {"label": "kind"}, "takes no label"),
-        ("digits", {"vocabulary": 9}, "takes no vocabulary"),
-        ("recall", {"beams": 2}, "takes no beams. Leave it out. It takes length and vocabulary"),
-        ("recall", {"data": "clothes"}, "takes no data"),
-        ("text", {"data": "log.txt"}, "takes no data. Give your file or folder in place of the name text"),
-        ("text", {"label": "a"}, "takes no label"),
-        ("fashion", {"length": 49}, "takes no length"),
-        ("waves.npz", {"length": 9}, "task 'waves.npz' takes no length"),
-        ("waves.npz", {"label": "y"}, "leave out the label"),
-        ("log.txt", {"label": "y"}, "task 'log.txt' takes no label"),
-        ("waves.CSV", {}, r"Name it with --label\. Columns: [^.]*\.$"),
+        ("digits", {"label": "kind"}, "has no option label"),
+        ("digits", {"vocabulary": 9}, "has no option vocabulary"),
+        ("recall", {"beams": 2}, "has no option beams. Leave it out. It takes length and vocabulary"),
+        ("recall", {"data": "clothes"}, "has no option data"),
+        (
+            "text",
+            {"data": "log.txt"},
+            "has no option data. Give your file or folder instead of the name text",
+        ),
+        ("text", {"label": "a"}, "has no option label"),
+        ("fashion", {"length": 49}, "has no option length"),
+        ("waves.npz", {"length": 9}, "task 'waves.npz' has no option length"),
+        ("waves.npz", {"label": "y"}, "Leave out --label"),
+        ("log.txt", {"label": "y"}, "task 'log.txt' has no option label"),
+        ("waves.CSV", {}, r"--label is missing: .* Columns: [^.]*\.$"),
         (
             "my pairs.tsv",
             {},
-            "Name it with --label.* If .* pairs.*: globalconv compare translation --data 'my pairs.tsv'",
+            "--label is missing.* If .* globalconv compare translation --data 'my pairs.tsv'",
         ),
-        ("twice.tsv", {}, "two columns of one name.* globalconv compare translation --data twice.tsv"),
-        ("twice.tsv", {"label": "no"}, "two columns of one name: no. Rename one of them.$"),
+        ("twice.tsv", {}, "two columns with the same name.* globalconv compare translation --data twice.tsv"),
+        ("twice.tsv", {"label": "no"}, "two columns with the same name: no. Rename one of them.$"),
         ("fr.po", {}, "globalconv compare translation --data fr.po"),
         ("fr.mo", {}, "globalconv compare translation --data fr.mo"),
         (
             "digit",
             {},
             "unknown task 'digit'. Did you mean 'digits'[?] Known: copy, digits, "
-            "fashion, number_words, recall, reverse, sort, text, translation. A file or",
+            "fashion, number_words, recall, reverse, sort, text, translation. Your own file or",
         ),
         ("imagenet", {}, "unknown task 'imagenet'. Known"),
         ("", {}, "unknown task ''"),
         ("waves.np", {}, "there is no file or folder 'waves.np'. Did you mean 'waves.npz'"),
         ("nowhere/at/all.csv", {}, "there is no folder 'nowhere/at'"),
         ("qqqq.csv", {}, "there is no file or folder 'qqqq.csv'.$"),
-        ("copy,waves.npz", {}, "'copy,waves.npz' is no task. Put spaces between several: copy waves.npz.$"),
-        ("log.txt,twice.tsv", {}, "Put spaces .* globalconv compare translation --data log.txt,twice.tsv.$"),
+        ("copy,waves.npz", {}, "'copy,waves.npz' is not a task. Separate tasks by spaces: copy waves.npz.$"),
+        (
+            "log.txt,twice.tsv",
+            {},
+            "Separate tasks by spaces.* globalconv compare translation --data log.txt,twice.tsv.$",
+        ),
         ("log.txt,nowhere.txt", {}, "there is no file or folder 'log.txt,nowhere.txt'"),
     ],
 )
@@ -130,7 +138,7 @@ def test_building_from_a_specification():
     )
     with pytest.raises(InputError, match=r"unknown kind of task 'txt'\. Did you mean 'text'"):
         build_task("txt", {})
-    with pytest.raises(InputError, match=r"takes no lenght\. Did you mean length\?"):
+    with pytest.raises(InputError, match=r"has no option lenght\. Did you mean length\?"):
         build_task("recall", {"lenght": 40})
 
 

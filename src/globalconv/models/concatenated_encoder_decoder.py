@@ -1,6 +1,6 @@
-"""An encoder-decoder as a function of one sequence, its source and its target end to end: what probes can look at.
+"""An encoder-decoder as a function of one sequence, the source followed by the target, so that probes can use it.
 
-No arithmetic of the model changes: its own blocks run, each on the part of the sequence that is its own.
+The model's arithmetic does not change: its own blocks run, each on its own part of the sequence.
 """
 
 from typing import Literal
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalconv.models.cross import CrossMixer
+from globalconv.models.cross_mixer import CrossMixer
 from globalconv.models.encoder_decoder import EncoderDecoder
 from globalconv.models.stack import Stack
 
 Side = Literal["encoder", "decoder"]
 
 
-class Joined(nn.Module):
+class ConcatenatedEncoderDecoder(nn.Module):
     """(batch, source length + target length, width) embedded tokens -> logits (the same length, vocabulary).
 
-    The source's ``source_length`` tokens come first, none of them padding. What follows each target token depends
-    on all of the source and on the target so far: causal from there on. At the source's places the logits are 0.
+    The source's ``source_length`` tokens come first, without padding. The logits of a target token depend on all of the
+    source and on the target so far. At the source's positions the logits are 0.
     ``layers`` are the model's blocks, encoder first, each (batch, both lengths, width) -> the same.
     """
 
@@ -37,7 +37,7 @@ class Joined(nn.Module):
 
     @property
     def mixer_names(self) -> tuple[tuple[Side, str], ...]:
-        """Of each token mixer, in the order of ``model.mixers``, its side and its name as a submodule of this one."""
+        """The side and the submodule name of each token mixer, in the order of ``model.mixers``."""
         sides: dict[Side, Stack] = {"encoder": self.model.encoder, "decoder": self.model.decoder}
         return tuple(
             (side, f"model.{side}.blocks.{number}.mixer")
@@ -51,7 +51,7 @@ class Joined(nn.Module):
         return torch.cat([self.model.embed(source), self.model.embed(target)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of what follows each target token, 0 at the source's places."""
+        """Logits of the next token at each target position, 0 at the source's positions."""
         model, source = self.model, self.source_length
         parts = (x[:, :source], x[:, source:])
         x = torch.cat([model.dropout(model.position(part)) for part in parts], dim=1)
@@ -61,7 +61,7 @@ class Joined(nn.Module):
 
 
 class _Layer(nn.Module):
-    """One of the model's blocks, found where it stands whenever it runs."""
+    """One of the model's blocks, looked up whenever it runs."""
 
     def __init__(self, model: EncoderDecoder, number: int, source_length: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _Layer(nn.Module):
 
 
 class _Encoding(_Layer):
-    """An encoder block, and behind the last one the encoder's norm; the target waits."""
+    """An encoder block, with the encoder's norm after the last one; the target is passed through."""
 
     def forward(self, x: Tensor) -> Tensor:
         source, target = x[:, : self.source_length], x[:, self.source_length :]
@@ -81,18 +81,18 @@ class _Encoding(_Layer):
 
 
 class _Decoding(_Layer):
-    """A decoder block; the memory stays as it is."""
+    """A decoder block; the memory is passed through."""
 
     def forward(self, x: Tensor) -> Tensor:
         memory, target = x[:, : self.source_length], x[:, self.source_length :]
         return torch.cat([memory, self.model.decoder.blocks[self.number](target, memory=memory)], dim=1)
 
 
-class JoinedCross(nn.Module):
-    """A cross mixer alone: memory and target's vectors end to end -> what it reads, 0 at the memory's places.
+class ConcatenatedCross(nn.Module):
+    """A cross mixer alone: the memory followed by the target's vectors -> its output, 0 at the memory's positions.
 
-    It has derivatives by the memory only. The target's vectors are a part of the input so that each example has its
-    own, but they are taken as given: what they decide is how the memory is read.
+    Only the memory has derivatives. The target's vectors are part of the input so that each example has its own, but
+    they are constants that decide how the memory is read.
     """
 
     def __init__(self, cross: CrossMixer, source_length: int) -> None:
@@ -107,13 +107,13 @@ class JoinedCross(nn.Module):
 
 
 @torch.no_grad()
-def crossings(joined: Joined, x: Tensor) -> list[tuple[JoinedCross, Tensor]]:
-    """Of each decoder block its cross mixer alone, and what reaches it when ``joined`` is given ``x``."""
-    found: list[tuple[JoinedCross, Tensor]] = []
+def crossings(joined: ConcatenatedEncoderDecoder, x: Tensor) -> list[tuple[ConcatenatedCross, Tensor]]:
+    """The cross mixer of each decoder block, and its input when ``joined`` is called with ``x``."""
+    found: list[tuple[ConcatenatedCross, Tensor]] = []
 
     def note(cross: CrossMixer, arguments: tuple[Tensor, Tensor]) -> None:
         target, memory = arguments
-        found.append((JoinedCross(cross, joined.source_length), torch.cat([memory, target], dim=1)))
+        found.append((ConcatenatedCross(cross, joined.source_length), torch.cat([memory, target], dim=1)))
 
     hooks = [cross.register_forward_pre_hook(note) for cross in joined.model.cross_mixers]
     try:
