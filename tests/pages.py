@@ -14,6 +14,7 @@ PAGES = tuple(
 )
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 PROGRAMS = "globalconv|python|pip|pytest|ruff|mypy|lint-imports"
+COMMAND = re.compile(rf"([A-Z_]+=\S+ )*({PROGRAMS})\b")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _commands(page: Path) -> Iterator[Said]:
     text = page.read_text(encoding="utf-8")
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
         for language, body in BLOCK.findall(section):
-            if language not in ("python", "mermaid", "toml"):
+            if language == "" and COMMAND.match(body):  # others are code or drawings
                 for line in body.splitlines():
                     for command in re.sub(r"\s+#.*", "", line).split(" && "):
                         if command.strip():

@@ -189,13 +189,14 @@ def reader(tmp_path, monkeypatch):
     (tmp_path / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
     (tmp_path / "en.txt").write_text("".join(f"{source}\n" for source, _ in pairs))
     (tmp_path / "fr.txt").write_text("".join(f"{target}\n" for _, target in pairs))
-    (mixer,) = [body for page, body in snippets() if page == "CONTRIBUTING.md"]
+    mixer, own_filter = [body for page, body in snippets() if page == "CONTRIBUTING.md"]
     (tmp_path / "my_mixer.py").write_text(f"{mixer}\n\nMyMixer = MovingAverage\n")
+    (tmp_path / "my_filter.py").write_text(own_filter)
     (tmp_path / "my_module.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of workers
-    for name in ("my_mixer", "my_module"):
+    for name in ("my_mixer", "my_filter", "my_module"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
 
@@ -284,8 +285,8 @@ def test_a_command_shows_what_its_page_says(said, reader):
     shows(said, run(said, reader))
 
 
-def test_the_check_of_a_mixer_is_the_one_that_the_guide_names(reader):
-    (said,) = [said for said in OTHERS if said.words[:2] == ["python", "-c"]]
+@pytest.mark.parametrize("said", [said for said in OTHERS if said.words[:2] == ["python", "-c"]], ids=ids)
+def test_the_checks_of_a_mixer_and_a_filter_are_those_that_the_guide_names(said, reader):
     subprocess.run([sys.executable, *said.words[1:]], cwd=reader, check=True)
 
 

@@ -261,7 +261,7 @@ def test_of_a_causal_run_the_first_tokens_are_looked_at(tmp_path):
     whole = find_target(ProbeRequest(str(run)))
     few = find_target(ProbeRequest(str(run), length=5))
     assert torch.equal(few.inputs, whole.inputs[:, :5])
-    assert "their first 5 tokens" in few.what
+    assert "the first 5 tokens" in few.what
 
 
 def test_the_weights_are_the_trained_ones(tmp_path):
@@ -286,11 +286,11 @@ MISTAKES = {
     "global_con": "Did you mean 'global_conv'?",
     "no/such/run": "there is no directory",
     "{tmp}": "not the directory of a run with weights",
-    "global_conv --vocabulary 5": "--vocabulary is not for a mixer",
-    "global_conv --at blocks.0": "--at is not for a mixer",
-    "{tmp} --depth 3": "--depth is not for a run",
-    "{tmp} --bare": "--bare is not for a run",
-    "probed_module:values --length 4 --width 4 --positions none": "--positions is not for a module of yours",
+    "global_conv --vocabulary 5": "--vocabulary does not apply to a mixer",
+    "global_conv --at blocks.0": "--at does not apply to a mixer",
+    "{tmp} --depth 3": "--depth does not apply to a run",
+    "{tmp} --bare": "--bare does not apply to a run",
+    "probed_module:values --length 4 --width 4 --positions none": "--positions does not apply to your own module",
     "global_conv --positions non": "Did you mean 'none'?",
     "global_conv --seed 99999999999999999999": "--seed 99999999999999999999: give at most",
     "global_conv --memory inf": "--memory inf: give at most",
@@ -312,15 +312,15 @@ MISTAKES = {
     "probed_module:thing": "cannot load",
     "probed_module:number --length 4 --width 4": "Give a torch.nn.Module",
     "probed_module:broken --length 4 --width 4": "calling it without arguments failed",
-    "probed_module:nothing --length 4 --width 4": "returns NoneType",
+    "probed_module:nothing --length 4 --width 4": "returns a NoneType",
     "probed_module:values": "--length and --width for values",
     "probed_module:values --length 4 --width 4 --vocabulary 4": "--length and --width for values",
-    "probed_module:values --length 4 --width 4 --depth 2": "--depth is not for a module of yours",
+    "probed_module:values --length 4 --width 4 --depth 2": "--depth does not apply to your own module",
     "probed_module:values --length 4 --width 5": "cannot be called with one tensor",
     "probed_module:values --length 4 --width 4 --at 7": "unknown submodule '7'",
     "probed_module:Noisy --length 4 --width 4": "it is random",
     "probed_module:instance --length 4 --width 6": "cannot be called with one tensor",
-    "attention --length 2048 --memory 0.1": "budget of 100 MB: length 128 would fit",
+    "attention --length 2048 --memory 0.1": "memory limit of 100 MB: length 128 would fit",
 }
 
 
@@ -372,7 +372,7 @@ def test_what_would_take_too_long_is_refused_with_the_length_that_would_not(monk
     for budget, length in (("5m", 8), ("80s", 4)):
         ended = globalconv("probe", "global_conv", "--budget", budget, "--out", tmp_path / "no")
         assert ended.code == 2
-        assert f"give --length {length} (about" in ended.err
+        assert f"Give --length {length} (about" in ended.err
     assert not (tmp_path / "no").exists()
 
 
