@@ -63,7 +63,7 @@ def pictures() -> str:
     ):
         listing = "\n".join(program(root))
         drawn = "\n".join(lines(root))
-        parts.append(f"{title}:\n\n```\n{drawn}\n```\n\nand as a program:\n\n```\n{listing}\n```\n")
+        parts.append(f"{title}:\n\n```text\n{drawn}\n```\n\nand as a program:\n\n```text\n{listing}\n```\n")
     return "\n".join(parts)
 
 

@@ -32,7 +32,7 @@ def test_the_page_shows_the_trees_as_they_are():
 @pytest.mark.parametrize(("title", "root_of"), [("Circular", circular_root), ("Causal", right_angle_root)])
 def test_each_node_on_the_page_is_the_polynomial_that_its_rows_are_reduced_by(title, root_of):
     """Of z^t the program leaves v^t in the row of z - v; and every leaf below z^n - w is a root of it."""
-    drawn = PAGE.read_text(encoding="utf-8").split(f"\n{title}")[1].split("```")[1]
+    drawn = PAGE.read_text(encoding="utf-8").split(f"\n{title}")[1].split("```text\n")[1].split("```")[0]
     nodes = NODE.findall(drawn)
     assert len(nodes) == len(drawn.strip().splitlines())
     plan = plan_of(root_of(16))

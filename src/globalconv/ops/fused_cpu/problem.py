@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.ops.fused_cpu.records import record
-from globalconv.ops.fused_cpu.transform import Node, circular_root, right_angle_root, size_for, smooth
+from globalconv.ops.fused_cpu.transform import Node, circular_root, record, right_angle_root, size_for, smooth
 from globalconv.ops.interface import Mode
 
 

@@ -43,8 +43,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from globalconv.ops.fused_cpu.records import record
-
 BLOCK = 64
 BLOCKS = (1, 2, 4, 16, BLOCK)
 """Subtrees of these sizes are one instruction; their rows fit the first-level cache."""
@@ -55,6 +53,11 @@ SIXTEEN_CONSTANTS = 5 * NODE_CONSTANTS
 
 DOWN, UP, REAL_DOWN, REAL_UP, BLOCK_OF, REAL_LEAF = range(6)
 """Kinds of instruction: steps of complex and of real nodes, whole subtrees, and the node z^2 - 1."""
+
+
+def record(row: type[tuple[int, ...]]) -> np.dtype[np.void]:
+    """The NumPy type of a table of such named tuples; a kernel reads ``table[k].name``."""
+    return np.dtype([(name, np.int64) for name in row._fields], align=True)  # type: ignore[attr-defined]
 
 
 class Instruction(NamedTuple):
