@@ -131,5 +131,5 @@ def test_a_file_in_no_folder_is_not_saved(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_saved_names_the_option_of_its_path(tmp_path: Path) -> None:
     (tmp_path / "study.toml").mkdir()
-    with pytest.raises(InputError, match=r"name another --save-config"):
+    with pytest.raises(InputError, match="another --save-config"):
         write_config(tmp_path / "study.toml", StudyRequest(), tmp_path)
