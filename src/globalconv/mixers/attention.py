@@ -31,7 +31,7 @@ class Attention(Mixer):
     a vector per position to what queries and keys are made from, not to the values; "none" adds
     nothing: without ``causal`` the layer then commutes with every permutation of the tokens.
 
-    ``short_taps``: queries, keys and values pass a short causal convolution of so many taps first, which starts as the
+    ``short_taps``: queries, keys and values pass a short causal convolution of this many taps, which starts as the
     identity (Primer, arXiv 2109.08668, section 3.2; 0: none). ``window``: a token attends only to those less than so
     many places away (Longformer, arXiv 2004.05150, section 3.1), at a cost that grows with the length and not with its
     square.
@@ -76,7 +76,7 @@ class Attention(Mixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw learned positions anew; the projections draw their own, and rotary positions compute theirs."""
+        """Redraw learned positions; projections and rotary positions reset themselves."""
         if self.positions == "learned":
             nn.init.normal_(self.position, std=POSITION_STD)
 

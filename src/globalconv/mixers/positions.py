@@ -49,7 +49,7 @@ def rotate(x: Tensor, turns: Tensor) -> Tensor:
 class Rotary(nn.Module):
     """Turns heads by their places (RoFormer, arXiv 2104.09864, equation 34), with a table for ``length`` of them.
 
-    The table is a buffer that no state_dict holds. It moves with the module and is made anew when it does: a conversion
+    The table is a buffer that no state_dict holds. It moves with the module and is recomputed then: a conversion
     to half precision leaves it as exact as it was, and memory that was not there before (``to_empty``) is filled.
     """
 
@@ -76,7 +76,7 @@ class Rotary(nn.Module):
         return rotary_turns(length, self.head_width, like=self.turns.new_empty(0, device=like.device))
 
     def reset_parameters(self) -> None:
-        """Compute the table anew, on its device."""
+        """Recompute the table on its device."""
         self.turns = rotary_turns(self.length, self.head_width, like=self.turns)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -48,11 +48,11 @@ def code_of(name: str, *, doing: str, seconds: float | None = None) -> Iterator[
             f"'{name}' {doing}: it calls exit({error.code}), and must not end the program.{_own_frames(error)}"
         ) from error
     except BaseException as error:
-        told = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         if isinstance(error, SyntaxError):
-            told = error.msg
+            reason = error.msg
         raise InputError(
-            f"'{name}' {doing}: {type(error).__name__}{f': {told}' if told else ''}{_own_frames(error)}"
+            f"'{name}' {doing}: {type(error).__name__}{f': {reason}' if reason else ''}{_own_frames(error)}"
         ) from error
 
 
