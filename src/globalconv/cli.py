@@ -15,6 +15,7 @@ from globalconv.commands.bench import bench
 from globalconv.commands.compare import compare
 from globalconv.commands.cost import cost
 from globalconv.commands.generate import generate
+from globalconv.commands.mixers import mixers
 from globalconv.commands.predict import predict
 from globalconv.commands.probe import probe
 from globalconv.commands.report import report
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (compare, report, backends, bench, probe, generate, predict, cost):
+for command in (compare, report, mixers, backends, bench, probe, generate, predict, cost):
     app.command()(command)
 
 

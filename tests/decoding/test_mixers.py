@@ -171,8 +171,15 @@ def test_a_state_holds_linearly_many_numbers(name, seed):
 
 
 def test_a_short_sequence_has_no_rings(seed):
-    numbers = [begin(drawn("global_conv", 9, seed=seed), batch=1, longest=n).numbers() for n in (9, BLOCK)]
-    assert numbers == [2 * WIDTH * 9, 2 * WIDTH * BLOCK]
+    numbers = [begin(drawn("global_conv", 20, seed=seed), batch=1, longest=n).numbers() for n in (20, BLOCK)]
+    assert numbers == [2 * WIDTH * 20, 2 * WIDTH * BLOCK]
+
+
+def test_few_taps_keep_a_sum_for_each(seed):
+    for longest in (9, 1000):
+        assert (
+            begin(drawn("local_conv, 9 taps", 9, seed=seed), batch=1, longest=longest).numbers() == 9 * WIDTH
+        )
 
 
 def test_a_filters_length_bounds_what_a_convolution_keeps(seed):

@@ -11,8 +11,11 @@ from globalconv.filters.precision import wide
 from globalconv.ops import Integers, Mode, check_lengths, global_conv
 from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import MODES
-from globalconv.states import MixerState, OnlineConvolution
+from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.states.state import dtype_of
+
+FEW_TAPS = 16
+"""So few that a token is decoded by a product with each."""
 
 
 class Filter(nn.Module, ABC):
@@ -108,8 +111,10 @@ class Filter(nn.Module, ABC):
 
         A filter that is computed by a recurrence brings a state of its own.
         """
-        return OnlineConvolution(
-            self(longest),
+        taps = self(longest)
+        state = ShortConvolution if taps.shape[1] <= FEW_TAPS else OnlineConvolution
+        return state(
+            taps,
             width=width,
             batch=batch,
             longest=longest,

@@ -7,7 +7,7 @@ from globalconv.errors import InputError
 from globalconv.filters.base import Filter
 from globalconv.filters.free_taps import FreeTaps
 from globalconv.ops import Integers, Mode
-from globalconv.states import MixerState, ShortConvolution
+from globalconv.states import MixerState
 
 
 def short_filter(channels: int, taps: int, length: int, *, mode: Mode) -> Filter:
@@ -21,19 +21,7 @@ def short_filter(channels: int, taps: int, length: int, *, mode: Mode) -> Filter
     one_sided: Mode = "circular" if mode == "circular" else "causal"
     if taps == 0:
         return NoTaps(channels, length, mode=one_sided)
-    return ShortTaps(channels, min(taps, length), mode=one_sided, init="identity")
-
-
-class ShortTaps(FreeTaps):
-    """Free taps so few that a token is decoded by a product with each."""
-
-    def begin(
-        self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None
-    ) -> MixerState:
-        """See ``Filter``."""
-        assert width == self.channels, "every channel has taps of its own"
-        assert skip is None, "a skip weight is a tap"
-        return ShortConvolution(self(longest), batch=batch, longest=longest, backend=backend)
+    return FreeTaps(channels, min(taps, length), mode=one_sided, init="identity")
 
 
 class NoTaps(Filter):

@@ -17,7 +17,7 @@ class TokenMLP(Mixer):
     longer one raises InputError.
     """
 
-    properties = Properties(whole_sequence=True)
+    properties = Properties(whole_sequence=True, content_dependent=True)
 
     def __init__(self, width: int, length: int, *, causal: bool = False, hidden: int | None = None) -> None:
         super().__init__(width, length, causal=causal)

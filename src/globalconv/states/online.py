@@ -156,13 +156,26 @@ class OnlineConvolution(MixerState):
 class ShortConvolution(MixerState):
     """The same for a few taps: each input adds itself, times the taps, to the next outputs."""
 
-    def __init__(self, taps: Tensor, *, batch: int, longest: int, backend: str | None = None) -> None:
-        width, num_taps = taps.shape
-        super().__init__(width=width, batch=batch, longest=longest, dtype=None)
+    def __init__(
+        self,
+        taps: Tensor,
+        *,
+        batch: int,
+        longest: int,
+        width: int | None = None,
+        skip: Tensor | None = None,
+        backend: str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(width=width or len(taps), batch=batch, longest=longest, dtype=dtype)
         self.backend = backend
-        self.taps = taps.detach()
+        self.taps = taps.detach().repeat_interleave(self.width // len(taps), dim=0)
+        self.skip = None if skip is None else skip.detach()
+        num_taps, width = taps.shape[1], self.width
         with undifferentiated():
-            exact = self.taps.to(compute_dtype(taps.dtype))
+            exact = self.taps.to(compute_dtype(taps.dtype), copy=True)
+            if skip is not None:  # one more tap at lag 0
+                exact[:, 0] += skip
             # The sum of output t is at t mod K, so there is a rotated copy of the taps for each of the K positions.
             self._lags = [exact.T.roll(place, 0) for place in range(num_taps)]
             self.sums = exact.new_zeros(batch, num_taps, width)
@@ -173,7 +186,7 @@ class ShortConvolution(MixerState):
         for t in range(max(0, n - num_taps + 1), n):
             self._absorb(t % num_taps, x[:, t])
             self._rows[t % num_taps].zero_()
-        return global_conv(x, self.taps[:, :n], mode="causal", backend=self.backend)
+        return global_conv(x, self.taps[:, :n], mode="causal", skip=self.skip, backend=self.backend)
 
     def _step(self, x: Tensor) -> Tensor:
         place = self.count % len(self._lags)

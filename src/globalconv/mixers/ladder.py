@@ -1,0 +1,121 @@
+"""The ladder: every mixer in order, from no mixing at all to attention, and what can be said of each."""
+
+import inspect
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from globalconv.errors import InputError
+from globalconv.filters import FILTERS
+from globalconv.mixers.base import Mixer, Properties
+from globalconv.mixers.catalogue import MIXERS, SIZES, build_mixer, find_mixer
+from globalconv.states import begin, recomputes
+
+WIDTH, LENGTH, LONGER = 64, 256, 4096
+"""The sizes at which parameters and costs are stated."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A mixer's place on the ladder."""
+
+    mixer: str
+    adds: str
+    """What it has that the rung before it lacks, as a phrase."""
+    source: str
+
+
+_ORDER = (
+    Rung("none", "nothing: no token sees another", ""),
+    Rung("local_conv", "a neighbourhood", ""),
+    Rung("light_conv", "a neighbourhood whose weights sum to one, shared by a head", "arXiv 1901.10430"),
+    Rung("dynamic_conv", "weights of the neighbourhood that depend on the token", "arXiv 1901.10430"),
+    Rung("global_conv", "the whole sequence, with the same weights for every input", "arXiv 2302.06646"),
+    Rung("synthesizer", "weights for each pair of places instead of each distance", "arXiv 2005.00743"),
+    Rung("token_mlp", "a hidden layer over the places", "arXiv 2105.01601"),
+    Rung("fnet", "no weights at all: a Fourier transform", "arXiv 2105.03824"),
+    Rung("gmlp", "a gate: what is mixed is multiplied by the token", "arXiv 2105.08050"),
+    Rung("gated_conv", "a gate before a global convolution, and one behind", "arXiv 2302.10866"),
+    Rung("hyena", "the same with an implicit filter, and more of them", "arXiv 2302.10866"),
+    Rung("h3", "the same with a shift and a state space", "arXiv 2212.14052"),
+    Rung("circulant_attention", "weights for each distance that depend on the input", "arXiv 2504.06704"),
+    Rung("aft", "weights for each token and place, one for each channel", "arXiv 2105.14103"),
+    Rung("linear_attention", "a lookup by content, in a state of fixed size", "arXiv 2312.06635"),
+    Rung("gated_delta", "the same with a state that is corrected and forgets", "arXiv 2412.06464"),
+    Rung("attention", "an exact lookup by content", "arXiv 1706.03762"),
+)
+RUNGS = tuple(rung for rung in _ORDER if rung.mixer in MIXERS)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is found out about a mixer by building it, at width 64."""
+
+    rung: Rung
+    properties: Properties
+    causal: bool
+    """Whether it can be built causal."""
+    whole: bool
+    """Whether it can be built to see the future."""
+    parameters: int
+    """At length 256."""
+    flops: tuple[float, float]
+    """For a token at length 256 and 4096, forward."""
+    kept: tuple[int, int] | None
+    """Numbers that decoding keeps for a sequence of 256 and of 4096 tokens; None: all tokens are computed again."""
+
+
+def facts(rung: Rung) -> Facts:
+    """Build the mixer of ``rung`` and look."""
+    causal, whole = (_built(rung.mixer, LENGTH, causal=causal) for causal in (True, False))
+    one = whole or causal
+    assert one is not None, f"{rung.mixer} can be built in no way"
+    longer = _built(rung.mixer, LONGER, causal=one.causal)
+    assert longer is not None
+    return Facts(
+        rung,
+        one.properties,
+        causal is not None,
+        whole is not None,
+        sum(parameter.numel() for parameter in one.parameters()),
+        (one.flops(LENGTH) / LENGTH, longer.flops(LONGER) / LONGER),
+        None
+        if causal is None or recomputes(causal)
+        else (_kept(rung.mixer, LENGTH), _kept(rung.mixer, LONGER)),
+    )
+
+
+def _built(name: str, length: int, *, causal: bool) -> Mixer | None:
+    try:
+        with torch.device("meta"):
+            return build_mixer(name, WIDTH, length, causal=causal)
+    except InputError:
+        return None
+
+
+def _kept(name: str, length: int) -> int:
+    with torch.random.fork_rng(devices=[]):
+        mixer = build_mixer(name, WIDTH, length, causal=True)
+    return begin(mixer, batch=1, longest=length).numbers()
+
+
+def phrase(kind: type) -> str:
+    """What its module says that it is, in a line."""
+    return (inspect.getdoc(sys.modules[kind.__module__]) or "").split("\n")[0]
+
+
+def formula(kind: type) -> str:
+    """What its docstring begins with."""
+    return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def described_options(name: str) -> dict[str, str]:
+    """The options of a mixer or a filter, and their defaults as one would type them."""
+    kind = FILTERS[name] if name in FILTERS else find_mixer(name)
+    besides = {*SIZES, "channels", "mode"} if name in FILTERS else set(SIZES)
+    return {
+        parameter.name: str(parameter.default)
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.name not in besides and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
