@@ -7,12 +7,12 @@ import typer
 
 def mixers(
     name: Annotated[
-        str | None, typer.Argument(help="A mixer or a filter: print what it is and its options.")
+        str | None, typer.Argument(metavar="NAME", help="A mixer or a filter, to see its options.")
     ] = None,
 ) -> None:
-    """Print every mixer from no mixing to attention, and every filter that a convolution can take.
+    """List the mixers, from no mixing to attention, and the filters; or explain one of them.
 
-    docs/ladder.md has the formulas and sources.
+    Formulas and sources: docs/ladder.md.
     """
     from rich.console import Console
 
