@@ -100,6 +100,18 @@ def test_shortened_names_fit_and_keep_both_ends(name, limit):
     assert (short[0], short[-1]) == (name[0], name[-1])
 
 
+WORDS = st.text("abcdefgh_=", min_size=1, max_size=12)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=5), st.integers(13, 40))
+def test_arms_are_broken_where_their_options_begin(words, limit):
+    name = words[0] + (f"[{','.join(words[1:])}]" if words[1:] else "")
+    lines = numbers.in_lines(name, limit).split("\n")
+    assert "".join(lines) == name, "nothing is left out"
+    assert all(len(line) <= limit for line in lines)
+    assert (lines == [name]) == (len(name) <= limit)
+
+
 def test_blocks_are_counted():
     assert wording.stack(("a", "a", "b", "a")) == "a ×2, b, a"
 

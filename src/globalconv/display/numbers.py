@@ -1,6 +1,7 @@
 """How numbers, times, sizes and lists are formatted in all commands, pages and plots."""
 
 import math
+import re
 from datetime import datetime
 
 MINUS = "\N{MINUS SIGN}"
@@ -149,3 +150,22 @@ def shortened(name: str, limit: int) -> str:
         return name
     tail = (limit - 1) // 2
     return f"{name[: limit - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - tail :]}"
+
+
+def in_lines(name: str, limit: int) -> str:
+    """An arm's ``name`` in lines of at most ``limit`` characters, broken where its options and parts begin.
+
+    Two arms may differ in the middle of long names, which ``shortened`` would leave out.
+    """
+    if len(name) <= limit:
+        return name
+    parts = re.findall(r"[^\[,+/]*[\[,+/]?", name)
+    pieces = [
+        piece for part in parts for piece in ([part] if len(part) <= limit else re.split(r"(?<==)", part))
+    ]
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(lines[-1] + piece) > limit:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(shortened(line, limit) for line in lines)

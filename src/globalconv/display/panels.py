@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill
 
 from globalconv.display.drawing import Axes, Figure, Line2D
@@ -52,6 +52,8 @@ def sheet(
     columns: int = 3,
 ) -> Figure:
     """A figure of panels, at most ``columns`` in a row, under a title, a note and a legend; lengths in inches."""
+    more_lines = max(panel.title.count("\n") for panel in panels)
+    frame = replace(frame, top=frame.top + 0.2 * more_lines)
     columns = min(len(panels), columns)
     rows = math.ceil(len(panels) / columns)
     panel_width, panel_height = frame.size
@@ -61,10 +63,17 @@ def sheet(
         fill(words, int(letters * width), break_on_hyphens=False)
         for words, letters in ((title, 7), (note, 11.3))
     )
-    in_a_row = max(1, int(width / (0.7 + 0.09 * max(map(len, legend))))) if legend else 1
+    names = list(legend or ())
+    widest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    in_a_row = max(1, int(width / (0.7 + 0.09 * widest)))
     title_height = 0.28 * len(title.splitlines()) + 0.1 * bool(title)
     note_height = 0.22 * len(note.splitlines())
-    head = title_height + note_height + 0.24 * math.ceil(len(legend or ()) / in_a_row)
+    head = (
+        title_height
+        + note_height
+        + 0.24 * math.ceil(len(names) / in_a_row)
+        + 0.17 * sum(name.count("\n") for name in names)
+    )
     height = rows * panel_height + head + (0.22 if ruled else 0.1) * (head > 0)
     figure = Figure(figsize=(width, height))
     for index, panel in enumerate(panels):
@@ -79,7 +88,7 @@ def sheet(
     if legend:
         figure.legend(
             [Line2D([], [], color=look.color, marker=look.marker, linewidth=1.8) for look in legend.values()],
-            list(legend),
+            names,
             loc="upper left",
             bbox_to_anchor=(0.06 / width, (top + 0.06) / height),
             ncols=in_a_row,

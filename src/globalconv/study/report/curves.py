@@ -8,7 +8,7 @@ import numpy as np
 
 from globalconv.display.axes import draw_line, dress, finite, legible, number_ticks
 from globalconv.display.drawing import Axes, Bbox, FixedLocator, MaxNLocator
-from globalconv.display.numbers import rate, round_duration, shortened, tick
+from globalconv.display.numbers import in_lines, rate, round_duration, shortened, tick
 from globalconv.display.palette import light
 from globalconv.measure.plot import Line, Point, plot_lines
 from globalconv.study.report.looks import Looks, interval_ends, metric_label
@@ -32,7 +32,7 @@ def plot_curves(axes: Axes, task: TaskAnswer, axis: Axis, looks: Looks) -> None:
         where = [point.along(axis) / scale for point in points]
         look = looks[arm.arm]
         means = [point.value.mean for point in points]
-        draw_line(axes, where, means, look, label=shortened(arm.arm, 30))
+        draw_line(axes, where, means, look, label=in_lines(arm.arm, 30))
         bands = [interval_ends(point.value) for point in points]
         axes.fill_between(
             where, [b[0] for b in bands], [b[1] for b in bands], color=look.color, alpha=0.16, linewidth=0
@@ -119,7 +119,7 @@ def plot_rates(axes: Axes, task: TaskAnswer, looks: Looks) -> None:
         look = looks[arm.arm]
         points = [(p.learning_rate, p.value) for p in arm.rates if p.value is not None and finite(p.value)]
         where, values = [at for at, _ in points], [value for _, value in points]
-        draw_line(axes, where, values, look, size=6, label=shortened(arm.arm, 30))
+        draw_line(axes, where, values, look, size=6, label=in_lines(arm.arm, 30))
         ring: dict[str, Any] = {"markersize": 13, "fillstyle": "none", "markeredgewidth": 1.4}
         for at, value in points:
             if math.isclose(at, arm.learning_rate):
@@ -156,7 +156,7 @@ def plot_cost(axes: Axes, cost: CostAnswer, looks: Looks) -> None:
     """Seconds of one forward and backward pass against the length, both logarithmic."""
     lines = [
         Line(
-            shortened(curve.mixer, 30),
+            in_lines(curve.mixer, 30),
             looks[curve.mixer],
             [Point(point.length, point.seconds, point.low, point.high) for point in curve.points],
             stopped=curve.stopped is not None,

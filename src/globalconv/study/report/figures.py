@@ -11,7 +11,7 @@ from functools import partial
 from markupsafe import Markup
 
 from globalconv.display.drawing import Figure
-from globalconv.display.numbers import decimals_for, plain, shortened, signed
+from globalconv.display.numbers import decimals_for, in_lines, plain, shortened, signed
 from globalconv.display.panels import MARGIN, Frame, Panel, sheet
 from globalconv.display.svg import picture_files
 from globalconv.study.report.curves import plot_cost, plot_curves, plot_rates
@@ -119,7 +119,7 @@ def figure_files(answer: StudyAnswer, slugs: Sequence[str]) -> Iterator[tuple[st
 
 
 def _drawn(group: Group, looks: Looks) -> Figure:
-    legend = {shortened(name, 24): looks[name] for name in group.legend}
+    legend = {in_lines(name, 40): looks[name] for name in group.legend}
     return sheet(group.frame, group.panels, title=group.title, legend=legend)
 
 
@@ -197,7 +197,7 @@ def _influences(name: str, inside: Sequence[tuple[ArmAnswer, ModelInside]], look
                 f"{key}-{number}",
                 partial(plot_influence, inside=found, look=looks[arm.arm], of=of),
                 alt.format(arm=arm.arm, tokens=found.source_length or found.length),
-                shortened(arm.arm, 22),
+                in_lines(arm.arm, 22),
             )
             for number, (arm, found) in enumerate(inside)
         ]

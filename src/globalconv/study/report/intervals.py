@@ -1,11 +1,12 @@
 """Bars and intervals: each arm against the rival, and the two halves of a text metric."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from globalconv.display.axes import SMALL, dress, finite, number_ticks
 from globalconv.display.drawing import Axes, MaxNLocator
-from globalconv.display.numbers import decimals_for, plain, shortened, signed, tick
+from globalconv.display.numbers import decimals_for, in_lines, plain, shortened, signed, tick
 from globalconv.display.palette import Look, light
 from globalconv.study.report.looks import NAME_LIMIT, Looks, interval_ends, metric_label
 from globalconv.study.report.wording import VERDICT_SIGNS, VERDICT_TONES
@@ -27,7 +28,7 @@ def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: in
     axes.axvline(0, color=light("arm-0"), linewidth=1.4, zorder=1)
     for row, arm in enumerate(arms):
         _difference_row(axes, row, arm, looks[arm.arm], decimals_for(task.margin))
-    axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
+    _name_rows(axes, arms)
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=6)
     locator = MaxNLocator(3, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2)
     number_ticks(axes.xaxis, partial(tick, sign=True), locator)
@@ -117,8 +118,17 @@ def plot_split(axes: Axes, task: TaskAnswer, name: str, looks: Looks) -> None:
             fontsize=10.5,
             color=light("ink"),
         )
-    axes.set_yticks(range(len(arms)), [shortened(arm.arm, NAME_LIMIT) for arm in arms])
+    _name_rows(axes, arms)
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"))
     axes.set_ylim(len(arms) - 0.5, -0.5)
     number_ticks(axes.xaxis, tick, MaxNLocator(5))
     axes.set_xlabel("bits per byte (lower is better)")
+
+
+def _name_rows(axes: Axes, arms: Sequence[ArmAnswer]) -> None:
+    """Write each arm's name beside its row; in small letters where that takes many lines."""
+    names = [in_lines(arm.arm, NAME_LIMIT) for arm in arms]
+    axes.set_yticks(range(len(arms)), names)
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        if name.count("\n") > 1:
+            label.set_fontsize(7.5)

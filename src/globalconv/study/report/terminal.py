@@ -8,7 +8,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from globalconv.display.numbers import MINUS, NOTHING, count, decimals_for, duration, plain, shortened, signed
+from globalconv.display.numbers import (
+    MINUS,
+    NOTHING,
+    count,
+    decimals_for,
+    duration,
+    in_lines,
+    plain,
+    shortened,
+    signed,
+)
 from globalconv.study.report.wording import VERDICT_SIGNS, VERDICT_TONES, direction, interval, metric_in_words
 from globalconv.study.schema import ArmAnswer, StudyAnswer, TaskAnswer
 
@@ -63,7 +73,7 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
     metric = shortened(task.metric.replace("_", " "), 20)
     table.add_column("arm", overflow="fold", min_width=8)
     table.add_column(Text(write(f"{metric}\n({direction(task)})")), min_width=8)
-    table.add_column(Text(write(f"against {shortened(task.rival, 16)}\n(+ is better)")), min_width=8)
+    table.add_column(Text(write(f"against {in_lines(task.rival, 16)}\n(+ is better)")), min_width=8)
     table.add_column("verdict", no_wrap=True)
     if width >= 100:
         table.add_column("size", justify="right", no_wrap=True)
@@ -71,7 +81,7 @@ def _arms(task: TaskAnswer, write: Callable[[str], str], *, width: int) -> Table
     for arm in task.arms:
         verdict = write(f"{VERDICT_SIGNS[arm.verdict]} {arm.verdict}")
         cells = [
-            Text(write(shortened(arm.arm, 20)), "bold"),
+            Text(write(in_lines(arm.arm, 20)), "bold"),
             Text(write(metric_text(arm, digits))),
             Text(write(difference_text(arm, digits))),
             Text(verdict, _STYLES[VERDICT_TONES[arm.verdict]]),
