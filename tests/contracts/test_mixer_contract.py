@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from globalconv.errors import InputError
 from globalconv.filters import FILTERS
-from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, LocalConv, Mixer, TokenMLP, find_mixer
+from globalconv.mixers import (
+    MIXERS,
+    Attention,
+    GatedConv,
+    GatedDelta,
+    GlobalConv,
+    LocalConv,
+    Mixer,
+    TokenMLP,
+    find_mixer,
+)
 from globalconv.mixers.contract import CHECKS, check_mixer
 from globalconv.ops import Mode, check_lengths, clear_padding, global_conv, real_tokens
 
@@ -47,6 +57,7 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
     "gated_conv, no short taps": partial(GatedConv, short_taps=0),
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
+    "gated_delta, no short taps": partial(GatedDelta, num_heads=2, short_taps=0),
 }
 
 

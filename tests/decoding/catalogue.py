@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from globalconv.decoding import MixerState
-from globalconv.mixers import Attention, GatedConv, GlobalConv, LocalConv, Mixer, NoMixing
+from globalconv.mixers import Attention, GatedConv, GatedDelta, GlobalConv, LocalConv, Mixer, NoMixing
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
     **{
@@ -31,6 +31,8 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
     "global_conv, exponential": partial(GlobalConv, filter="exponential", num_filters=2),
     "global_conv, implicit": partial(GlobalConv, filter="implicit"),
+    "gated_delta": partial(GatedDelta, num_heads=2),
+    "gated_delta, no short taps": partial(GatedDelta, num_heads=1, short_taps=0),
 }
 WIDTH = 4
 

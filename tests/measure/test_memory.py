@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers import MIXERS
 from globalconv.models import Classifier
+from tests.mixers.builds import built
 
 sizes = st.integers(1, 2000)
 counts = st.integers(1, 6)
@@ -101,7 +102,7 @@ def test_forward_and_backward_of_a_linear_layer(rows, width):
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_training_step_is_counted_the_same_every_time_and_grows_evenly(name, seed):
     torch.manual_seed(seed)
-    model = Classifier(3, [MIXERS[name](8, 16)], mlp_width=8, channels=2)
+    model = Classifier(3, [built(name, 8, 16)], mlp_width=8, channels=2)
 
     def step(batch: int) -> int:
         def action() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, build_mixer, find_mixer
+from tests.mixers.builds import BACKWARD
 
 ELSEWHERE = """
 from globalconv.mixers import GlobalConv, Mixer
@@ -34,9 +35,10 @@ def elsewhere(tmp_path, monkeypatch, request) -> str:
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_every_name_is_found_and_built(name):
-    mixer = build_mixer(name, 8, 12, causal=False)
+    causal = name in BACKWARD
+    mixer = build_mixer(name, 8, 12, causal=causal)
     assert type(mixer) is find_mixer(name) is MIXERS[name]
-    assert (mixer.width, mixer.length, mixer.causal) == (8, 12, False)
+    assert (mixer.width, mixer.length, mixer.causal) == (8, 12, causal)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from torch.nn import functional as F
 
 from globalconv.mixers import MIXERS, GatedConv, GlobalConv
 from globalconv.ops import available_backends
+from tests.mixers.builds import built
 
 BACKENDS = [status.name for status in available_backends() if status.obstacle is None]
 BUILDS = {
-    **MIXERS,
+    **{name: partial(built, name) for name in MIXERS},
     **{
         f"{kind.__name__}, {name}": partial(kind, backend=name)
         for kind in (GlobalConv, GatedConv)

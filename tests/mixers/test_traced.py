@@ -5,6 +5,7 @@ import torch
 
 from globalconv.mixers import MIXERS
 from globalconv.ops import global_conv
+from tests.mixers.builds import built
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::t
 def test_a_traced_mixer_computes_and_learns_the_same(name, training, seed):
     """Large enough that the fused kernels would be chosen."""
     torch.manual_seed(seed)
-    mixer = MIXERS[name](32, 64).train(training)
+    mixer = built(name, 32, 64).train(training)
     x = torch.randn(16, 64, 32)
     traced = torch.jit.trace(mixer, x)
     other = torch.randn(16, 64, 32)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
+from globalconv.mixers import Attention, GatedConv, GatedDelta, GlobalConv, Mixer, TokenMLP
 
 
 def count(module: nn.Module) -> int:
@@ -20,6 +20,10 @@ def mixer_parameters(mixer: Mixer) -> int:
         return length * width + width
     if isinstance(mixer, GatedConv):
         return projections + min(3, length) * 3 * width + length * width + width
+    if isinstance(mixer, GatedDelta):
+        heads = mixer.num_heads
+        rates = 2 * heads * width + 2 * heads
+        return 5 * width * width + rates + min(3, length) * 3 * width + width // heads
     assert isinstance(mixer, TokenMLP)
     return 2 * length * mixer.hidden + mixer.hidden + length
 

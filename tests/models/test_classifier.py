@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GlobalConv
 from globalconv.models import Classifier
+from tests.mixers.builds import built
 from tests.models.sizes import classifier_parameters, count
 
 
@@ -21,7 +22,7 @@ from tests.models.sizes import classifier_parameters, count
     tokens=st.booleans(),
 )
 def test_shapes(name, length, short_by, batch, classes, depth, tokens):
-    mixers = [MIXERS[name](8, length) for _ in range(depth)]
+    mixers = [built(name, 8, length) for _ in range(depth)]
     source = {"vocabulary": 7} if tokens else {"channels": 2}
     model = Classifier(classes, mixers, mlp_width=6, **source)
     used = max(1, length - short_by)
@@ -33,7 +34,7 @@ def test_shapes(name, length, short_by, batch, classes, depth, tokens):
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("source", [{"vocabulary": 7}, {"channels": 2}], ids=str)
 def test_parameters_add_up(positions, source):
-    mixers = [mixer(8, 12) for mixer in MIXERS.values()]
+    mixers = [built(name, 8, 12) for name in MIXERS]
     model = Classifier(3, mixers, mlp_width=6, positions=positions, **source)
     assert count(model) == classifier_parameters(
         mixers, mlp_width=6, classes=3, positions=positions, length=12, **source

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from globalconv.mixers import MIXERS, GlobalConv
 from globalconv.models import Classifier, LanguageModel, Stack
+from tests.mixers.builds import built
 
 VOCABULARY = 8
 
@@ -15,7 +16,7 @@ VOCABULARY = 8
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_deep_stack_starts_bounded(name, depth, seed):
     torch.manual_seed(seed)
-    mixers = [MIXERS[name](32, 16) for _ in range(depth)]
+    mixers = [built(name, 32, 16) for _ in range(depth)]
     model = Classifier(4, mixers, mlp_width=64, vocabulary=VOCABULARY)
     spreads: list[float] = []
     for block in model.stack.blocks:

@@ -10,6 +10,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Mixer
 from globalconv.models import Classifier, LanguageModel, Stack
 from globalconv.ops import offsets_of, pack, real_tokens, unpack
+from tests.mixers.builds import built
 
 LENGTH = 11
 CAUSAL: dict[str, tuple[type[Mixer], ...]] = {
@@ -86,7 +87,7 @@ def test_a_changed_document_changes_no_other(stack, seed):
 def test_a_classifier_means_over_real_tokens(name, lengths, tokens, seed):
     torch.manual_seed(seed)
     source = {"vocabulary": 7} if tokens else {"channels": 2}
-    model = Classifier(3, [MIXERS[name](8, LENGTH) for _ in range(2)], mlp_width=6, **source).double()
+    model = Classifier(3, [built(name, 8, LENGTH) for _ in range(2)], mlp_width=6, **source).double()
     own, longest = torch.tensor(lengths), max(lengths)
     inputs = (
         torch.randint(7, (len(lengths), longest))

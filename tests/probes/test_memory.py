@@ -12,6 +12,7 @@ from globalconv.models import Stack
 from globalconv.probes import content_dependence, interaction, interaction_order, subject_of
 from globalconv.probes.derivatives import pull_back, pull_back_twice
 from globalconv.probes.memory import GRADIENT, SECOND, VALUES, chunks
+from tests.mixers.builds import built
 from tests.probes.small_models import quadratic_blocks, values
 
 
@@ -63,7 +64,7 @@ def test_answers_do_not_depend_on_the_budget(probe, seed):
 @pytest.mark.parametrize("name", MIXERS)
 def test_rows_need_no_more_than_was_reckoned_with(name, depth, seed):
     torch.manual_seed(seed)
-    mixers = [MIXERS[name](16, 64) for _ in range(max(depth, 1))]
+    mixers = [built(name, 16, 64) for _ in range(max(depth, 1))]
     subject = subject_of(Stack(mixers, mlp_width=64) if depth else mixers[0], torch.randn(4, 64, 16))
     points, cotangents = subject.points, torch.ones(4, *subject.output, dtype=torch.float64)
     function = torch.no_grad()(subject.function)

@@ -8,6 +8,7 @@ from globalconv.filters import FreeTaps
 from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, TokenMLP
 from globalconv.models import Classifier, LanguageModel
 from globalconv.training.parameter_groups import parameter_groups
+from tests.mixers.builds import built
 
 
 def groups_of(model: nn.Module) -> dict[str, dict]:
@@ -31,7 +32,7 @@ def hybrid() -> Classifier:
 
 
 MODELS = {
-    name: lambda name=name: Classifier(3, [MIXERS[name](8, 12)], mlp_width=6, channels=2) for name in MIXERS
+    name: lambda name=name: Classifier(3, [built(name, 8, 12)], mlp_width=6, channels=2) for name in MIXERS
 }
 MODELS |= {
     "hybrid": hybrid,

@@ -166,6 +166,14 @@ def _attention_backward(
     return 2.5 * _attention(q, k, v, dropout, is_causal)
 
 
+def _triangular(
+    system: Tensor, targets: Tensor, *, left: bool = True, unitriangular: bool = False, **kwargs: Any
+) -> float:
+    """A multiply and an add for each number off the diagonal and each target, and a division on it."""
+    size = system.shape[-1]
+    return float(targets.numel() * (size - 1 if unitriangular else size))
+
+
 def _raw(formula: Callable[..., float]) -> Callable[..., float]:
     """Marked to be called with the tensors themselves, not with their shapes."""
     formula._get_raw = True  # type: ignore[attr-defined]
@@ -178,6 +186,7 @@ FORMULAS: dict[Any, Callable[..., float]] = {
     aten._fft_c2c: _raw(_complex_transform),
     aten._scaled_dot_product_flash_attention_for_cpu: _raw(_attention),
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _raw(_attention_backward),
+    aten.linalg_solve_triangular: _raw(_triangular),
     aten.mul: _raw(_product),
     aten.mul_: _raw(_product),
     aten.add: _each(1),

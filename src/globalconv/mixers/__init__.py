@@ -4,6 +4,7 @@ from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
 from globalconv.mixers.catalogue import MIXERS, build_mixer, find_mixer
 from globalconv.mixers.gated_conv import GatedConv
+from globalconv.mixers.gated_delta import GatedDelta
 from globalconv.mixers.global_conv import GlobalConv
 from globalconv.mixers.local_conv import LocalConv
 from globalconv.mixers.no_mixing import NoMixing
@@ -13,6 +14,7 @@ __all__ = [
     "MIXERS",
     "Attention",
     "GatedConv",
+    "GatedDelta",
     "GlobalConv",
     "LocalConv",
     "Mixer",

@@ -9,6 +9,7 @@ from globalconv.filters.catalogue import filter_options
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
 from globalconv.mixers.gated_conv import GatedConv
+from globalconv.mixers.gated_delta import GatedDelta
 from globalconv.mixers.global_conv import GlobalConv
 from globalconv.mixers.local_conv import LocalConv
 from globalconv.mixers.no_mixing import NoMixing
@@ -24,6 +25,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,
     "token_mlp": TokenMLP,
+    "gated_delta": GatedDelta,
 }
 REGISTRY: Registry[Mixer] = Registry("mixer", Mixer, MIXERS, call="width, length, *, causal=False")
 SIZES = ("width", "length", "causal")

@@ -38,7 +38,7 @@ def check_mixer(
     ``build`` is called as ``build(width, length, causal=...)``: a Mixer class, or any callable around one
     that fixes its options (``functools.partial(Attention, num_heads=2)``). ``width`` is one that it can
     take. What is checked, for nominal lengths 8, 5 and 1, not causal and causal: see ``CHECKS``, whose
-    names say it. ``causal=True`` may be refused with InputError. If ``build`` takes ``mode``, "bidirectional" is tried
+    names say it. One of the two may be refused with InputError. If ``build`` takes ``mode``, "bidirectional" is tried
     as well.
 
     A causal mixer's outputs may depend on later inputs by rounding only, 1e-12 of the norm in float64
@@ -57,7 +57,7 @@ def check_mixer(
             if mode is not None and not trial.takes("mode"):
                 continue
             with torch.random.fork_rng(devices=on):
-                if causal and trial.refuses_causality():
+                if mode is None and trial.is_refused() and not replace(trial, causal=not causal).is_refused():
                     continue
                 for check in CHECKS:
                     try:
