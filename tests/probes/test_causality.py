@@ -28,7 +28,7 @@ def test_the_transform_is_causal_up_to_rounding(seed):
     assert "up to rounding" in found.line
 
 
-@pytest.mark.parametrize("name", EITHER)
+@pytest.mark.parametrize("name", sorted({*EITHER} - {"none"}))
 def test_causal_mixers_are_and_the_others_are_not(name, seed):
     x = values(seed, width=8)
     assert causality(MIXERS[name](8, LENGTH, causal=True), x).causal
