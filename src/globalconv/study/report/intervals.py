@@ -28,8 +28,7 @@ def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: in
     axes.axvline(0, color=light("arm-0"), linewidth=1.4, zorder=1)
     for row, arm in enumerate(arms):
         _difference_row(axes, row, arm, looks[arm.arm], decimals_for(task.margin))
-    _name_rows(axes, arms)
-    axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=6)
+    _name_rows(axes, arms, pad=6)
     locator = MaxNLocator(3, steps=[1, 2, 2.5, 5, 10], min_n_ticks=2)
     number_ticks(axes.xaxis, partial(tick, sign=True), locator)
     rival = next((arm.metric for arm in task.arms if arm.arm == task.rival), None)
@@ -119,16 +118,16 @@ def plot_split(axes: Axes, task: TaskAnswer, name: str, looks: Looks) -> None:
             color=light("ink"),
         )
     _name_rows(axes, arms)
-    axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"))
     axes.set_ylim(len(arms) - 0.5, -0.5)
     number_ticks(axes.xaxis, tick, MaxNLocator(5))
     axes.set_xlabel("bits per byte (lower is better)")
 
 
-def _name_rows(axes: Axes, arms: Sequence[ArmAnswer]) -> None:
+def _name_rows(axes: Axes, arms: Sequence[ArmAnswer], *, pad: float = 3.5) -> None:
     """Write each arm's name beside its row; in small letters where that takes many lines."""
     names = [in_lines(arm.arm, NAME_LIMIT) for arm in arms]
     axes.set_yticks(range(len(arms)), names)
+    axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=pad)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         if name.count("\n") > 1:
             label.set_fontsize(7.5)
