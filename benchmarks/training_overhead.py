@@ -27,7 +27,7 @@ from globalconv.measure.interleaved import interleaved, ratio
 from globalconv.study.design.build import build_model
 from globalconv.study.design.presets import QUICK
 from globalconv.study.spec import ModelSpec
-from globalconv.tasks import Batch, Floor, Tallies, Task, build_task
+from globalconv.tasks import Baseline, Batch, Tallies, Task, build_task
 from globalconv.tasks.base import EvaluationSplit
 from globalconv.training import TrainingSettings, fit
 from globalconv.training.parameter_groups import build_optimizer
@@ -63,8 +63,8 @@ class Clocked(Task):
     def tally(self, logits: Tensor, batch: Batch) -> Tallies:
         return self.task.tally(logits, batch)
 
-    def floors(self) -> list[Floor]:
-        return self.task.floors()
+    def baselines(self) -> list[Baseline]:
+        return self.task.baselines()
 
     def median_step(self) -> float:
         """Milliseconds of the median step since the last call."""

@@ -44,12 +44,13 @@ class Fourier(Filter):
 
 
 def _from_real_spectrum(spectrum: Tensor) -> Tensor:
-    """Taps from as many real numbers: the coefficients of 1, sqrt 2 cos and sqrt 2 sin, orthonormal."""
-    num = spectrum.shape[-1]
-    pairs = (num - 1) // 2
+    """Taps from as many real numbers: the mean, pairs of sqrt 2 cos and sqrt 2 sin, and in the end perhaps one cos."""
     exact = wide(spectrum)
-    cosines, sines = exact[:, 1 : 1 + pairs], exact[:, 1 + pairs : 1 + 2 * pairs]
-    middle = torch.complex(cosines, sines) / 2**0.5
-    ends = exact[:, :1], exact[:, 1 + 2 * pairs :]  # the mean, and the highest frequency of an even number
-    whole = torch.cat([ends[0] + 0j, middle, ends[1] + 0j], dim=1)
-    return torch.fft.irfft(whole, n=num, norm="ortho")
+    channels, num = exact.shape
+    zero = exact.new_zeros(channels, 1)
+    single = 2**0.5 * exact[:, :1], 2**0.5 * exact[:, num - 1 + num % 2 :]
+    paired = exact[:, 1 : num - 1 + num % 2]
+    # Real and imaginary parts side by side; those of single coefficients are real.
+    halves = [single[0], zero, paired] if num % 2 else [single[0], zero, paired, single[1], zero]
+    whole = torch.view_as_complex(torch.cat(halves, dim=1).unflatten(1, (-1, 2)))
+    return torch.fft.irfft(whole, n=num, norm="ortho") / 2**0.5

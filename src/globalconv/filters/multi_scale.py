@@ -3,11 +3,10 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from globalconv.errors import InputError
-from globalconv.filters.precision import wide
+from globalconv.filters.precision import places, wide
 from globalconv.filters.response import Response, sized
 from globalconv.ops import Mode
 
@@ -51,8 +50,7 @@ class MultiScale(Response):
     def response(self, num: int) -> Tensor:
         """See ``Response``."""
         stretched = [
-            self.decay**scale
-            * F.interpolate(taps, scale_factor=2.0 ** max(0, scale - 1), mode="linear", align_corners=False)
+            self.decay**scale * taps @ _stretching(taps.shape[-1], 2 ** max(0, scale - 1), like=taps)
             for scale, taps in enumerate(wide(self.taps))
         ]
         return sized(torch.cat(stretched, dim=2)[..., : self.length], num)
@@ -64,3 +62,12 @@ class MultiScale(Response):
     def extra_repr(self) -> str:
         """Its size, mode and scales."""
         return f"{super().extra_repr()}, taps_per_scale={self.taps_per_scale}, decay={self.decay}"
+
+
+def _stretching(num: int, factor: int, *, like: Tensor) -> Tensor:
+    """(num, num factor): linear interpolation at the middles of the stretched taps, constant beyond the ends.
+
+    As torch.nn.functional.interpolate with mode "linear", as a product of matrices, whose backward pass is one too.
+    """
+    middle = ((places(num * factor, like=like) + 0.5) / factor - 0.5).clamp(0, num - 1)
+    return (1 - (middle - places(num, like=like)[:, None]).abs()).clamp_min(0)

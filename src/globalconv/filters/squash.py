@@ -47,7 +47,7 @@ class Squashed(FreeTaps):
     def forward(self, length: int) -> Tensor:
         """See ``Filter``."""
         taps = wide(super().forward(length))
-        taps = taps.sign() * F.relu(taps.abs() - self.cut)
+        taps = taps - taps.clamp(-self.cut, self.cut)
         return F.dropout(taps, self.dropout, training=self.training) if self.dropout else taps
 
     def extra_repr(self) -> str:

@@ -5,28 +5,40 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalconv.ops import global_conv
+from globalconv.ops.graphs import known
 from globalconv.ops.interface import compute_dtype
 from globalconv.states.state import MixerState, undifferentiated
 
 BLOCK = 64
-"""z^s is made of z^(64 q) and z^r, so that few exponentials are taken."""
+"""z^s is made of z^(64 q) and z^r, a product of two small tables."""
 
 
 def powers(log_poles: Tensor, weights: Tensor, num: int) -> Tensor:
     """Re sum_n c_n z_n^s for s = 0 .. num - 1, (..., num), from log z and c, both (..., order), complex or real."""
+    near, step = _geometric(log_poles.exp(), BLOCK)
     blocks = (num + BLOCK - 1) // BLOCK
-    device = log_poles.device
-    dtype = log_poles.real.dtype
-    near = torch.exp(log_poles[..., None] * torch.arange(BLOCK, device=device, dtype=dtype))
-    far = torch.exp(
-        log_poles[..., None, :] * (BLOCK * torch.arange(blocks, device=device, dtype=dtype))[:, None]
-    )
-    far = far * weights[..., None, :]
-    if log_poles.is_complex() or weights.is_complex():
+    if known(num):
+        far = _geometric(step, blocks)[0]
+    else:
+        far = torch.exp(log_poles[..., None] * (BLOCK * torch.arange(blocks, device=log_poles.device)))
+    far = far * weights[..., None]
+    if far.is_complex() or near.is_complex():
         # Re (a b) = Re a Re b - Im a Im b, as one product of real matrices.
-        far = torch.cat([far.real, -far.imag], dim=-1)
+        far = torch.cat([far.real, -far.imag], dim=-2)
         near = torch.cat([near.real, near.imag], dim=-2)
-    return (far @ near).flatten(-2)[..., :num]
+    return (far.transpose(-1, -2) @ near).flatten(-2)[..., :num]
+
+
+def _geometric(ratio: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """(..., num): 1, r, r^2, ...; and the power of r that comes next where ``num`` is a power of two.
+
+    By doubling, which is faster than exponentials and not less exact.
+    """
+    row, step = torch.ones_like(ratio)[..., None], ratio
+    while row.shape[-1] < num:
+        row = torch.cat([row, row * step[..., None]], dim=-1)
+        step = step * step
+    return row[..., :num], step
 
 
 class Recurrence(MixerState):
