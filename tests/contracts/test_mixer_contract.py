@@ -17,6 +17,7 @@ from globalconv.mixers import (
     GatedConv,
     GatedDelta,
     GlobalConv,
+    LinearAttention,
     LocalConv,
     Mixer,
     TokenMLP,
@@ -57,6 +58,9 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
     "gated_conv, no short taps": partial(GatedConv, short_taps=0),
     "token_mlp, hidden 5": partial(TokenMLP, hidden=5),
+    "linear_attention, short taps": partial(LinearAttention, num_heads=2, short_taps=3),
+    "linear_attention, scalar": partial(LinearAttention, decay="scalar"),
+    "linear_attention, vector": partial(LinearAttention, decay="vector", num_heads=2),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=2, short_taps=0),
 }
 

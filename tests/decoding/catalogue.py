@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from globalconv.decoding import MixerState
-from globalconv.mixers import Attention, GatedConv, GatedDelta, GlobalConv, LocalConv, Mixer, NoMixing
+from globalconv.mixers import (
+    Attention,
+    GatedConv,
+    GatedDelta,
+    GlobalConv,
+    LinearAttention,
+    LocalConv,
+    Mixer,
+    NoMixing,
+)
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
     **{
@@ -31,6 +40,9 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "gated_conv, s4d": partial(GatedConv, filter="s4d", states=4),
     "global_conv, exponential": partial(GlobalConv, filter="exponential", num_filters=2),
     "global_conv, implicit": partial(GlobalConv, filter="implicit"),
+    "linear_attention": partial(LinearAttention, num_heads=2),
+    "linear_attention, scalar": partial(LinearAttention, num_heads=2, decay="scalar", short_taps=3),
+    "linear_attention, vector": partial(LinearAttention, num_heads=1, decay="vector"),
     "gated_delta": partial(GatedDelta, num_heads=2),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=1, short_taps=0),
 }

@@ -34,7 +34,7 @@ def reference(mixer: GatedDelta, x: Tensor) -> Tensor:
                 value[t], k
             )
             y = state @ q
-            of_head.append(y / torch.sqrt(y.square().mean() + 1e-2) * mixer.norm_weight)
+            of_head.append(y / torch.sqrt(y.square().mean() + 1e-2) * mixer.gate.weight)
         outputs.append(torch.stack(of_head))
     return (torch.cat(outputs, dim=1) * gate * torch.sigmoid(gate)) @ mixer.output.weight.T
 
@@ -83,7 +83,7 @@ def test_is_that_of_transformers(seed):
         "conv1d.weight": own.short_filter.taps.flip(1).unsqueeze(1),
         "dt_bias": own.step_bias,
         "A_log": own.log_rate,
-        "norm.weight": own.norm_weight,
+        "norm.weight": own.gate.weight,
         "out_proj.weight": own.output.weight,
     }
     layer.load_state_dict({name: value.detach() for name, value in state.items()})

@@ -4,13 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from globalconv.ops.delta_rule import (
-    CHUNK,
-    gated_delta_flops,
-    gated_delta_rule,
-    gated_delta_step,
-    log_decays_between,
-)
+from globalconv.ops.decays import log_decays_between
+from globalconv.ops.delta_rule import CHUNK, gated_delta_flops, gated_delta_rule, gated_delta_step
 
 KEYS, VALUES = 4, 3
 

@@ -6,6 +6,7 @@ from globalconv.mixers.catalogue import MIXERS, build_mixer, find_mixer
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.gated_delta import GatedDelta
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.linear_attention import LinearAttention
 from globalconv.mixers.local_conv import LocalConv
 from globalconv.mixers.no_mixing import NoMixing
 from globalconv.mixers.token_mlp import TokenMLP
@@ -16,6 +17,7 @@ __all__ = [
     "GatedConv",
     "GatedDelta",
     "GlobalConv",
+    "LinearAttention",
     "LocalConv",
     "Mixer",
     "NoMixing",

@@ -11,6 +11,7 @@ from globalconv.mixers.base import Mixer
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.gated_delta import GatedDelta
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.linear_attention import LinearAttention
 from globalconv.mixers.local_conv import LocalConv
 from globalconv.mixers.no_mixing import NoMixing
 from globalconv.mixers.token_mlp import TokenMLP
@@ -25,6 +26,7 @@ MIXERS: dict[str, type[Mixer]] = {
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,
     "token_mlp": TokenMLP,
+    "linear_attention": LinearAttention,
     "gated_delta": GatedDelta,
 }
 REGISTRY: Registry[Mixer] = Registry("mixer", Mixer, MIXERS, call="width, length, *, causal=False")

@@ -10,6 +10,7 @@ from globalconv.errors import InputError
 from globalconv.filters.precision import wide, without_autocast
 from globalconv.filters.short_taps import short_filter
 from globalconv.mixers.base import Mixer, Properties
+from globalconv.mixers.head_gate import GATE_SIZE, HeadGate
 from globalconv.mixers.heads import check_heads
 from globalconv.ops import Integers, check_lengths, clear_padding
 from globalconv.ops.delta_rule import gated_delta_flops, gated_delta_rule, gated_delta_step
@@ -19,11 +20,6 @@ from globalconv.states.state import dtype_of
 
 LENGTH_EPSILON = 1e-6
 """Added to squared lengths of queries and keys."""
-NORM_EPSILON = 1e-2
-"""Added to the mean square of a head's outputs. The authors add 1e-5 in heads of 256. In narrow heads a query and the
-only key so far are often almost at right angles: with so little, 24 layers of width 32 had gradients of hundreds."""
-GATE_SIZE = 0.596
-"""The root mean square of SiLU of white noise."""
 SLOWEST, FASTEST = 0.001, 0.1
 """Time steps of the decay at the start, uniform on a log scale between them."""
 
@@ -35,7 +31,7 @@ class GatedDelta(Mixer):
     gate) by its authors' code (flash-linear-attention, ``fla/layers/gated_deltanet.py``): q, k and v are projections of
     x behind a short convolution of ``short_taps`` taps (0: none) and SiLU; q and k are divided by their lengths, q by
     the root of the head width too; b = sigmoid of a projection; a = exp(-exp(A) softplus(projection + bias)), as in
-    Mamba-2; a root mean square norm for each head, to which more is added than theirs (``NORM_EPSILON``), and the gate.
+    Mamba-2; a root mean square norm for each head, more softened than theirs, and the gate (``HeadGate``).
     A head's keys and values have one width, where the authors' values are twice as wide. No projection has a bias.
 
     Any length works, in time linear in it (``ops.delta_rule``). It looks back only: causal=False raises InputError.
@@ -58,19 +54,18 @@ class GatedDelta(Mixer):
         self.project = nn.Linear(width, 4 * width + 2 * num_heads, bias=False)
         self.log_rate = nn.Parameter(torch.empty(num_heads))
         self.step_bias = nn.Parameter(torch.empty(num_heads))
-        self.norm_weight = nn.Parameter(torch.empty(self.head_width))
+        self.gate = HeadGate(self.head_width)
         self.output = nn.Linear(width, width, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Decays as the authors draw them, a norm of weight one, and projections that keep the size of white noise."""
+        """Decays as the authors draw them, and projections that keep the size of white noise."""
         nn.init.normal_(self.project.weight, std=1 / math.sqrt(self.width))
         nn.init.normal_(self.output.weight, std=1 / (GATE_SIZE * math.sqrt(self.width)))
         with torch.no_grad():
             self.log_rate.uniform_(0.01, 16).log_()
             steps = torch.empty_like(self.step_bias).uniform_(math.log(SLOWEST), math.log(FASTEST)).exp_()
             self.step_bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # the inverse of softplus
-            nn.init.ones_(self.norm_weight)
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Write every token into the memory and read it. x: (batch, length, width)."""
@@ -93,14 +88,14 @@ class GatedDelta(Mixer):
         """
         with without_autocast(mixed.device.type):
             y, memory = gated_delta_rule(*self._operands(mixed, others))
-            y = self._gated(y, others)
+            y = self.gate(y, others[..., : self.width])
         return self.output(y), memory
 
     def read_next(self, memory: Tensor, mixed: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """The same of one token more, with n = 1, behind those that left ``memory``."""
         with without_autocast(mixed.device.type):
             y, memory = gated_delta_step(memory, *(x.squeeze(2) for x in self._operands(mixed, others)))
-            y = self._gated(y.unsqueeze(2), others)
+            y = self.gate(y.unsqueeze(2), others[..., : self.width])
         return self.output(y), memory
 
     def _operands(self, mixed: Tensor, others: Tensor) -> tuple[Tensor, ...]:
@@ -110,11 +105,6 @@ class GatedDelta(Mixer):
         rates, strength = wide(others[..., self.width :]).mT.split(self.num_heads, dim=1)
         log_decay = -wide(self.log_rate).exp()[:, None] * F.softplus(rates + wide(self.step_bias)[:, None])
         return _unit(query) / math.sqrt(self.head_width), _unit(key), value, log_decay, strength.sigmoid()
-
-    def _gated(self, y: Tensor, others: Tensor) -> Tensor:
-        """Heads (batch, heads, n, head width) side by side, each of norm one, times the gates; as ``others``."""
-        y = F.rms_norm(y, (self.head_width,), wide(self.norm_weight), NORM_EPSILON).transpose(1, 2).flatten(2)
-        return (y * F.silu(wide(others[..., : self.width]))).to(others.dtype)
 
     def begin(self, *, batch: int, longest: int) -> "GatedDeltaState":
         """See ``states.begin``."""

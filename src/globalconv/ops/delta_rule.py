@@ -28,6 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from globalconv.ops.decays import log_decays_between
+
 CHUNK = 64
 """Tokens of a chunk. The work grows with the chunk, and the number of steps in order with its inverse."""
 
@@ -76,18 +78,6 @@ def gated_delta_step(
     known = (key[..., None, :] @ faded).squeeze(-2)
     state = faded + key[..., None] * (strength[..., None] * (value - known))[..., None, :]
     return (query[..., None, :] @ state).squeeze(-2), state
-
-
-def log_decays_between(log_decay: Tensor) -> Tensor:
-    """log (a_{s+1} ... a_t) at (t, s), and -inf for s > t: (..., C) -> (..., C, C).
-
-    Each is a sum of its own. A difference of sums from the start would have no digits left behind a strong decay.
-    """
-    size = log_decay.shape[-1]
-    places = torch.arange(size, device=log_decay.device)
-    later = places[:, None] > places
-    steps = torch.where(later, log_decay[..., None], 0.0).cumsum(-2)
-    return steps.masked_fill(later.T, float("-inf"))
 
 
 def scan(factor: Tensor, fresh: Tensor) -> Tensor:
