@@ -4,7 +4,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from globalconv.mixers import Attention, GatedConv, GatedDelta, GlobalConv, Mixer, TokenMLP
+from globalconv.mixers import (
+    Attention,
+    GatedConv,
+    GatedDelta,
+    GlobalConv,
+    LinearAttention,
+    LocalConv,
+    Mixer,
+    NoMixing,
+    TokenMLP,
+)
 
 
 def count(module: nn.Module) -> int:
@@ -20,6 +30,12 @@ def mixer_parameters(mixer: Mixer) -> int:
         return length * width + width
     if isinstance(mixer, GatedConv):
         return projections + min(3, length) * 3 * width + length * width + width
+    if isinstance(mixer, LinearAttention):
+        return projections
+    if isinstance(mixer, NoMixing):
+        return width
+    if isinstance(mixer, LocalConv):
+        return 4 * width
     if isinstance(mixer, GatedDelta):
         heads = mixer.num_heads
         rates = 2 * heads * width + 2 * heads
