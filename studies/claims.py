@@ -26,7 +26,8 @@ from globalconv.display.palette import look
 from globalconv.display.panels import Frame, Panel, sheet
 from globalconv.display.svg import house_style, to_png
 from globalconv.measure.record import Record, record_from_json
-from globalconv.mixers import Attention, GlobalConv, Mixer
+from globalconv.mixers import Attention, GlobalConv, Mixer, TokenMLP
+from globalconv.ops import global_conv
 from globalconv.probes import (
     InteractionOrder,
     TokenJacobian,
@@ -387,15 +388,38 @@ def mlp_mixer_does_it() -> Claim:
     convolution = [equivariance(stack("global_conv", 1, s), inputs(s), "shift", seed=s) for s in SEEDS]
     whole = all(bool(j.support.all()) for j in reach)
     differs = not any(e.equivariant for e in shifts) and all(e.equivariant for e in convolution)
+    exact = all(by_full_field_convolutions(s) < 1e-12 for s in SEEDS)
     return Claim(
         "MLP-Mixer seems to do it de facto.",
-        "Half." if whole and differs else "Not what was expected.",
+        "Half." if whole and differs and exact else "Not what was expected.",
         "Its token mixing reaches every token from every token, with weights that do not depend on the input but for a "
-        "GELU. But it is no convolution: "
-        f"{shifts[0].line[0].lower()}{shifts[0].line[1:].rstrip('.')}, where a circular convolution is equivariant. "
+        "GELU. It can be written with global depthwise convolutions, exactly: each hidden unit is what a causal one, "
+        "whose filter is as long as the sequence and the same for all channels, gives at the last token; and each "
+        f"output is what another one gives of the {2 * LENGTH} hidden units (equal to rounding; its authors say so, "
+        "arXiv 2105.01601, section 1). But each of these convolutions is evaluated at one place alone, so that the layer "
+        f"is none: {shifts[0].line[0].lower()}{shifts[0].line[1:].rstrip('.')}, where a circular convolution is "
+        "equivariant. "
         "It takes one length only, and cannot be causal. The exact match in the literature is GFNet.",
         "globalconv probe token_mlp --bare --depth 1",
     )
+
+
+def by_full_field_convolutions(seed: int) -> float:
+    """How far token_mlp is, at most, from as many causal global convolutions as it has hidden units and outputs."""
+    (mixer,) = mixers_for("token_mlp", 1, ProbeRequest("token_mlp", depth=1, seed=seed))
+    assert isinstance(mixer, TokenMLP)
+    mixer, x = mixer.double(), inputs(seed).double()
+
+    def at_the_end(tokens: Tensor, layer: nn.Linear) -> Tensor:
+        """(batch, units, width): what each unit's filter, shared by all channels, gives at the last token."""
+        units = [
+            global_conv(tokens, weights.flip(0)[None], mode="causal")[:, -1] + bias
+            for weights, bias in zip(layer.weight, layer.bias, strict=True)
+        ]
+        return torch.stack(units, dim=1)
+
+    hidden = F.gelu(at_the_end(x, mixer.expand))
+    return float((at_the_end(hidden, mixer.contract) - mixer(x)).detach().abs().max())
 
 
 def can_it_replace_attention() -> Claim:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from globalconv.errors import InputError
 from globalconv.mixers import TokenMLP
+from globalconv.ops import global_conv
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -51,3 +52,19 @@ def test_has_weights_for_its_length_only():
 
 def test_is_twice_as_wide_as_long_by_default():
     assert TokenMLP(5, 8).hidden == 16
+
+
+def test_it_is_full_field_depthwise_convolutions_at_one_place_each(generator):
+    """arXiv 2105.01601, section 1: "depth-wise convolutions of a full receptive field and parameter sharing"."""
+    mixer = TokenMLP(5, 8, hidden=6).double()
+    x = torch.randn(2, 8, 5, generator=generator, dtype=torch.float64)
+
+    def at_the_end(tokens, layer):
+        units = [
+            global_conv(tokens, weights.flip(0)[None], mode="causal")[:, -1] + bias
+            for weights, bias in zip(layer.weight, layer.bias, strict=True)
+        ]
+        return torch.stack(units, dim=1)
+
+    hidden = torch.nn.functional.gelu(at_the_end(x, mixer.expand))
+    torch.testing.assert_close(at_the_end(hidden, mixer.contract), mixer(x))
