@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/filters.py
 
 For every filter, at length 4096, 256 channels and batch 8, causal: the taps alone and the convolution alone, forward
-and backward, interleaved in one process on one thread, in seconds of processor time. Prints the median and quartiles of their ratio within a round,
-and writes them to benchmarks/results/filters.json. Takes about two minutes.
+and backward, interleaved in one process on one thread, in seconds of processor time. Prints the median and quartiles of
+their ratio within a round, and writes them to benchmarks/results/filters.json. Takes about two minutes.
 """
 
 import statistics

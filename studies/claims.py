@@ -396,8 +396,8 @@ def mlp_mixer_does_it() -> Claim:
         "GELU. It can be written with global depthwise convolutions, exactly: each hidden unit is what a causal one, "
         "whose filter is as long as the sequence and the same for all channels, gives at the last token; and each "
         f"output is what another one gives of the {2 * LENGTH} hidden units (equal to rounding; its authors say so, "
-        "arXiv 2105.01601, section 1). But each of these convolutions is evaluated at one place alone, so that the layer "
-        f"is none: {shifts[0].line[0].lower()}{shifts[0].line[1:].rstrip('.')}, where a circular convolution is "
+        "arXiv 2105.01601, section 1). But each of these convolutions is evaluated at one place alone, so that the "
+        f"layer is none: {shifts[0].line[0].lower()}{shifts[0].line[1:].rstrip('.')}, where a circular convolution is "
         "equivariant. "
         "It takes one length only, and cannot be causal. The exact match in the literature is GFNet.",
         "globalconv probe token_mlp --bare --depth 1",

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from globalconv.errors import InputError, unknown_name
-from globalconv.mixers import MIXERS, find_mixer
+from globalconv.mixers import MIXERS, Attention, find_mixer
 from globalconv.mixers.catalogue import mixer_options
 from globalconv.models.encoder_decoder_designs import find_cross_mixer
 from globalconv.registry.spelling import spelled, split_outside_brackets
@@ -144,5 +144,5 @@ def twin_of(arm: str, depth: int) -> TwinMixers:
 
 
 def attends(mixers: tuple[str, ...]) -> bool:
-    """Whether any block looks up by content, as attention does: such an arm does not replace it."""
-    return any(find_mixer(name).properties.looks_up for name in mixers)
+    """Whether any block is softmax attention, in a window too: such an arm does not replace it."""
+    return any(issubclass(find_mixer(name), Attention) for name in mixers)
