@@ -12,14 +12,19 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.filters import FILTERS
 from globalconv.mixers import (
+    H3,
     MIXERS,
     Attention,
+    DynamicConv,
     GatedConv,
     GatedDelta,
     GlobalConv,
+    Hyena,
+    LightConv,
     LinearAttention,
     LocalConv,
     Mixer,
+    Synthesizer,
     TokenMLP,
     find_mixer,
 )
@@ -62,6 +67,15 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "linear_attention, scalar": partial(LinearAttention, decay="scalar"),
     "linear_attention, vector": partial(LinearAttention, decay="vector", num_heads=2),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=2, short_taps=0),
+    "hyena, order 4": partial(Hyena, order=4, hidden=8),
+    "hyena, free and no short taps": partial(Hyena, filter="free", short_taps=0, backend="reference"),
+    "h3, few states and taps": partial(H3, states=4, short_taps=3),
+    "light_conv, 3 taps": partial(LightConv, taps=3, num_heads=1, glu=False, backend="reference"),
+    "light_conv, dropped taps": partial(LightConv, num_heads=2, dropout=0.2),
+    "dynamic_conv, 3 taps": partial(DynamicConv, taps=3, num_heads=1, glu=False),
+    "dynamic_conv, dropped taps": partial(DynamicConv, num_heads=8, dropout=0.2),
+    "synthesizer, linear": partial(Synthesizer, rows="linear", num_heads=1),
+    "h3, one free filter": partial(H3, filter="free", num_filters=1, backend="spectral"),
 }
 
 
@@ -71,7 +85,7 @@ def test_keeps_the_contract(name, seed, device):
 
 
 @pytest.mark.parametrize("width", [2, 3])
-@pytest.mark.parametrize("name", ["global_conv", "gated_conv", "token_mlp"])
+@pytest.mark.parametrize("name", ["global_conv", "gated_conv", "token_mlp", "hyena", "h3", "gmlp", "fnet"])
 def test_keeps_the_contract_at_small_widths(name, width, seed, device):
     check_mixer(MIXERS[name], width=width, seed=seed, device=device)
 

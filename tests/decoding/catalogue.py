@@ -8,14 +8,20 @@ from torch import Tensor
 
 from globalconv.decoding import MixerState
 from globalconv.mixers import (
+    GMLP,
+    H3,
     Attention,
+    DynamicConv,
     GatedConv,
     GatedDelta,
     GlobalConv,
+    Hyena,
+    LightConv,
     LinearAttention,
     LocalConv,
     Mixer,
     NoMixing,
+    Synthesizer,
 )
 
 BUILDS: dict[str, Callable[..., Mixer]] = {
@@ -45,7 +51,19 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "linear_attention, vector": partial(LinearAttention, num_heads=1, decay="vector"),
     "gated_delta": partial(GatedDelta, num_heads=2),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=1, short_taps=0),
+    "hyena, order 3": partial(Hyena, order=3, hidden=8),
+    "hyena, one free filter": partial(Hyena, filter="free", num_filters=1),
+    "h3": partial(H3, states=4, short_taps=5),
+    "light_conv": partial(LightConv, num_heads=2),
+    "dynamic_conv": partial(DynamicConv, num_heads=2),
+    "gmlp": GMLP,
+    "synthesizer": partial(Synthesizer, num_heads=2),
+    "synthesizer, linear": partial(Synthesizer, num_heads=1, rows="linear"),
 }
+ENDS_AT_ITS_LENGTH = [
+    name for name in BUILDS if "learned" in name or name.startswith(("gmlp", "synthesizer"))
+]
+"""Those that have weights for so many places and no more."""
 WIDTH = 4
 
 

@@ -11,7 +11,7 @@ from globalconv.errors import InputError
 from globalconv.mixers import Attention, GatedConv, GlobalConv, Mixer, TokenMLP
 from globalconv.models import Stack
 from globalconv.states.online import BLOCK
-from tests.decoding.catalogue import BUILDS, WIDTH, decoded, drawn, steps, worst_error
+from tests.decoding.catalogue import BUILDS, ENDS_AT_ITS_LENGTH, WIDTH, decoded, drawn, steps, worst_error
 
 ROUNDING = {torch.float64: 1e-11, torch.float32: 2e-4}
 """Relative; some thousands of products of numbers of size 1, and a few transforms."""
@@ -29,7 +29,7 @@ def sequences(draw):
 
 
 def mixer_for(name: str, length: int, tokens: int, seed: int) -> Mixer:
-    return drawn(name, max(length, tokens) if "learned" in name else length, seed=seed)
+    return drawn(name, max(length, tokens) if name in ENDS_AT_ITS_LENGTH else length, seed=seed)
 
 
 @given(names, sequences(), st.integers(1, 3), seeds)
@@ -165,8 +165,9 @@ def test_a_state_holds_linearly_many_numbers(name, seed):
         mixer = drawn(name, longest, seed=seed)
         return begin(mixer, batch=2, longest=longest).numbers() / (2 * WIDTH)
 
-    # Two rings of at most L places, or keys and values; beside them a block and a few taps.
-    assert held(1024) <= 2 * 1024 + 2 * BLOCK + 9
+    # Two rings of at most L places, or keys and values; beside them a block and a few taps. Hyena has some of them.
+    times = getattr(drawn(name, 4, seed=seed), "order", 2) - 1
+    assert held(1024) <= times * (2 * 1024 + 2 * BLOCK) + 12
     assert held(4096) <= 4.1 * held(1024)
 
 

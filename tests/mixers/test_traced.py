@@ -20,9 +20,9 @@ def test_a_traced_mixer_computes_and_learns_the_same(name, training, seed):
     traced = torch.jit.trace(mixer, x)
     other = torch.randn(16, 64, 32)
     torch.testing.assert_close(traced(other), mixer(other), rtol=1e-4, atol=1e-4)
-    parameters = list(mixer.parameters())
+    operands = [other.requires_grad_(), *mixer.parameters()]
     upstream = torch.randn(16, 64, 32)
-    found, right = (torch.autograd.grad(layer(other), parameters, upstream) for layer in (traced, mixer))
+    found, right = (torch.autograd.grad(layer(other), operands, upstream) for layer in (traced, mixer))
     for gradient, expected in zip(found, right, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-2)
 

@@ -1,18 +1,25 @@
 """How many parameters models and mixers have, by the formulas of a paper rather than by their modules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
 from globalconv.mixers import (
+    GMLP,
+    H3,
     Attention,
+    DynamicConv,
+    FNet,
     GatedConv,
     GatedDelta,
     GlobalConv,
+    Hyena,
+    LightConv,
     LinearAttention,
     LocalConv,
     Mixer,
     NoMixing,
+    Synthesizer,
     TokenMLP,
 )
 
@@ -22,26 +29,31 @@ def count(module: nn.Module) -> int:
 
 
 def mixer_parameters(mixer: Mixer) -> int:
+    """Of a mixer with its default options, not causal, of more tokens than it has few taps."""
     width, length = mixer.width, mixer.length
-    projections = 4 * (width * width + width)
-    if isinstance(mixer, Attention):
-        return projections + (length * width if mixer.positions == "learned" else 0)
-    if isinstance(mixer, GlobalConv):
-        return length * width + width
-    if isinstance(mixer, GatedConv):
-        return projections + min(3, length) * 3 * width + length * width + width
-    if isinstance(mixer, LinearAttention):
-        return projections
-    if isinstance(mixer, NoMixing):
-        return width
-    if isinstance(mixer, LocalConv):
-        return 4 * width
-    if isinstance(mixer, GatedDelta):
-        heads = mixer.num_heads
-        rates = 2 * heads * width + 2 * heads
-        return 5 * width * width + rates + min(3, length) * 3 * width + width // heads
-    assert isinstance(mixer, TokenMLP)
-    return 2 * length * mixer.hidden + mixer.hidden + length
+    projection = width * width + width
+    implicit = (5 + 1) * 64 + (64 + 1) * 64 + 64 + 2 * width * 64
+    s4d = 2 * (width + 32 * 4 * width)
+    formulas: dict[type[Mixer], Callable[[], int]] = {
+        NoMixing: lambda: width,
+        LocalConv: lambda: 3 * width + width,
+        GlobalConv: lambda: length * width + width,
+        GatedConv: lambda: 4 * projection + 3 * 3 * width + length * width + width,
+        Hyena: lambda: 4 * projection + 3 * 3 * width + implicit + width,
+        GatedDelta: lambda: 5 * width * width + (2 * 4 * width + 2 * 4) + 3 * 3 * width + width // 4,
+        LinearAttention: lambda: 4 * projection,
+        H3: lambda: 4 * projection + min(64, length) * width + s4d + width,
+        LightConv: lambda: 3 * projection + 4 * 7,
+        DynamicConv: lambda: 3 * projection + width * 4 * 7,
+        TokenMLP: lambda: 2 * length * 2 * length + 2 * length + length,
+        GMLP: lambda: 3 * projection + 2 * width + length * length + length,
+        FNet: lambda: 0,
+        Synthesizer: lambda: 2 * projection + 4 * length * length,
+        Attention: lambda: (
+            4 * projection + (length * width if getattr(mixer, "positions", "") == "learned" else 0)
+        ),
+    }
+    return formulas[type(mixer)]()
 
 
 def stack_parameters(mixers: Sequence[Mixer], *, mlp_width: int) -> int:

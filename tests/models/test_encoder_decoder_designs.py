@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from globalconv.errors import InputError
+from globalconv.filters import Filter
+from globalconv.mixers.gmlp import SpatialGate
 from globalconv.models.encoder_decoder_designs import SIZES, Size, build_encoder_decoder
 
 TABLE_3 = [
@@ -67,3 +69,17 @@ def test_what_does_not_exist_is_refused():
     ):
         with pytest.raises(InputError):
             build_encoder_decoder(50, 8, **wrong)
+
+
+@pytest.mark.parametrize("mixer", ["gmlp", "hyena", "dynamic_conv"])
+def test_what_has_a_start_of_its_own_keeps_it(mixer, seed):
+    """The original draws plain linear layers again: no gate, filter, or layer without a bias among them is broken."""
+    torch.manual_seed(seed)
+    model = build_encoder_decoder(7, 12, Size(8, 1, 2, 20, dropout=0.0), design="original", encoder=mixer)
+    gates = [module for module in model.modules() if isinstance(module, SpatialGate)]
+    filters = [module for module in model.modules() if isinstance(module, Filter)]
+    assert len(gates) == (mixer == "gmlp")
+    assert all(bool((gate.bias == 1).all()) for gate in gates)
+    for filter_ in filters:
+        norm = filter_(filter_.length).norm(dim=1)
+        torch.testing.assert_close(norm, torch.ones_like(norm))

@@ -1,11 +1,13 @@
 """What fits is computed in parts; what does not is refused before it is computed, with what would."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from globalconv.errors import InputError
+from globalconv.filters import Filter
 from globalconv.measure.memory import peak_tensor_bytes
 from globalconv.mixers import MIXERS, Attention
 from globalconv.models import Stack
@@ -69,9 +71,14 @@ def test_rows_need_no_more_than_was_reckoned_with(name, depth, seed):
     points, cotangents = subject.points, torch.ones(4, *subject.output, dtype=torch.float64)
     function = torch.no_grad()(subject.function)
     function(points)  # what is computed once, for all calls
+    filters = [
+        module.double() for mixer in mixers for module in mixer.modules() if isinstance(module, Filter)
+    ]
+    # Taps are made once for all rows, one filter after the other.
+    taps = max((peak_tensor_bytes(partial(filter_, 64)) for filter_ in filters), default=0)
     for needs, action in (
         (VALUES, lambda: function(points)),
         (GRADIENT, lambda: pull_back(subject, points, cotangents)),
         (SECOND, lambda: pull_back_twice(subject, points, cotangents, points)),
     ):
-        assert peak_tensor_bytes(action) <= needs * 4 * subject.row_bytes
+        assert peak_tensor_bytes(action) <= needs * 4 * subject.row_bytes + taps

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from globalconv.filters import FreeTaps
-from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, TokenMLP
+from globalconv.filters import Filter
+from globalconv.mixers import MIXERS, Attention, GatedConv, GlobalConv, Synthesizer, TokenMLP
 from globalconv.models import Classifier, LanguageModel
 from globalconv.training.parameter_groups import parameter_groups
 from tests.mixers.builds import built
@@ -56,7 +56,7 @@ def test_taps_are_a_group_of_their_own(name):
     expected = {
         f"{prefix}.{own}"
         for prefix, module in model.named_modules()
-        if isinstance(module, FreeTaps)
+        if isinstance(module, Filter)
         for own, _ in module.named_parameters()
     }
     assert names_in(model, "taps") == expected
@@ -79,7 +79,10 @@ def test_only_matrices_are_decayed(name):
         for prefix, module in model.named_modules()
         if isinstance(module, nn.Linear)
     }
-    assert names_in(model, "matrices") == matrices
+    matrices |= {
+        f"{prefix}.scores" for prefix, module in model.named_modules() if isinstance(module, Synthesizer)
+    }
+    assert names_in(model, "matrices") == matrices - names_in(model, "taps")  # a filter may be a network
 
 
 def test_embeddings_and_positions_are_vectors():

@@ -1,6 +1,7 @@
 """Mixers by name and options, also those that live outside this package."""
 
 import hashlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,12 +9,19 @@ from globalconv.filters.catalogue import REGISTRY as FILTERS
 from globalconv.filters.catalogue import filter_options
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
+from globalconv.mixers.dynamic_conv import DynamicConv
+from globalconv.mixers.fnet import FNet
 from globalconv.mixers.gated_conv import GatedConv
 from globalconv.mixers.gated_delta import GatedDelta
 from globalconv.mixers.global_conv import GlobalConv
+from globalconv.mixers.gmlp import GMLP
+from globalconv.mixers.h3 import H3
+from globalconv.mixers.hyena import Hyena
+from globalconv.mixers.light_conv import LightConv
 from globalconv.mixers.linear_attention import LinearAttention
 from globalconv.mixers.local_conv import LocalConv
 from globalconv.mixers.no_mixing import NoMixing
+from globalconv.mixers.synthesizer import Synthesizer
 from globalconv.mixers.token_mlp import TokenMLP
 from globalconv.registry.lookup import Registry
 from globalconv.registry.options import check_options, options_of
@@ -28,6 +36,13 @@ MIXERS: dict[str, type[Mixer]] = {
     "token_mlp": TokenMLP,
     "linear_attention": LinearAttention,
     "gated_delta": GatedDelta,
+    "hyena": Hyena,
+    "h3": H3,
+    "light_conv": LightConv,
+    "dynamic_conv": DynamicConv,
+    "gmlp": GMLP,
+    "fnet": FNet,
+    "synthesizer": Synthesizer,
 }
 REGISTRY: Registry[Mixer] = Registry("mixer", Mixer, MIXERS, call="width, length, *, causal=False")
 SIZES = ("width", "length", "causal")
@@ -66,10 +81,11 @@ def known_options(text: str, given: Mapping[str, Any] | None = None) -> dict[str
 
     ``given``: the options that it has; without a filter among them, the default filter's are known.
     """
-    known = options_of(find_mixer(text), besides=SIZES)
+    mixer = find_mixer(text)
+    known = options_of(mixer, besides=SIZES)
     if "filter" in known:
         given = given or spelled(text).options
-        known |= filter_options(given.get("filter", "free"))
+        known |= filter_options(given.get("filter", inspect.signature(mixer).parameters["filter"].default))
     return known
 
 

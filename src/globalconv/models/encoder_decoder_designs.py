@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 from globalconv.errors import InputError, unknown_name
+from globalconv.filters import Filter
 from globalconv.mixers import build_mixer
 from globalconv.mixers.catalogue import accepted
 from globalconv.models.aligned_conv import AlignedConv
@@ -106,8 +107,17 @@ def build_encoder_decoder(
         dropout=size.dropout,
     )
     if original:
-        for module in model.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+        _draw_as_original(model)
     return model
+
+
+def _draw_as_original(model: nn.Module) -> None:
+    """Draw plain linear layers again. Those inside filters, and of classes with a start of their own, stay."""
+    of_filters = {
+        id(m) for filter_ in model.modules() if isinstance(filter_, Filter) for m in filter_.modules()
+    }
+    for module in model.modules():
+        if type(module) is nn.Linear and id(module) not in of_filters:
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

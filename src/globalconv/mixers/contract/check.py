@@ -107,7 +107,10 @@ def refuses_other_shapes(trial: Trial) -> None:
 
 
 def every_parameter_learns(trial: Trial) -> None:
-    """At the nominal length the output depends on the input and on every parameter, all gradients finite."""
+    """At the nominal length the output depends on the input and on every parameter, all gradients finite.
+
+    A mixer may have no parameters; then it is the input alone.
+    """
     if trial.length == 1:
         return  # there is nothing to choose among one token: the queries of an attention rightly do nothing
     mixer, x = trial.mixer(), trial.normal(2, trial.length).requires_grad_()
