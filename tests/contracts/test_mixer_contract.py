@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.filters import FILTERS
 from globalconv.mixers import (
+    AFT,
     H3,
     MIXERS,
     Attention,
+    CirculantAttention,
     DynamicConv,
     GatedConv,
     GatedDelta,
@@ -66,6 +68,9 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "linear_attention, short taps": partial(LinearAttention, num_heads=2, short_taps=3),
     "linear_attention, scalar": partial(LinearAttention, decay="scalar"),
     "linear_attention, vector": partial(LinearAttention, decay="vector", num_heads=2),
+    "aft, full": partial(AFT, rank=0),
+    "aft, local": partial(AFT, rank=2, window=2),
+    "circulant_attention, 1 head": partial(CirculantAttention, num_heads=1),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=2, short_taps=0),
     "hyena, order 4": partial(Hyena, order=4, hidden=8),
     "hyena, free and no short taps": partial(Hyena, filter="free", short_taps=0, backend="reference"),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from globalconv.decoding import MixerState
 from globalconv.mixers import (
+    AFT,
     GMLP,
     H3,
     Attention,
@@ -49,6 +50,8 @@ BUILDS: dict[str, Callable[..., Mixer]] = {
     "linear_attention": partial(LinearAttention, num_heads=2),
     "linear_attention, scalar": partial(LinearAttention, num_heads=2, decay="scalar", short_taps=3),
     "linear_attention, vector": partial(LinearAttention, num_heads=1, decay="vector"),
+    "aft, learned places": partial(AFT, rank=2),
+    "aft, local and learned": partial(AFT, rank=0, window=3),
     "gated_delta": partial(GatedDelta, num_heads=2),
     "gated_delta, no short taps": partial(GatedDelta, num_heads=1, short_taps=0),
     "hyena, order 3": partial(Hyena, order=3, hidden=8),

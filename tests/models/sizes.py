@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from globalconv.mixers import (
+    AFT,
     GMLP,
     H3,
     Attention,
+    CirculantAttention,
     DynamicConv,
     FNet,
     GatedConv,
@@ -42,6 +44,8 @@ def mixer_parameters(mixer: Mixer) -> int:
         Hyena: lambda: 4 * projection + 3 * 3 * width + implicit + width,
         GatedDelta: lambda: 5 * width * width + (2 * 4 * width + 2 * 4) + 3 * 3 * width + width // 4,
         LinearAttention: lambda: 4 * projection,
+        AFT: lambda: 4 * projection + 2 * length * 32,
+        CirculantAttention: lambda: 2 * width * width + 4 * width + width,
         H3: lambda: 4 * projection + min(64, length) * width + s4d + width,
         LightConv: lambda: 3 * projection + 4 * 7,
         DynamicConv: lambda: 3 * projection + width * 4 * 7,

@@ -1,8 +1,10 @@
 """Token mixers: modules (batch, length, width) -> the same."""
 
+from globalconv.mixers.aft import AFT
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
 from globalconv.mixers.catalogue import MIXERS, build_mixer, find_mixer
+from globalconv.mixers.circulant_attention import CirculantAttention
 from globalconv.mixers.dynamic_conv import DynamicConv
 from globalconv.mixers.fnet import FNet
 from globalconv.mixers.gated_conv import GatedConv
@@ -19,10 +21,12 @@ from globalconv.mixers.synthesizer import Synthesizer
 from globalconv.mixers.token_mlp import TokenMLP
 
 __all__ = [
+    "AFT",
     "GMLP",
     "H3",
     "MIXERS",
     "Attention",
+    "CirculantAttention",
     "DynamicConv",
     "FNet",
     "GatedConv",

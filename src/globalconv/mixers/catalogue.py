@@ -7,8 +7,10 @@ from typing import Any
 
 from globalconv.filters.catalogue import REGISTRY as FILTERS
 from globalconv.filters.catalogue import filter_options
+from globalconv.mixers.aft import AFT
 from globalconv.mixers.attention import Attention
 from globalconv.mixers.base import Mixer
+from globalconv.mixers.circulant_attention import CirculantAttention
 from globalconv.mixers.dynamic_conv import DynamicConv
 from globalconv.mixers.fnet import FNet
 from globalconv.mixers.gated_conv import GatedConv
@@ -34,6 +36,8 @@ MIXERS: dict[str, type[Mixer]] = {
     "global_conv": GlobalConv,
     "gated_conv": GatedConv,
     "token_mlp": TokenMLP,
+    "circulant_attention": CirculantAttention,
+    "aft": AFT,
     "linear_attention": LinearAttention,
     "gated_delta": GatedDelta,
     "hyena": Hyena,
