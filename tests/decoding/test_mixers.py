@@ -285,3 +285,14 @@ def test_mistakes_are_named(seed):
     state.step(one)
     with pytest.raises(InputError, match="larger longest"):
         state.step(one)
+
+
+def test_a_filter_that_is_changed_is_decoded_by_its_taps(seed):
+    """A recurrence beside the taps would not know of a hook."""
+    mixer = drawn("global_conv, exponential", 20, seed=seed)
+    x = torch.randn(2, 20, WIDTH, dtype=torch.float64)
+    plain = mixer(x)
+    mixer.filter.register_forward_hook(lambda module, given, taps: 2 * taps)
+    assert not torch.allclose(mixer(x), plain)
+    found = decoded(begin(mixer, batch=2, longest=20), x, prompt=7)
+    assert worst_error(found, mixer(x).detach()) < 1e-10

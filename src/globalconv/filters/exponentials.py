@@ -18,7 +18,7 @@ from globalconv.filters.response import Response
 from globalconv.ops import Mode
 from globalconv.states import MixerState
 from globalconv.states.recurrence import Recurrence, powers
-from globalconv.states.state import dtype_of
+from globalconv.states.state import dtype_of, is_changed
 
 Poles = Literal["complex", "real"]
 
@@ -44,7 +44,11 @@ class Exponentials(Response):
     def begin(
         self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None
     ) -> MixerState:
-        """The recurrence. See ``Filter``."""
+        """The recurrence, unless a subclass or a hook changed the taps. See ``Filter``."""
+        kind = type(self)
+        plain = kind.response is Exponentials.response and kind.forward is Response.forward
+        if is_changed(self) or not plain:
+            return super().begin(width=width, batch=batch, longest=longest, skip=skip, backend=backend)
         log_poles, weights = self.modes()
         return Recurrence(
             log_poles[0],

@@ -3,15 +3,15 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from globalconv.filters import FilterLike, build_filter
-from globalconv.mixers.base import Mixer, Properties, check_num_filters
-from globalconv.ops import Integers, Mode
-from globalconv.states import MixerState
+from globalconv.mixers.base import Properties, check_num_filters
+from globalconv.mixers.convolution import Convolution
+from globalconv.ops import Mode
 
 
-class GlobalConv(Mixer):
+class GlobalConv(Convolution):
     """y = h * x + d x: taps h as long as the sequence and a skip weight d, per channel.
 
     No channel sees another and nothing depends on the content: the mixing matrix is the same for
@@ -54,25 +54,6 @@ class GlobalConv(Mixer):
         self.skip = nn.Parameter(torch.empty(width))
         self.backend = backend
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """The skip weight starts at zero; the filter draws its own taps."""
-        nn.init.zeros_(self.skip)
-
-    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Convolve and add the skip term. x: (batch, length, width)."""
-        self.check_input(x)
-        return self.filter.convolve(x, lengths=lengths, skip=self.skip, backend=self.backend)
-
-    def begin(self, *, batch: int, longest: int) -> MixerState:
-        """See ``states.begin``."""
-        return self.filter.begin(
-            width=self.width, batch=batch, longest=longest, skip=self.skip, backend=self.backend
-        )
-
-    def flops(self, length: int) -> float:
-        """The convolution and the skip term."""
-        return self.filter.flops(length, self.width) + 2.0 * length * self.width
 
     def extra_repr(self) -> str:
         """Its size, mode and backend."""

@@ -1,16 +1,15 @@
 """A neighbourhood: the depthwise convolution with few taps that a global one has to beat."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from globalconv.errors import InputError
 from globalconv.filters import FreeTaps
-from globalconv.mixers.base import Mixer, Properties, check_num_filters
-from globalconv.ops import Integers
-from globalconv.states import MixerState
+from globalconv.mixers.base import Properties, check_num_filters
+from globalconv.mixers.convolution import Convolution
 
 
-class LocalConv(Mixer):
+class LocalConv(Convolution):
     """y = h * x + d x with ``taps`` free taps h: ``global_conv`` cut down to a neighbourhood.
 
     Causal, the taps are for the token itself and the ``taps`` - 1 before it. Else they are centred, an odd number, with
@@ -46,25 +45,6 @@ class LocalConv(Mixer):
         self.skip = nn.Parameter(torch.empty(width))
         self.backend = backend
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """The skip weight starts at zero; the filter draws its own taps."""
-        nn.init.zeros_(self.skip)
-
-    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Convolve and add the skip term. x: (batch, length, width)."""
-        self.check_input(x)
-        return self.filter.convolve(x, lengths=lengths, skip=self.skip, backend=self.backend)
-
-    def begin(self, *, batch: int, longest: int) -> MixerState:
-        """See ``states.begin``."""
-        return self.filter.begin(
-            width=self.width, batch=batch, longest=longest, skip=self.skip, backend=self.backend
-        )
-
-    def flops(self, length: int) -> float:
-        """The convolution and the skip term."""
-        return self.filter.flops(length, self.width) + 2.0 * length * self.width
 
     def extra_repr(self) -> str:
         """Its size, mode and taps."""

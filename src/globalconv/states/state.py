@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 
 METHODS = (FunctionType, property, classmethod, staticmethod)
+BUILDERS = ("__init__", "extra_repr")
+"""Methods that say how a module is built, and do not change what its forward makes of what was built."""
 
 
 def undifferentiated() -> AbstractContextManager[object]:
@@ -34,7 +36,7 @@ def dtype_of(module: nn.Module) -> torch.dtype | None:
 def is_exactly(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether ``module`` computes exactly what ``kind`` does: it is no subclass and has no hooks and no forward of
     its own."""
-    return type(module) is kind and not _changed(module)
+    return type(module) is kind and not is_changed(module)
 
 
 def replaces_calls(module: nn.Module, method: str) -> bool:
@@ -45,15 +47,16 @@ def replaces_calls(module: nn.Module, method: str) -> bool:
     """
     lineage = type(module).__mro__
     owner = next((place for place, kind in enumerate(lineage) if method in vars(kind)), None)
-    return owner is not None and not _changed(module) and not any(map(_has_methods, lineage[:owner]))
+    return owner is not None and not is_changed(module) and not any(map(_has_methods, lineage[:owner]))
 
 
-def _changed(module: nn.Module) -> bool:
+def is_changed(module: nn.Module) -> bool:
+    """Whether hooks, or a forward that was set on it, change what the module computes."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 def _has_methods(kind: type) -> bool:
-    return any(isinstance(value, METHODS) for value in vars(kind).values())
+    return any(isinstance(value, METHODS) for name, value in vars(kind).items() if name not in BUILDERS)
 
 
 def holding(kept: Tensor, new: Tensor) -> Tensor:
