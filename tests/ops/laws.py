@@ -31,6 +31,8 @@ class Case:
     dtype: torch.dtype = torch.float64
     exact_causality: bool = False
     device: str = "cpu"
+    taps_of_rows: bool = False
+    """Whether each row has taps of its own."""
 
     @property
     def width(self) -> int:
@@ -42,7 +44,11 @@ class Case:
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """An input, taps, and an upstream gradient, all normal and rounded to the dtype, on every device the same."""
         generator = self.generator()
-        shapes = [(self.batch, self.length, self.width), (self.groups, self.num_taps)]
+        taps_shape = (self.groups, self.num_taps)
+        shapes = [
+            (self.batch, self.length, self.width),
+            (self.batch, *taps_shape) if self.taps_of_rows else taps_shape,
+        ]
         x, taps, upstream = (
             torch.randn(shape, generator=generator, dtype=torch.float64).to(self.device, self.dtype)
             for shape in (*shapes, shapes[0])
@@ -68,26 +74,27 @@ def cases(
         dtype=dtype,
         exact_causality=exact_causality,
         device=device,
+        taps_of_rows=draw(st.booleans()),
     )
 
 
 def token_matrix(taps: Tensor, length: int, mode: Mode) -> Tensor:
-    """(G, length, length): entry [g, t, u] is the weight of x[u] in y[t]."""
+    """(..., G, length, length) of taps (..., G, K): entry [g, t, u] is the weight of x[u] in y[t]."""
     t = torch.arange(length, device=taps.device)
     tap = t[:, None] - t
     if mode == "circular":
         tap = tap % length
     if mode == "bidirectional":
-        tap = tap + taps.shape[1] // 2
-    inside = (tap >= 0) & (tap < taps.shape[1])
-    return torch.where(inside, taps[:, tap.clamp(0, taps.shape[1] - 1)], 0)
+        tap = tap + taps.shape[-1] // 2
+    inside = (tap >= 0) & (tap < taps.shape[-1])
+    return torch.where(inside, taps[..., tap.clamp(0, taps.shape[-1] - 1)], 0)
 
 
 def dense(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """The operator by the dense matrix, in float64."""
-    matrix = token_matrix(taps.double(), x.shape[1], mode)
-    grouped = x.double().unflatten(2, (taps.shape[0], -1))
-    return torch.einsum("gtu,bugi->btgi", matrix, grouped).flatten(2)
+    matrix = token_matrix(taps.double(), x.shape[1], mode).expand(x.shape[0], -1, -1, -1)
+    grouped = x.double().unflatten(2, (taps.shape[-2], -1))
+    return torch.einsum("bgtu,bugi->btgi", matrix, grouped).flatten(2)
 
 
 def tolerance(
@@ -112,14 +119,16 @@ def tolerance(
 
 def output_scale(x: Tensor, taps: Tensor) -> Tensor:
     """Norm of (|taps|_1 |x|_2) over rows and channels; by Young's inequality no output is larger."""
-    per_channel = taps.double().abs().sum(1).repeat_interleave(x.shape[2] // taps.shape[0])
+    per_channel = taps.double().abs().sum(-1).repeat_interleave(x.shape[2] // taps.shape[-2], dim=-1)
     return (x.double().norm(dim=1) * per_channel).norm()
 
 
 def taps_scale(x: Tensor, upstream: Tensor, taps: Tensor) -> Tensor:
     """The same for the taps' gradient: each entry is an inner product of x and upstream over the length."""
-    products = (x.double().norm(dim=1) * upstream.double().norm(dim=1)).sum(0)
-    return products.unflatten(0, (taps.shape[0], -1)).sum(1).norm() * taps.shape[1] ** 0.5
+    products = x.double().norm(dim=1) * upstream.double().norm(dim=1)
+    if taps.ndim == 2:
+        products = products.sum(0)
+    return products.unflatten(-1, (taps.shape[-2], -1)).sum(-1).norm() * taps.shape[-1] ** 0.5
 
 
 def assert_near(got: Tensor, expected: Tensor, within: float, what: str) -> None:
@@ -152,7 +161,7 @@ def gradients(op: Operator, case: Case) -> None:
     operands = [tensor.detach().double().requires_grad_() for tensor in (x, taps)]
     x_right, taps_right = torch.autograd.grad(dense(*operands, case.mode), operands, upstream.double())
     assert_output(case, of_x, x_right, output_scale(upstream, taps), "gradient of x")
-    terms = case.batch * case.length * case.per_group
+    terms = (1 if case.taps_of_rows else case.batch) * case.length * case.per_group
     scale = taps_scale(x, upstream, taps)
     within = tolerance(taps_right, scale, terms=terms, length=case.length, dtype=case.dtype)
     assert_near(of_taps, taps_right, within, "gradient of taps")
@@ -163,7 +172,7 @@ def linearity(op: Operator, case: Case) -> None:
     y, y2, both = (op(value, taps, case.mode) for value in (x, x2, 2 * x - x2))
     scale = 2 * output_scale(x, taps) + output_scale(x2, taps)
     assert_output(case, both, 2 * y - y2, scale, "in x", repeats=2)
-    taps2 = taps.flip(0).roll(1, 1)
+    taps2 = taps.flip(0).roll(1, -1)
     y2, both = (op(x, value, case.mode) for value in (taps2, 2 * taps - taps2))
     scale = 2 * output_scale(x, taps) + output_scale(x, taps2)
     assert_output(case, both, 2 * y - y2, scale, "in taps", repeats=2)
@@ -172,7 +181,7 @@ def linearity(op: Operator, case: Case) -> None:
 def impulse_response(op: Operator, case: Case) -> None:
     _, taps, _ = case.draw()
     at = case.seed % case.length
-    impulse = torch.zeros(1, case.length, case.width, dtype=case.dtype, device=case.device)
+    impulse = torch.zeros(case.batch, case.length, case.width, dtype=case.dtype, device=case.device)
     impulse[:, at] = 1
     expected = torch.zeros_like(impulse)
     for channel in range(case.width):
@@ -180,7 +189,7 @@ def impulse_response(op: Operator, case: Case) -> None:
             lag = (t - at) % case.length if case.mode == "circular" else t - at
             j = lag + case.num_taps // 2 if case.mode == "bidirectional" else lag
             if 0 <= j < case.num_taps:
-                expected[0, t, channel] = taps[channel // case.per_group, j]
+                expected[:, t, channel] = taps[..., channel // case.per_group, j]
     response = op(impulse, taps, case.mode)
     assert_output(case, response, expected, output_scale(impulse, taps), "response")
 
@@ -202,12 +211,12 @@ def shift_equivariance(op: Operator, case: Case) -> None:
 def adjoint(op: Operator, case: Case) -> None:
     x, taps, y = case.draw()
     if case.mode == "circular":
-        reverse = taps_from_correlation(F.pad(taps, (0, case.length - case.num_taps)))
-        transposed = op(y, reverse, case.mode)
+        whole = F.pad(taps, (0, case.length - case.num_taps)).view(-1, case.length)
+        transposed = op(y, taps_from_correlation(whole).view(*taps.shape[:-1], -1), case.mode)
     elif case.mode == "causal":
         transposed = op(y.flip(1), taps, case.mode).flip(1)
     else:
-        transposed = op(y, taps.flip(1), case.mode)
+        transposed = op(y, taps.flip(-1), case.mode)
     left, right = (op(x, taps, case.mode) * y).sum(), (x * transposed).sum()
     # The inner products add B L D terms of their own.
     scale = output_scale(x, taps) * y.norm() + output_scale(y, taps) * x.norm()
@@ -226,9 +235,10 @@ def collapse(op: Operator, case: Case) -> None:
     two_one = op(op(x, taps2, case.mode), taps, case.mode)
     circle = case.mode == "circular"
     room = F.pad(taps, (0, (case.length if circle else 2 * case.num_taps - 1) - case.num_taps))
-    both = dense(room.T[None], taps2, "circular" if circle else "causal")[0].T
-    scale = output_scale(x, taps) * taps2.abs().sum(1).max()
-    wide = replace(case, length=x.shape[1], num_taps=both.shape[1])
+    rows = room.mT if case.taps_of_rows else room.T[None]
+    both = dense(rows, taps2, "circular" if circle else "causal").mT.view(*taps.shape[:-1], -1)
+    scale = output_scale(x, taps) * taps2.abs().sum(-1).max()
+    wide = replace(case, length=x.shape[1], num_taps=both.shape[-1])
     assert_output(wide, one_two, two_one, scale, "order", repeats=4)
     assert_output(wide, op(x, both.to(case.dtype), case.mode), one_two, scale, "one layer", repeats=3)
 
@@ -239,6 +249,8 @@ def causality(op: Operator, case: Case) -> None:
     length = case.length
     eye = torch.eye(length, dtype=case.dtype, device=case.device)
     impulses = eye[:, :, None].repeat(1, 1, case.width).requires_grad_()
+    if case.taps_of_rows:
+        taps = taps[:1].expand(length, -1, -1)
     y = op(impulses, taps, "causal")  # [s, t, channel]
     (backward,) = torch.autograd.grad(y, impulses, impulses.detach())  # [t, s, channel]
     future = torch.ones(length, length, dtype=torch.bool, device=case.device).triu(1)  # [t, s]
@@ -261,20 +273,20 @@ def excess_taps(op: Operator, case: Case) -> None:
     x, taps, upstream = case.draw()
     useful = 2 * case.length - 1 if case.mode == "bidirectional" else case.length
     excess = 2 + case.num_taps % 3
-    taps = taps[:, : min(useful, case.num_taps)]
-    taps = F.pad(taps, (useful - taps.shape[1], 0))
+    taps = taps[..., : min(useful, case.num_taps)]
+    taps = F.pad(taps, (useful - taps.shape[-1], 0))
     before = excess if case.mode == "bidirectional" else 0
     more = F.pad(taps, (before, excess), value=float("nan")).requires_grad_()
     y = op(x, more, case.mode)
     assert torch.equal(y, op(x, taps, case.mode))
     (gradient,) = torch.autograd.grad(y, more, upstream)
-    assert not gradient[:, before + useful :].any()
-    assert not gradient[:, :before].any()
+    assert not gradient[..., before + useful :].any()
+    assert not gradient[..., :before].any()
 
 
 def causal_as_bidirectional(op: Operator, case: Case) -> None:
     x, taps, _ = case.draw()
-    both = bidirectional_from_causal(taps)
+    both = bidirectional_from_causal(taps.view(-1, case.num_taps)).view(*taps.shape[:-1], -1)
     expected = op(x, taps, "causal")
     assert_output(case, op(x, both, "bidirectional"), expected, output_scale(x, taps), "output", repeats=2)
 
@@ -289,6 +301,11 @@ def isolation(op: Operator, case: Case) -> None:
     spans = here.expand(-1, case.length, -1)
     own = torch.arange(case.groups, device=case.device) == group
     served = own.repeat_interleave(case.per_group).expand(case.batch, case.length, -1)
+    own = own[:, None].expand(-1, case.num_taps)
+    if case.taps_of_rows:
+        served = served & (torch.arange(case.batch, device=case.device) == row)[:, None, None]
+        own = torch.zeros_like(clean[1], dtype=torch.bool)
+        own[row, group] = True
 
     def run(x: Tensor, taps: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y = op(x, taps, case.mode)
@@ -298,7 +315,9 @@ def isolation(op: Operator, case: Case) -> None:
     for bad in (float("nan"), float("inf")):
         for spoiled, (y_harm, x_harm) in enumerate(((spans, None), (served, served), (None, spans))):
             operands = [tensor.detach().clone() for tensor in clean]
-            where = (row, case.seed % case.length, channel) if spoiled != 1 else (group, 0)
+            where = (row, case.seed % case.length, channel)
+            if spoiled == 1:
+                where = (row, group, 0) if case.taps_of_rows else (group, 0)
             operands[spoiled][where] = bad
             got = run(*(tensor.requires_grad_() for tensor in operands))
             for value, right, harm in zip(
@@ -306,7 +325,7 @@ def isolation(op: Operator, case: Case) -> None:
             ):
                 safe = torch.ones_like(value, dtype=torch.bool)
                 if harm is not None:
-                    safe = ~(harm if harm.ndim == 3 else harm[:, None].expand_as(value))
+                    safe = ~harm
                 assert torch.equal(value[safe], right[safe]), f"{bad} in operand {spoiled} spread"
 
 
@@ -320,7 +339,7 @@ def strides(op: Operator, case: Case) -> None:
     lengthwise = x.transpose(1, 2).contiguous().transpose(1, 2)
     every_other = x.repeat_interleave(2, dim=1)[:, ::2]
     for layout in (lengthwise, every_other):
-        assert torch.equal(op(layout, taps.T.contiguous().T, case.mode), y)
+        assert torch.equal(op(layout, taps.mT.contiguous().mT, case.mode), y)
 
 
 def own_memory(op: Operator, case: Case) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -42,11 +43,13 @@ def draw(
     groups: int = 2,
     per_group: int = 3,
     dtype: torch.dtype = torch.float64,
+    taps_of_rows: bool = False,
 ) -> dict[str, Tensor]:
     """x, taps and the extras asked for, all normal, all wanting a gradient."""
     width = groups * per_group
     num_taps = 2 * length - 1 if mode == "bidirectional" else length
-    shapes = {"x": (batch, length, width), "taps": (groups, num_taps)}
+    taps = (groups, num_taps)
+    shapes = {"x": (batch, length, width), "taps": (batch, *taps) if taps_of_rows else taps}
     shapes |= {"skip": (width,), "gate_in": shapes["x"], "gate_out": shapes["x"]}
     wanted = {"x", "taps"} | given
     return {
@@ -84,8 +87,9 @@ def test_formula_and_gradients(backend, mode, given_extras, dtype, seed):
         length=st.one_of(st.integers(1, 20), st.sampled_from([32, 48, 64, 67, 80, 128])),
         groups=st.integers(1, 3),
         per_group=st.sampled_from([1, 3, 8, 17]),
+        taps_of_rows=st.booleans(),
     )
-    def holds(**sizes: int) -> None:
+    def holds(**sizes: Any) -> None:
         generator = torch.Generator().manual_seed(seed)
         operands = draw(mode, generator, given=given_extras, dtype=dtype, **sizes)
         check(functools.partial(global_conv, backend=backend), mode, operands, generator)
@@ -96,8 +100,10 @@ def test_formula_and_gradients(backend, mode, given_extras, dtype, seed):
 @each_backend
 @each_mode
 @pytest.mark.parametrize("given_extras", SUBSETS, ids=lambda names: "+".join(sorted(names)) or "none")
-def test_derivatives_of_first_and_second_order(backend, mode, given_extras, generator):
-    operands = draw(mode, generator, given=given_extras, length=4, groups=1, per_group=2)
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_derivatives_of_first_and_second_order(backend, mode, given_extras, taps_of_rows, generator):
+    sizes = {"length": 3 if taps_of_rows else 4, "groups": 1, "per_group": 2}
+    operands = draw(mode, generator, given=given_extras, taps_of_rows=taps_of_rows, **sizes)
 
     def op(*values: Tensor) -> Tensor:
         return global_conv(**dict(zip(operands, values, strict=True)), mode=mode, backend=backend)
@@ -126,10 +132,12 @@ def test_parts_of_one_projection(backend, mode, generator):
 @each_mode
 @pytest.mark.parametrize("lengths", [None, (6, 9)], ids=["full", "padded"])
 @pytest.mark.parametrize("given_extras", SUBSETS, ids=lambda names: "+".join(sorted(names)) or "none")
-@pytest.mark.parametrize("per_group", [3, 16])
-def test_what_comes_out_may_be_changed_in_place(backend, mode, given_extras, lengths, per_group, generator):
+@pytest.mark.parametrize(("per_group", "taps_of_rows"), [(3, False), (16, False), (3, True)])
+def test_what_comes_out_may_be_changed_in_place(
+    backend, mode, given_extras, lengths, per_group, taps_of_rows, generator
+):
     """With channels to spare in a register, and without: ``laws.own_memory`` with what is around the convolution."""
-    operands = draw(mode, generator, given=given_extras, per_group=per_group)
+    operands = draw(mode, generator, given=given_extras, per_group=per_group, taps_of_rows=taps_of_rows)
     lengths = None if lengths is None else torch.tensor(lengths)
     before = {name: operand.detach().clone() for name, operand in operands.items()}
     results = []
@@ -158,14 +166,16 @@ def test_one_gradient_alone(backend, wanted, generator):
 
 @each_backend
 @each_mode
-def test_vmap(backend, mode, generator):
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_vmap(backend, mode, taps_of_rows, generator):
     """Over the batch, and over layers that each have filters and gates of their own."""
-    operands = {name: value.detach() for name, value in draw(mode, generator, given=set(EXTRAS)).items()}
+    drawn = draw(mode, generator, given=set(EXTRAS), taps_of_rows=taps_of_rows)
+    operands = {name: value.detach() for name, value in drawn.items()}
 
     def one(x: Tensor, gate_in: Tensor, gate_out: Tensor, taps: Tensor, skip: Tensor) -> Tensor:
         return global_conv(
             x[None],
-            taps,
+            taps[None] if taps_of_rows else taps,
             mode=mode,
             skip=skip,
             gate_in=gate_in[None],
@@ -175,7 +185,7 @@ def test_vmap(backend, mode, generator):
 
     names = ("x", "gate_in", "gate_out", "taps", "skip")
     together = global_conv(**operands, mode=mode, backend=backend)
-    over_batch = torch.func.vmap(one, in_dims=(0, 0, 0, None, None))
+    over_batch = torch.func.vmap(one, in_dims=(0, 0, 0, 0 if taps_of_rows else None, None))
     torch.testing.assert_close(over_batch(*(operands[name] for name in names)), together)
 
     with torch.no_grad():  # another way into the fused kernel

@@ -60,9 +60,11 @@ WAYS = (by_jvp, by_dual_numbers, by_vmap_of_jvp, by_jvp_of_vmap, by_jvp_within_g
 @each_mode
 @each_grad_mode
 @pytest.mark.parametrize("given_extras", [set(), set(EXTRAS)], ids=["plain", "extras"])
-def test_tangent(backend, mode, grad_mode, given_extras, generator):
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_tangent(backend, mode, grad_mode, given_extras, taps_of_rows, generator):
     """That of the dense matrix, along each operand and, in every way, along all."""
-    operands = {name: v.detach() for name, v in draw(mode, generator, given=given_extras).items()}
+    drawn = draw(mode, generator, given=given_extras, taps_of_rows=taps_of_rows)
+    operands = {name: v.detach() for name, v in drawn.items()}
     tangents = {
         name: torch.randn(v.shape, generator=generator, dtype=v.dtype) for name, v in operands.items()
     }
@@ -113,9 +115,12 @@ def test_second_derivatives_in_either_order(backend, mode, grad_mode, generator)
 @each_mode
 @each_grad_mode
 @pytest.mark.parametrize("num_taps", [1, 9])
-def test_tangent_of_padded_rows(backend, mode, grad_mode, num_taps, generator):
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_tangent_of_padded_rows(backend, mode, grad_mode, num_taps, taps_of_rows, generator):
     x, v = torch.randn(2, 3, 9, 4, generator=generator, dtype=torch.float64)
-    taps, u = torch.randn(2, 2, num_taps, generator=generator, dtype=torch.float64)
+    taps, u = torch.randn(2, 3, 2, num_taps, generator=generator, dtype=torch.float64)
+    if not taps_of_rows:
+        taps, u = taps[0], u[0]
     lengths = torch.tensor([9, 1, 4])
 
     def op(x: Tensor, taps: Tensor) -> Tensor:

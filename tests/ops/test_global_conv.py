@@ -18,6 +18,13 @@ BACKENDS = [status.name for status in available_backends() if status.obstacle is
     [
         (X[0], TAPS, "causal", "x must be (batch, length, channels), and its shape is (8, 6)"),
         (X, TAPS[0], "causal", "taps must be (channels, num_taps)"),
+        (X, TAPS[None, None], "causal", "or (batch, groups, num_taps) with taps for each row"),
+        (X, TAPS.expand(3, -1, -1), "causal", "are given for 3 rows, and x has 2: give taps for each row"),
+        (X, TAPS.expand(1, -1, -1), "causal", "are given for 1 rows, and x has 2"),
+        (X, torch.ones(2, 0, 5), "causal", "no dimension of taps may be 0 but the batch"),
+        (X, torch.ones(2, 4, 5), "causal", "must divide the last of x, one of 1, 2, 3, 6"),
+        (X, torch.ones(2, 6, 9), "circular", "Cut the filter to taps[..., :8]"),
+        (X, torch.ones(2, 6, 12), "causal", None),
         (X[:, :0], TAPS, "causal", "no dimension of x may be 0 but the batch, and its shape is (2, 0, 6)"),
         (X[..., :0], TAPS, "causal", "no dimension of x may be 0"),
         (X, TAPS[:, :0], "causal", "no dimension of taps may be 0"),
@@ -25,9 +32,9 @@ BACKENDS = [status.name for status in available_backends() if status.obstacle is
         (X, TAPS.to(torch.complex64), "causal", "taps has dtype torch.complex64"),
         (X, TAPS.to("meta"), "causal", "x is on cpu and taps on meta: move one, taps.to(x.device)"),
         (X, TAPS[:4], "causal", "must divide the last of x, one of 1, 2, 3, 6"),
-        (X, TAPS.T, "causal", "transposed, perhaps?"),
+        (X, TAPS.T, "causal", "Transposed, perhaps?"),
         (X, torch.ones(6, 12), "causal", None),
-        (X, torch.ones(6, 9), "circular", "Cut the filter to taps[:, :8], or use mode 'causal'"),
+        (X, torch.ones(6, 9), "circular", "Cut the filter to taps[..., :8], or use mode 'causal'"),
         (
             X,
             torch.ones(6, 4),
@@ -94,9 +101,10 @@ def test_an_operand_changed_in_place_before_backward_gives_no_wrong_gradient(bac
 @pytest.mark.parametrize("lengths", [None, []])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("backend", [None, *BACKENDS])
-def test_of_an_empty_batch_everything_is_empty_and_the_gradients_are_zeros(backend, mode, lengths):
+@pytest.mark.parametrize("shape", [(6, 5), (0, 6, 5)], ids=["taps", "taps of rows"])
+def test_of_an_empty_batch_everything_is_empty_and_the_gradients_are_zeros(backend, mode, lengths, shape):
     x, gate_in, gate_out = (torch.ones(0, 8, 6, requires_grad=True) for _ in range(3))
-    taps, skip = torch.ones(6, 5, requires_grad=True), torch.ones(6, requires_grad=True)
+    taps, skip = torch.ones(shape, requires_grad=True), torch.ones(6, requires_grad=True)
     options = {"mode": mode, "backend": backend, "lengths": lengths}
     y = global_conv(x, taps, skip=skip, gate_in=gate_in, gate_out=gate_out, **options)
     assert y.shape == x.shape

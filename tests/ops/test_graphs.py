@@ -117,6 +117,17 @@ def test_exported_with_dynamic_batch_and_length(name, causal, strict, generator)
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "mode", ["causal", *(pytest.param(mode, marks=pytest.mark.slow) for mode in MODES[::2])]
+)
+def test_a_few_graphs_for_taps_of_rows_of_all_sizes(mode, generator):
+    inputs = [
+        (torch.randn(rows, length, 32, generator=generator), torch.randn(rows, 4, 5, generator=generator))
+        for rows, length in zip((2, 3, 5, 2) * 3, LENGTHS, strict=False)
+    ]
+    assert count_graphs(lambda x, taps: global_conv(x, taps, mode=mode), inputs) <= 4
+
+
 def operations(layer: nn.Module, x: Tensor, dynamic: bool) -> set[str]:
     shapes = ({1: Dim("length", min=2, max=2048)},) if dynamic else None
     exported = torch.export.export(layer, (x,), dynamic_shapes=shapes)
@@ -284,8 +295,9 @@ def test_exported_to_onnx(kind, causal, backend, dynamic, longest, generator, tm
         != "circular"  # each padded row has a filter of its own there, whose layout torch.export bounds
     ],
 )
-def test_exported_as_a_function_of_open_sizes(mode: Mode, backend, generator):
-    """With gates, skip and padded rows; shared filters."""
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_exported_as_a_function_of_open_sizes(mode: Mode, backend, taps_of_rows, generator):
+    """With gates, skip and padded rows; shared filters, and those of each row."""
 
     class Op(nn.Module):
         def __init__(self, num_taps: int) -> None:
@@ -293,8 +305,9 @@ def test_exported_as_a_function_of_open_sizes(mode: Mode, backend, generator):
             self.taps = nn.Parameter(torch.randn(4, num_taps, generator=generator))
 
         def forward(self, x: Tensor, gate: Tensor, lengths: Tensor) -> Tensor:
+            taps = self.taps * gate[:, :1, :1] if taps_of_rows else self.taps
             return global_conv(
-                x, self.taps, mode=mode, lengths=lengths, gate_in=gate, gate_out=gate, backend=backend
+                x, taps, mode=mode, lengths=lengths, gate_in=gate, gate_out=gate, backend=backend
             )
 
     op = Op(5)

@@ -40,13 +40,16 @@ class Ragged:
     seed: int
     extras: bool
     dtype: torch.dtype = torch.float64
+    taps_of_rows: bool = False
 
     def draw(self, padding: float = 0.0) -> dict[str, Tensor]:
         """All operands and an upstream gradient, with ``padding`` behind each row, or noise where it is 0."""
         generator = torch.Generator().manual_seed(self.seed)
         width = self.groups * self.per_group
         signal = (len(self.lengths), self.length, width)
-        shapes = {"x": signal, "taps": (self.groups, self.num_taps), "upstream": signal}
+        taps = (self.groups, self.num_taps)
+        shapes = {"x": signal, "taps": (len(self.lengths), *taps) if self.taps_of_rows else taps}
+        shapes |= {"upstream": signal}
         if self.extras:
             shapes |= {"skip": (width,), "gate_in": signal, "gate_out": signal}
         drawn = {
@@ -82,6 +85,7 @@ def ragged(draw: st.DrawFn, *, mode: Mode) -> Ragged:
         per_group=draw(st.integers(1, 2)),
         seed=draw(st.integers(0, 2**31 - 1)),
         extras=draw(st.booleans()),
+        taps_of_rows=draw(st.booleans()),
     )
 
 
@@ -94,7 +98,8 @@ def alone(case: Ragged, x: Tensor, taps: Tensor, **extras: Tensor) -> Tensor:
             extras[name][row, :n].double() if name in extras else 1 for name in ("gate_in", "gate_out")
         )
         inner = gate_in * x[row, :n].double()
-        own = taps[:, :n] if case.mode == "circular" else taps
+        own = taps[row] if taps.ndim == 3 else taps
+        own = own[:, :n] if case.mode == "circular" else own
         y[row, :n] = gate_out * (dense(inner[None], own, case.mode)[0] + skip * inner)
     return y
 
@@ -146,8 +151,9 @@ def test_each_row_as_if_alone(backend, mode, monkeypatch):
 @each_mode
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 def test_other_dtypes(mode, dtype, seed):
-    for num_taps in (3, 31):
-        check(global_conv, Ragged(mode, (32, 1, 2, 20), 32, num_taps, 2, 3, seed, True, dtype), float("nan"))
+    for num_taps, own in ((3, False), (31, False), (3, True), (31, True)):
+        case = Ragged(mode, (32, 1, 2, 20), 32, num_taps, 2, 3, seed, True, dtype, own)
+        check(global_conv, case, float("nan"))
 
 
 WAYS = {"few taps": ((7, 1, 16), 16, 2), "equal lengths": ((3, 3, 3, 3), 5, 5), "any": ((4, 1, 5), 5, 3)}
@@ -158,12 +164,12 @@ WAYS = {"few taps": ((7, 1, 16), 16, 2), "equal lengths": ((3, 3, 3, 3), 5, 5), 
 @pytest.mark.parametrize(
     ("mode", "way"), [("causal", "any"), ("bidirectional", "any"), *(("circular", way) for way in WAYS)]
 )
-def test_derivatives_of_first_and_second_order(backend, mode, way, seed, monkeypatch):
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_derivatives_of_first_and_second_order(backend, mode, way, taps_of_rows, seed, monkeypatch):
     monkeypatch.setattr(variable_length, "FEWEST_NUMBERS", 0 if way == "equal lengths" else 2**40)
     lengths, length, num_taps = WAYS[way]
-    case = Ragged(
-        mode, lengths, length, num_taps + (mode == "bidirectional" and num_taps % 2 == 0), 1, 1, seed, True
-    )
+    num_taps += mode == "bidirectional" and num_taps % 2 == 0
+    case = Ragged(mode, lengths, length, num_taps, 1, 1, seed, True, taps_of_rows=taps_of_rows)
     drawn = case.draw()
     del drawn["upstream"]
 
@@ -178,23 +184,28 @@ def test_derivatives_of_first_and_second_order(backend, mode, way, seed, monkeyp
 
 @each_backend
 @each_mode
-def test_vmap_over_rows_and_their_lengths(backend, mode, generator):
+@pytest.mark.parametrize("taps_of_rows", [False, True])
+def test_vmap_over_rows_and_their_lengths(backend, mode, taps_of_rows, generator):
     x = torch.randn(4, 9, 4, generator=generator, dtype=torch.float64)
-    taps = torch.randn(2, 5, generator=generator, dtype=torch.float64)
+    taps = torch.randn(4, 2, 5, generator=generator, dtype=torch.float64)
+    taps = taps if taps_of_rows else taps[:1].expand(4, -1, -1)
     lengths = torch.tensor([9, 1, 4, 6])
 
-    def one(x: Tensor, n: Tensor) -> Tensor:
-        return global_conv(x[None], taps, mode=mode, lengths=n[None], backend=backend)[0]
+    def one(x: Tensor, n: Tensor, own: Tensor) -> Tensor:
+        own = own[None] if taps_of_rows else own
+        return global_conv(x[None], own, mode=mode, lengths=n[None], backend=backend)[0]
 
-    together = global_conv(x, taps, mode=mode, lengths=lengths, backend=backend)
-    torch.testing.assert_close(torch.func.vmap(one)(x, lengths), together)
-    by_x = torch.func.grad(lambda x, n: one(x, n).square().sum())
+    def all_together(x: Tensor) -> Tensor:
+        given = taps if taps_of_rows else taps[0]
+        return global_conv(x, given, mode=mode, lengths=lengths, backend=backend)
+
+    torch.testing.assert_close(torch.func.vmap(one)(x, lengths, taps), all_together(x))
+    by_x = torch.func.grad(lambda x, n, own: one(x, n, own).square().sum())
     whole = x.clone().requires_grad_()
-    y = global_conv(whole, taps, mode=mode, lengths=lengths, backend=backend)
-    (expected,) = torch.autograd.grad(y.square().sum(), whole)
-    torch.testing.assert_close(torch.func.vmap(by_x)(x, lengths), expected)
+    (expected,) = torch.autograd.grad(all_together(whole).square().sum(), whole)
+    torch.testing.assert_close(torch.func.vmap(by_x)(x, lengths, taps), expected)
     with pytest.raises(InputError, match=r"lengths\[2\] is 10 and x is 9 long"):
-        torch.func.vmap(one)(x, torch.tensor([9, 1, 10, 6]))
+        torch.func.vmap(one)(x, torch.tensor([9, 1, 10, 6]), taps)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +419,8 @@ def taps_beyond_a_row_wrap(*, x: Tensor, taps: Tensor, lengths: Tensor, mode: Mo
     cleared = _cleared(operands, lengths)
     for row, n in enumerate(lengths.tolist()):
         own = {k: v if k == "skip" else v[row : row + 1, :n] for k, v in cleared.items()}
-        folded = torch.nn.functional.pad(taps, (0, -taps.shape[1] % n)).unflatten(1, (-1, n)).sum(1)
+        folded = taps[row] if taps.ndim == 3 else taps
+        folded = torch.nn.functional.pad(folded, (0, -taps.shape[-1] % n)).unflatten(-1, (-1, n)).sum(-2)
         y = global_conv(x[row : row + 1, :n], folded, mode=mode, **own)
         rows.append(torch.nn.functional.pad(y, (0, 0, 0, x.shape[1] - n)))
     return torch.cat(rows)
@@ -450,14 +462,16 @@ MUTANTS: dict[Operator, tuple[Mode, ...]] = {
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_mutant_is_caught(mutant, mode, seed):
-    def found(op: Operator) -> bool:
+    def found(op: Operator, *, taps_of_rows: bool) -> bool:
         for lengths, length, num_taps in ((5, 2, 7), 9, 9), ((4, 4, 4, 4), 6, 5):
             for padding in (0.0, float("nan")):
+                case = Ragged(mode, lengths, length, num_taps, 2, 1, seed, True, taps_of_rows=taps_of_rows)
                 try:
-                    check(op, Ragged(mode, lengths, length, num_taps, 2, 1, seed, True), padding)
+                    check(op, case, padding)
                 except AssertionError:
                     return True
         return False
 
-    assert found(mutant)
-    assert not found(global_conv)
+    for taps_of_rows in (False, True):
+        assert found(mutant, taps_of_rows=taps_of_rows)
+        assert not found(global_conv, taps_of_rows=taps_of_rows)

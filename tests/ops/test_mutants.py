@@ -18,7 +18,7 @@ def zeros(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 
 def reversed_taps(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    return right(x, taps.flip(1), mode)
+    return right(x, taps.flip(-1), mode)
 
 
 def one_late(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -33,9 +33,9 @@ def one_early(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 def wrapped(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """An FFT as long as the input: what leaves at the end comes back at the start."""
-    length, first = x.shape[1], taps.shape[1] // 2 if mode == "bidirectional" else 0
-    fold = F.pad(taps, (0, -taps.shape[1] % length)).unflatten(1, (-1, length)).sum(1)
-    return right(x, fold.roll(-first, 1), "circular")
+    length, first = x.shape[1], taps.shape[-1] // 2 if mode == "bidirectional" else 0
+    fold = F.pad(taps, (0, -taps.shape[-1] % length)).unflatten(-1, (-1, length)).sum(-2)
+    return right(x, fold.roll(-first, -1), "circular")
 
 
 def channel_leak(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -54,15 +54,16 @@ def nan_leak(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 
 def dropped_last_tap(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    return right(x, F.pad(taps[:, :-1], (0, 1)), mode)
+    return right(x, F.pad(taps[..., :-1], (0, 1)), mode)
 
 
 def dropped_first_tap(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    return right(x, F.pad(taps[:, 1:], (1, 0)), mode)
+    return right(x, F.pad(taps[..., 1:], (1, 0)), mode)
 
 
 def interleaved_groups(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    return right(x, taps.repeat(x.shape[2] // taps.shape[0], 1), mode)
+    per_group = x.shape[2] // taps.shape[-2]
+    return right(x, torch.cat([taps] * per_group, dim=-2), mode)
 
 
 def lower_precision(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
@@ -71,7 +72,7 @@ def lower_precision(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 def half_accumulation(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """Rounds to the input's dtype after every tap."""
-    one = torch.eye(taps.shape[1], dtype=taps.dtype)
+    one = torch.eye(taps.shape[-1], dtype=taps.dtype)
     return sum((right(x, taps * only, mode) for only in one), torch.zeros_like(x))
 
 
@@ -112,7 +113,20 @@ def memory_order(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 def lag_zero_misplaced(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     """Right in two modes, and one tap beside the middle in the third."""
-    return right(x, taps.roll(1, 1), mode) if mode == "bidirectional" else right(x, taps, mode)
+    return right(x, taps.roll(1, -1), mode) if mode == "bidirectional" else right(x, taps, mode)
+
+
+def taps_of_the_next_row(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+    """Right where all rows share their taps; so are the two below."""
+    return right(x, taps.roll(1, 0) if taps.ndim == 3 else taps, mode)
+
+
+def taps_of_the_first_row(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+    return right(x, taps[0] if taps.ndim == 3 else taps, mode)
+
+
+def rows_interleaved_with_groups(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
+    return right(x, taps.transpose(0, 1).reshape(taps.shape) if taps.ndim == 3 else taps, mode)
 
 
 class Whole(torch.autograd.Function):
@@ -154,10 +168,16 @@ ALL: dict[Operator, tuple[Mode, ...]] = {
     memory_order: MODES,
     lag_zero_misplaced: ("bidirectional",),
     a_view_of_all: MODES,
+    taps_of_the_next_row: MODES,
+    taps_of_the_first_row: MODES,
+    rows_interleaved_with_groups: MODES,
 }
 
 
-def broken(op: Operator, seed: int) -> set[tuple[str, Mode]]:
+WITH_TAPS_OF_ROWS = (taps_of_the_next_row, taps_of_the_first_row, rows_interleaved_with_groups)
+
+
+def broken(op: Operator, seed: int, *, taps_of_rows: bool = False) -> set[tuple[str, Mode]]:
     """Which laws the operator breaks, in which modes, on a few shapes."""
     found = set()
     for law, (holds, modes) in LAWS.items():
@@ -172,7 +192,7 @@ def broken(op: Operator, seed: int) -> set[tuple[str, Mode]]:
                 if mode == "bidirectional":
                     num_taps |= 1
                 try:
-                    holds(op, Case(mode, 2, length, 2, 3, num_taps, seed, dtype))
+                    holds(op, Case(mode, 2, length, 2, 3, num_taps, seed, dtype, taps_of_rows=taps_of_rows))
                 except AssertionError:
                     found.add((law, mode))
     return found
@@ -180,12 +200,16 @@ def broken(op: Operator, seed: int) -> set[tuple[str, Mode]]:
 
 def test_the_right_operator_breaks_nothing(seed):
     assert not broken(right, seed)
+    assert not broken(right, seed, taps_of_rows=True)
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_caught(mutant, seed):
-    modes = {mode for _, mode in broken(mutant, seed)}
+    modes = {mode for _, mode in broken(mutant, seed, taps_of_rows=True)}
     assert set(ALL[mutant]) <= modes
+    if mutant not in WITH_TAPS_OF_ROWS:
+        modes = {mode for _, mode in broken(mutant, seed)}
+        assert set(ALL[mutant]) <= modes
 
 
 def test_every_law_catches_a_mutant(seed):

@@ -8,6 +8,7 @@ from globalconv.ops.backends import backend_for
 from globalconv.ops.graphs import known
 from globalconv.ops.interface import (
     DTYPES,
+    Backend,
     Extras,
     Facts,
     Mode,
@@ -17,6 +18,7 @@ from globalconv.ops.interface import (
     with_extras,
 )
 from globalconv.ops.lengths import Integers, check_lengths, clear_padding
+from globalconv.ops.taps_of_rows import side_by_side
 from globalconv.ops.variable_length import Convolve, circular
 
 __all__ = ["Mode", "global_conv"]
@@ -36,7 +38,8 @@ def global_conv(
     """Convolve every channel along the length with its taps: h[c, s] multiplies the input s steps earlier.
 
     ``x`` is (B, L, D), ``taps`` (D, K), or (G, K) with D % G == 0: filter g serves channels g D/G to
-    (g+1) D/G - 1. Returns (B, L, D) in x's dtype, contiguous, and is differentiable to any order:
+    (g+1) D/G - 1. Taps (B, G, K) are of each row its own: row b is convolved with taps[b]. Returns (B, L, D) in x's
+    dtype, contiguous, and is differentiable to any order:
 
     - circular: y[t] = sum_s h[s] x[(t-s) mod L], K <= L. It sees the future.
     - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
@@ -72,14 +75,20 @@ def global_conv(
     useful = (useful_taps(taps, x.shape[1], mode) if known(facts.num_taps) else taps).to(dtype)
     extras = Extras(*(None if extra is None else extra.to(dtype) for extra in given))
     if lengths is None:
-        return chosen.compute(x.to(dtype), useful, mode, extras).to(x.dtype)
+        return _compute(chosen, x.to(dtype), useful, mode, extras).to(x.dtype)
     inner = clear_padding(x.to(dtype), lengths)
     extras = _clear_gates(extras, lengths)
     if mode != "circular":  # zeros are outside anyway
-        y = chosen.compute(inner, useful, mode, extras)
+        y = _compute(chosen, inner, useful, mode, extras)
     else:
         y = circular(inner, useful, lengths, extras, _convolution(backend))
     return clear_padding(y.to(x.dtype), lengths)
+
+
+def _compute(backend: Backend, x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
+    if taps.ndim == 2:
+        return backend.compute(x, taps, mode, extras)
+    return side_by_side(lambda x, taps, around: backend.compute(x, taps, mode, around), x, taps, extras)
 
 
 def _of_no_rows(x: Tensor, taps: Tensor, extras: Extras) -> Tensor:
@@ -91,18 +100,20 @@ def _convolution(backend: str | None) -> Convolve:
     """Convolves rows of one length in the backend called so, or in the default one for what it is given."""
 
     def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-        return backend_for(backend, _facts(x, taps, x.dtype, mode)).convolve(x, taps, mode)
+        return _compute(backend_for(backend, _facts(x, taps, x.dtype, mode)), x, taps, mode, Extras())
 
     return convolve
 
 
 def _facts(x: Tensor, taps: Tensor, dtype: torch.dtype, mode: Mode) -> Facts:
     batch, length, width = x.shape
+    if taps.ndim == 3 and batch:  # side by side
+        batch, width = 1, batch * width
     return facts_of(
         device=x.device.type,
         dtype=dtype,
         length=length,
-        num_taps=taps.shape[1],
+        num_taps=taps.shape[-1],
         mode=mode,
         batch=batch,
         width=width,
@@ -117,25 +128,32 @@ def _clear_gates(extras: Extras, lengths: Tensor) -> Extras:
 def _check_tensors(x: Tensor, taps: Tensor) -> None:
     if x.ndim != 3:
         raise InputError(f"x must be (batch, length, channels), and its shape is {tuple(x.shape)}.")
-    if taps.ndim != 2:
+    if taps.ndim not in (2, 3):
         raise InputError(
-            f"taps must be (channels, num_taps) or (groups, num_taps), and the shape is {tuple(taps.shape)}."
+            "taps must be (channels, num_taps) or (groups, num_taps), or (batch, groups, num_taps) with taps for each "
+            f"row, and the shape is {tuple(taps.shape)}."
+        )
+    if taps.ndim == 3 and taps.shape[0] != x.shape[0]:
+        raise InputError(
+            f"taps (batch, groups, num_taps) are given for {taps.shape[0]} rows, and x has {x.shape[0]}: give taps for "
+            "each row, or taps (groups, num_taps) for all."
         )
     for name, tensor in (("x", x), ("taps", taps)):
-        if 0 in tensor.shape[1 if name == "x" else 0 :]:
+        of_batch = tensor.ndim == 3
+        if 0 in tensor.shape[of_batch:]:
             raise InputError(
-                f"no dimension of {name} may be 0{' but the batch' if name == 'x' else ''}, and its shape is "
+                f"no dimension of {name} may be 0{' but the batch' if of_batch else ''}, and its shape is "
                 f"{tuple(tensor.shape)}."
             )
         _check_dtype(name, tensor)
     if x.device != taps.device:
         raise InputError(f"x is on {x.device} and taps on {taps.device}: move one, taps.to(x.device).")
-    width, groups = x.shape[2], taps.shape[0]
+    width, groups = x.shape[2], taps.shape[-2]
     if width % groups:
         divisors = ", ".join(str(g) for g in range(1, width + 1) if width % g == 0)
         raise InputError(
-            f"{groups} filters cannot be shared evenly by {width} channels: the first dimension of taps must "
-            f"divide the last of x, one of {divisors}. Taps are (channels, num_taps); transposed, perhaps?"
+            f"{groups} filters cannot be shared evenly by {width} channels: the groups of taps (groups, num_taps) must "
+            f"divide the last of x, one of {divisors}. Transposed, perhaps?"
         )
 
 

@@ -112,7 +112,7 @@ def facts_of(
     if mode == "circular" and num_taps > length:
         raise InputError(
             f"mode 'circular' takes at most as many taps as the sequence is long: {num_taps} taps for "
-            f"length {length}. Cut the filter to taps[:, :{length}], or use mode 'causal', which takes any."
+            f"length {length}. Cut the filter to taps[..., :{length}], or use mode 'causal', which takes any."
         )
     if mode == "bidirectional" and num_taps % 2 == 0:
         raise InputError(
@@ -135,12 +135,12 @@ def most_taps(num_taps: int, length: int, mode: Mode) -> int:
 
 
 def useful_taps(taps: Tensor, length: int, mode: Mode) -> Tensor:
-    """(G, K) without the taps that cannot reach into the sequence."""
-    num_taps = most_taps(taps.shape[1], length, mode)
+    """(..., G, K) without the taps that cannot reach into the sequence."""
+    num_taps = most_taps(taps.shape[-1], length, mode)
     # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
-    first = (taps.shape[1] - num_taps) // 2 if mode == "bidirectional" else 0
+    first = (taps.shape[-1] - num_taps) // 2 if mode == "bidirectional" else 0
     # Indexing, which is nothing where all taps are useful: narrow would cost a copy on the way back.
-    return taps[:, first : first + num_taps]
+    return taps[..., first : first + num_taps]
 
 
 def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:

@@ -6,8 +6,10 @@ of its own, and no transform is common to them. Three ways round, from cheap to 
 
 - few taps: the row's end is copied in front of it, and the taps run over both, causally;
 - much work for each different length: rows of equal length are convolved together, one length after another;
-- else each row gets a filter of its own, which says the circle's terms in lags of either sign: with rows side by
-  side as channels, one bidirectional convolution computes them all.
+- else each row gets a filter of its own (``taps_of_rows``), which says the circle's terms in lags of either sign: one
+  bidirectional convolution computes them all.
+
+Taps may be each row's own before, too.
 
 ``benchmarks/lengths.py`` measures them.
 """
@@ -24,7 +26,7 @@ from globalconv.ops.interface import Extras, Mode, with_extras
 from globalconv.ops.lengths import known_values
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
-"""A convolution of rows of one length, as ``Backend.convolve``."""
+"""A convolution of rows of one length, as ``Backend.convolve``, with taps (G, K), or (B, G, K) of each row its own."""
 
 FEW_TAPS = 1 / 8
 """As a share of the length. With so few taps, copying as much of each row and redoing shorter rows costs little."""
@@ -42,7 +44,7 @@ def circular(x: Tensor, taps: Tensor, lengths: Tensor, extras: Extras, convolve:
 
 
 def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
-    num_taps = taps.shape[1]
+    num_taps = taps.shape[-1]
     values = known_values(lengths) if x.device.type == "cpu" else None
     if surely(num_taps <= FEW_TAPS * x.shape[1]):
         y = _end_before_start(x, taps, lengths, convolve)
@@ -56,7 +58,7 @@ def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> T
 
 def _end_before_start(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
     """Right for rows that are at least as long as the taps."""
-    around = taps.shape[1] - 1
+    around = taps.shape[-1] - 1
     end = (lengths[:, None] + torch.arange(-around, 0, device=x.device)).clamp(min=0)
     before = x.gather(1, end[..., None].expand(-1, -1, x.shape[2]))
     return convolve(torch.cat([before, x], dim=1), taps, "causal")[:, around:]
@@ -64,8 +66,8 @@ def _end_before_start(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convol
 
 def _redo_shorter_rows(y: Tensor, x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
     """``y`` with its rows replaced that are shorter than the taps: these end before the taps do."""
-    most = taps.shape[1] - 1
-    short = _a_filter_for_each_row(x[:, :most], taps[:, :most], lengths.clamp(max=most), convolve)
+    most = taps.shape[-1] - 1
+    short = _a_filter_for_each_row(x[:, :most], taps[..., :most], lengths.clamp(max=most), convolve)
     short = F.pad(short, (0, 0, 0, x.shape[1] - most))
     return torch.where((lengths <= most)[:, None, None], short, y)
 
@@ -73,10 +75,12 @@ def _redo_shorter_rows(y: Tensor, x: Tensor, taps: Tensor, lengths: Tensor, conv
 def _equal_lengths_together(x: Tensor, taps: Tensor, values: list[int], convolve: Convolve) -> Tensor:
     order = sorted(range(len(values)), key=values.__getitem__)
     groups = [(n, len(list(rows))) for n, rows in groupby(sorted(values))]
-    parts = x[order].split([count for _, count in groups])
+    counts = [count for _, count in groups]
+    parts = x[order].split(counts)
+    filters = [taps] * len(groups) if taps.ndim == 2 else taps[order].split(counts)
     results = [
-        F.pad(convolve(part[:, :n], taps[:, :n], "circular"), (0, 0, 0, x.shape[1] - n))
-        for (n, _), part in zip(groups, parts, strict=True)
+        F.pad(convolve(part[:, :n], of[..., :n], "circular"), (0, 0, 0, x.shape[1] - n))
+        for (n, _), part, of in zip(groups, parts, filters, strict=True)
     ]
     place = sorted(range(len(order)), key=order.__getitem__)
     return torch.cat(results)[place]
@@ -84,12 +88,10 @@ def _equal_lengths_together(x: Tensor, taps: Tensor, values: list[int], convolve
 
 def _a_filter_for_each_row(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
     """Lag l, -n < l < n, of a row of length n carries tap l mod n, if there is one; other lags carry nothing."""
-    (rows, length, width), (groups, num_taps) = x.shape, taps.shape
+    (rows, length, _), (groups, num_taps) = x.shape, taps.shape[-2:]
     lag = torch.arange(1 - length, length, device=x.device)
     tap = lag % lengths[:, None]
     nothing = (lag.abs() >= lengths[:, None]) | (tap >= num_taps)
     tap = torch.where(nothing, num_taps, tap)  # the zero that is put behind the taps
     filters = F.pad(taps, (0, 1)).expand(rows, -1, -1).gather(2, tap[:, None].expand(-1, groups, -1))
-    side_by_side = x.transpose(0, 1).reshape(1, length, rows * width)
-    y = convolve(side_by_side, filters.flatten(0, 1), "bidirectional")
-    return y.view(length, rows, width).transpose(0, 1).contiguous()
+    return convolve(x, filters, "bidirectional")
