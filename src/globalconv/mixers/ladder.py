@@ -9,7 +9,7 @@ import torch
 from globalconv.errors import InputError
 from globalconv.filters import FILTERS
 from globalconv.mixers.base import Mixer, Properties
-from globalconv.mixers.catalogue import MIXERS, SIZES, build_mixer, find_mixer
+from globalconv.mixers.catalogue import SIZES, build_mixer, find_mixer
 from globalconv.states import begin, recomputes
 
 WIDTH, LENGTH, LONGER = 64, 256, 4096
@@ -26,7 +26,7 @@ class Rung:
     source: str
 
 
-_ORDER = (
+RUNGS = (
     Rung("none", "nothing: no token sees another", ""),
     Rung("local_conv", "a neighbourhood", ""),
     Rung("light_conv", "a neighbourhood whose weights sum to one, shared by a head", "arXiv 1901.10430"),
@@ -45,7 +45,6 @@ _ORDER = (
     Rung("gated_delta", "the same with a state that is corrected and forgets", "arXiv 2412.06464"),
     Rung("attention", "an exact lookup by content", "arXiv 1706.03762"),
 )
-RUNGS = tuple(rung for rung in _ORDER if rung.mixer in MIXERS)
 
 
 @dataclass(frozen=True)
