@@ -4,6 +4,7 @@ import pytest
 
 from globalconv.errors import InputError
 from globalconv.mixers import MIXERS, Attention, build_mixer, find_mixer
+from globalconv.mixers.catalogue import looks_one_way
 from tests.mixers.builds import BACKWARD
 
 ELSEWHERE = """
@@ -93,3 +94,13 @@ def test_an_unknown_option_is_refused(option, nearest):
 def test_what_the_model_decides_is_no_option(option):
     with pytest.raises(InputError, match=f"unknown option of attention '{option}'"):
         build_mixer("attention", 8, 12, causal=False, options={option: 2})
+
+
+def test_some_mixers_look_one_way_only():
+    def one_way(*, causal):
+        return {name for name in MIXERS if looks_one_way(name, width=8, length=6, causal=causal)}
+
+    assert one_way(causal=True) == {"token_mlp", "fnet", "circulant_attention"}
+    assert one_way(causal=False) == {"gated_delta"}
+    assert not looks_one_way("attention[num_heads=3]", width=8, length=6, causal=True), "another fault"
+    assert looks_one_way("global_conv[mode=circular]", width=8, length=6, causal=True)

@@ -110,9 +110,16 @@ def test_what_keeps_cross_attention_is_told() -> None:
 
 
 def test_a_decoder_that_is_not_causal_is_left_out() -> None:
-    (task,) = pairs_plan(arms=("token_mlp", "token_mlp/attention", "conv_both")).tasks
-    assert set(task.left_out) == {"token_mlp"}
+    (task,) = pairs_plan(arms=("token_mlp", "token_mlp/attention", "fnet", "conv_both")).tasks
+    assert set(task.left_out) == {"token_mlp", "fnet"}
+    assert "this task hides the future" in task.left_out["fnet"]
     assert {"token_mlp/attention", "conv_both"} <= {arm.arm for arm in task.arms}
+
+
+def test_an_encoder_that_only_looks_back_is_left_out() -> None:
+    (task,) = pairs_plan(arms=("gated_delta", "attention/gated_delta", "conv_both")).tasks
+    assert "shows the whole sequence" in task.left_out.pop("gated_delta")
+    assert not task.left_out
 
 
 def test_a_design_for_what_has_none_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from globalconv.errors import InputError
 from globalconv.filters.catalogue import REGISTRY as FILTERS
 from globalconv.filters.catalogue import filter_options
 from globalconv.mixers.aft import AFT
@@ -107,6 +110,25 @@ def accepted(text: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     known, said = known_options(text), spelled(text).options
     return {name: value for name, value in options.items() if name in known and name not in said}
+
+
+def looks_one_way(text: str, *, width: int, length: int, causal: bool) -> bool:
+    """Whether a mixer of the package can be built, but not with this causality.
+
+    Some look ahead by their nature, others only back. Of a mixer from outside nobody knows before it is called.
+    """
+    if is_outside(text):
+        return False
+
+    def builds(causal: bool) -> bool:
+        try:
+            with torch.device("meta"):
+                build_mixer(text, width, length, causal=causal)
+        except InputError:
+            return False
+        return True
+
+    return not builds(causal) and builds(not causal)
 
 
 def is_outside(text: str) -> bool:

@@ -9,6 +9,7 @@ from globalconv.display.progress import Progress
 from globalconv.errors import BrokenFile
 from globalconv.measure.crossover import crossover_sentence
 from globalconv.measure.curves import measure_cost
+from globalconv.mixers.catalogue import looks_one_way
 from globalconv.study import schema
 from globalconv.study.answer.gather import gather
 from globalconv.study.design.plan import make_plan
@@ -119,7 +120,8 @@ def _measure_costs(session: Session) -> None:
     width = widest.arms[0].model.width
     names = dict.fromkeys(name for task in plan.tasks for arm in task.arms for name in arm.model.all_mixers)
     causal = any(task.causal for task in plan.tasks)
-    mixers = {name: name for name in names if not (causal and name == "token_mlp")}
+    sizes = {"width": width, "length": COST_LENGTHS[0]}
+    mixers = {name: name for name in names if not looks_one_way(name, **sizes, causal=causal)}
     progress.say("Measuring cost against length ...")
     options = {name: own for arm in widest.arms for name, own in arm.model.mixer_options.items()}
     with progress.phase(

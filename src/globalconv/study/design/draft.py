@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from globalconv.errors import InputError
-from globalconv.mixers.catalogue import accepted, outside_source, takes_option
+from globalconv.mixers.catalogue import accepted, looks_one_way, outside_source, takes_option
 from globalconv.models.encoder_decoder_designs import Design
 from globalconv.study.design.arms import (
     DEFAULT_ARMS,
@@ -240,11 +240,11 @@ def _models(
     models: dict[str, ModelSpec] = {}
     for arm in arms:
         model = _model_spec(arm, opened, width, depth)
-        hidden = model.mixers if model.decoder is None else model.decoder.mixers
-        if signature.causal and "token_mlp" in hidden:
-            left_out[arm] = "token_mlp mixes all positions and is not causal; this task hides the future"
-        else:
+        reason = _one_way(model, signature)
+        if reason is None:
             models[arm] = model
+        else:
+            left_out[arm] = reason
     check_outside_mixers(models, signature, device=request.device)
     rival, name = request.rival, opened.task.name
     if rival not in models:
@@ -257,6 +257,20 @@ def _models(
     if request.heads is not None and not any(map(_has_heads, models.values())):
         raise InputError(f"--heads {request.heads}: no arm has attention; leave it out.")
     return models, left_out
+
+
+def _one_way(model: ModelSpec, signature: Signature) -> str | None:
+    """Why a mixer of ``model`` cannot stand where it does; None if all can."""
+    sides = [(model.mixers, signature.causal)]
+    if model.decoder is not None:
+        sides = [(model.mixers, False), (model.decoder.mixers, True)]
+    for names, causal in sides:
+        for name in dict.fromkeys(names):
+            if looks_one_way(name, width=model.width, length=signature.length, causal=causal):
+                if causal:
+                    return f"{name} sees all positions and is not causal; this task hides the future"
+                return f"{name} only looks back, and this task shows the whole sequence"
+    return None
 
 
 def _heads(width: int, preset: Preset) -> int:
