@@ -12,6 +12,9 @@ from globalconv.study.report.looks import NAME_LIMIT, Looks, interval_ends, metr
 from globalconv.study.report.wording import VERDICT_SIGNS, VERDICT_TONES
 from globalconv.study.schema import ArmAnswer, TaskAnswer
 
+EASY_NAME = 14
+"""Letters of a name beside its row in the usual size."""
+
 
 def plot_differences(axes: Axes, task: TaskAnswer, looks: Looks, *, num_rows: int | None = None) -> None:
     """Each arm's difference to the rival with its 95 % interval, and the margin as a band.
@@ -124,10 +127,13 @@ def plot_split(axes: Axes, task: TaskAnswer, name: str, looks: Looks) -> None:
 
 
 def _name_rows(axes: Axes, arms: Sequence[ArmAnswer], *, pad: float = 3.5) -> None:
-    """Write each arm's name beside its row; in small letters where that takes many lines."""
+    """Write each arm's name beside its row; in smaller letters where it is long or takes many lines."""
     names = [in_lines(arm.arm, NAME_LIMIT) for arm in arms]
     axes.set_yticks(range(len(arms)), names)
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=light("ink"), pad=pad)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        longest = max(map(len, name.split("\n")))
         if name.count("\n") > 1:
             label.set_fontsize(7.5)
+        elif longest > EASY_NAME:
+            label.set_fontsize(10.5 * EASY_NAME / longest)

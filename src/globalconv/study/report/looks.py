@@ -9,7 +9,7 @@ from globalconv.study.report.wording import metric_in_words
 from globalconv.study.schema import Estimate, StudyAnswer
 
 Looks = dict[str, Look]
-NAME_LIMIT = 14
+NAME_LIMIT = 19
 
 # The house's own arms look the same in every report, so that two reports can be laid side by side.
 _USUAL = ("attention", "global_conv", "gated_conv", "token_mlp", "hybrid")
