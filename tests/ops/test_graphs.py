@@ -14,6 +14,7 @@ from torch.export import Dim
 
 from globalconv import GatedConv, GlobalConv
 from globalconv.errors import InputError
+from globalconv.filters import FILTERS
 from globalconv.mixers import Attention
 from globalconv.ops import Mode, available_backends, global_conv
 from globalconv.ops.graphs import known, surely
@@ -126,6 +127,21 @@ def test_a_few_graphs_for_taps_of_rows_of_all_sizes(mode, generator):
         for rows, length in zip((2, 3, 5, 2) * 3, LENGTHS, strict=False)
     ]
     assert count_graphs(lambda x, taps: global_conv(x, taps, mode=mode), inputs) <= 4
+
+
+@pytest.mark.parametrize(
+    "mode", [pytest.param("circular", marks=pytest.mark.slow), "bidirectional", "causal"]
+)
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_is_exported_for_all_lengths(name, mode, generator):
+    torch.manual_seed(0)
+    layer = GlobalConv(16, 64, mode=mode, filter=name).eval()
+    dynamic = ({0: Dim("batch", max=64), 1: Dim("length", min=2, max=1024)},)
+    x = torch.randn(3, 50, 16, generator=generator)
+    exported = torch.export.export(layer, (x,), dynamic_shapes=dynamic, strict=False).module()
+    for batch, length in ((1, 2), (2, 64), (1, 63), (2, 301)):
+        x = torch.randn(batch, length, 16, generator=generator)
+        torch.testing.assert_close(exported(x), layer(x), rtol=1e-4, atol=1e-4)
 
 
 def operations(layer: nn.Module, x: Tensor, dynamic: bool) -> set[str]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globalconv.errors import InputError
+from globalconv.filters import FreeTaps
 from globalconv.mixers import MIXERS, build_mixer
 from globalconv.mixers.catalogue import known_options, mixer_options
 from globalconv.registry.options import check_options, options_of
@@ -82,6 +83,8 @@ def test_text_becomes_the_value_that_the_constructor_takes(option, text, value):
     [
         ("count", "many", "count of part is a whole number, and 'many' is not"),
         ("rate", "fast", "rate of part is a number"),
+        ("rate", "nan", "rate of part is a number"),
+        ("rate", "-inf", "rate of part is a number"),
         ("on", "perhaps", "on of part is true or false"),
         ("kind", "fare", "Did you mean 'far'"),
         ("cuont", "3", "unknown option of part 'cuont'. Did you mean 'count'"),
@@ -108,3 +111,32 @@ def test_options_in_the_name_reach_mixer_and_filter():
     mixer = build_mixer("global_conv[filter=free,init=flat,mode=bidirectional]", 6, 5, causal=False)
     assert (mixer.filter.init, mixer.mode) == ("flat", "bidirectional")
     assert build_mixer("attention[num_heads=3]", 6, 5, causal=False, options={"num_heads": 2}).num_heads == 3
+
+
+def test_options_stand_behind_the_filters_own_name_too():
+    """Which is the way to one whose name the mixer has as well."""
+    mixer = build_mixer("hyena[order=3,filter=ema[order=5]]", 6, 5, causal=True)
+    assert (mixer.order, *(each.order for each in mixer.filters)) == (3, 5, 5)
+    assert build_mixer("global_conv[filter=free[taps=3]]", 6, 5, causal=True).filter.num_lags == 3
+    for wrong in ("free[tapz=3]", "free[taps=many]", "free[taps=3],taps=3"):
+        with pytest.raises(InputError, match="tap"):
+            mixer_options(f"global_conv[filter={wrong}]")
+
+
+@pytest.mark.parametrize("size", ["9" * 12, "9" * 30])
+@pytest.mark.parametrize(
+    "text", ["global_conv[filter=toeplitz,hidden={}]", "hyena[order={}]", "global_conv[filter=ema,order={}]"]
+)
+def test_a_size_beyond_all_memory_is_told(text, size):
+    with pytest.raises(InputError, match="too large"):
+        build_mixer(text.format(size), 6, 5, causal=True)
+
+
+class ForgetsMode(FreeTaps):
+    def __init__(self, channels, length, *, mode="causal"):
+        super().__init__(channels, length)
+
+
+def test_a_filter_has_the_size_and_mode_that_it_is_given():
+    with pytest.raises(InputError, match=r"mode 'causal', and was given .*super\(\).__init__"):
+        build_mixer(f"global_conv[filter={__name__}:ForgetsMode]", 6, 5, causal=False)

@@ -70,7 +70,9 @@ def test_a_hybrid_says_which_blocks_attend(arm, places):
     assert set(mixers) - {"attention"} <= {"gated_conv[short_taps=0]"}
 
 
-@pytest.mark.parametrize("arm", ["0of4", "5of4", "1of0", "4", "of4", "1+9of8", "x"])
+@pytest.mark.parametrize(
+    "arm", ["0of4", "5of4", "1of0", "4", "of4", "1+9of8", "x", "1of1000000000", f"1of{10**4000}"]
+)
 def test_what_is_no_hybrid_is_refused(arm):
     with pytest.raises(InputError, match="such as 1of4"):
         mixers_of(f"hybrid[attention={arm}]", 8)

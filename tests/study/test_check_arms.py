@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from globalconv.errors import InputError
+from globalconv.filters import FreeTaps
 from globalconv.mixers import Mixer
 from globalconv.study.design import check_arms as checks
 from globalconv.study.design.build import _sizes as cached_sizes
@@ -51,6 +52,27 @@ def test_a_broken_promise_is_named(kind, arm, monkeypatch):
     mixer, words = BROKEN[kind]
     with pytest.raises(InputError, match=rf"'tests.study.broken_mixers:Tried'.*{words}"):
         check_outside_mixers({"arm": model("attention", arm(mixer))}, TEXT)
+
+
+def _filter(compute):
+    return type("Broken", (FreeTaps,), {"forward": compute, "__module__": __name__})
+
+
+BROKEN_FILTERS = {
+    "shape": (_filter(lambda self, n: self.taps[0]), r"raises on .*taps must be \(channels, num_taps\)"),
+    "channels": (_filter(lambda self, n: self.taps[:3]), "raises on .*cannot be shared evenly"),
+    "none": (_filter(lambda self, n: None), "raises on "),
+    "nan": (_filter(lambda self, n: self.taps * float("nan")), "makes NaN or infinity"),
+    "detached": (_filter(lambda self, n: self.taps.detach()), "no parameter of its filter gets a gradient"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_FILTERS)
+def test_what_a_filter_from_outside_breaks_is_said_with_the_arms_name(kind, arm):
+    filter_, words = BROKEN_FILTERS[kind]
+    name = f"gated_conv[filter={arm(filter_)}]"
+    with pytest.raises(InputError, match=rf"'{re.escape(name)}'.*{words}"):
+        check_outside_mixers({"arm": model("attention", name)}, TEXT)
 
 
 @pytest.mark.parametrize("mixer", SOUND)

@@ -19,6 +19,7 @@ from globalconv.filters.windowed import Windowed
 from globalconv.ops import Mode
 from globalconv.registry.lookup import Registry
 from globalconv.registry.options import check_options, options_of
+from globalconv.registry.spelling import spelled
 
 FILTERS: dict[str, type[Filter]] = {
     "free": FreeTaps,
@@ -42,10 +43,18 @@ FilterLike = str | Filter | type[Filter]
 
 
 def filter_options(filter_: FilterLike) -> dict[str, Any]:
-    """The annotations of a filter's own options, by name. Raises InputError for an unknown filter."""
+    """The annotations of a filter's own options, by name, without those that its name says: ``ema[order=4]``.
+
+    Raises InputError for an unknown filter, and for what its name says wrongly.
+    """
     if isinstance(filter_, Filter):
         return {}
-    return options_of(REGISTRY.find(filter_) if isinstance(filter_, str) else filter_, besides=SIZES)
+    if not isinstance(filter_, str):
+        return options_of(filter_, besides=SIZES)
+    name, said = spelled(filter_)
+    known = options_of(REGISTRY.find(name), besides=SIZES)
+    check_options(f"filter {name}", said, known)
+    return {option: annotation for option, annotation in known.items() if option not in said}
 
 
 def build_filter(
@@ -58,17 +67,25 @@ def build_filter(
     """
     name = filter_ if isinstance(filter_, str) else _name_of(filter_)
     own = check_options(f"filter {name}", options, filter_options(filter_))
-    if isinstance(filter_, str):
-        return REGISTRY.build(filter_, channels, length, options={"mode": mode, **own})
-    if not isinstance(filter_, Filter):
-        return filter_(channels, length, mode=mode, **own)
-    fits = (filter_.channels, filter_.length, filter_.mode)
+    made: Filter
+    if isinstance(filter_, Filter):
+        made = filter_
+    elif isinstance(filter_, str):
+        name, said = spelled(filter_)
+        own |= check_options(f"filter {name}", said, options_of(REGISTRY.find(name), besides=SIZES))
+        made = REGISTRY.build(name, channels, length, options={"mode": mode, **own})
+    else:
+        made = filter_(channels, length, mode=mode, **own)
+    fits = tuple(getattr(made, size, None) for size in SIZES)
     if fits != (channels, length, mode):
         raise InputError(
             f"the filter {name} is built with channels {fits[0]}, length {fits[1]} and mode '{fits[2]}', and the mixer "
             f"needs {channels}, {length} and '{mode}'. Build it so, or give the class."
+            if isinstance(filter_, Filter)
+            else f"the filter {name} has channels {fits[0]}, length {fits[1]} and mode '{fits[2]}', and was given "
+            f"{channels}, {length} and '{mode}': pass them to super().__init__."
         )
-    return filter_
+    return made
 
 
 def _name_of(filter_: Filter | type[Filter]) -> str:

@@ -36,12 +36,24 @@ class Response(Filter):
     def _taps(self, length: int) -> Tensor:
         if self.mode == "causal":
             return self.response(length)[0]
+        if not known(length):
+            return self._taps_of_open_length(length)
         if self.mode == "bidirectional":
             back, ahead = self.response(length)
             return torch.cat([ahead[:, : length - 1].flip(1), back], dim=1)
         nearest = length // 2 + 1
         back, ahead = self.response(nearest)
         return torch.cat([back[:, :nearest], ahead[:, : length - nearest].flip(1)], dim=1)
+
+    def _taps_of_open_length(self, length: int) -> Tensor:
+        """As ``_taps``, without slices whose size would be asked for."""
+        back, ahead = self.response(length)
+        if self.mode == "circular":
+            lag = torch.arange(length, device=back.device)
+            return torch.where(lag <= length // 2, back, ahead.flip(1))
+        lag = torch.arange(2 * length - 1, device=back.device) - (length - 1)
+        ahead = ahead.index_select(1, (-1 - lag).clamp(min=0))
+        return torch.where(lag < 0, ahead, back.index_select(1, lag.clamp(min=0)))
 
 
 def sized(responses: Tensor, num: int) -> Tensor:

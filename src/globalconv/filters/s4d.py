@@ -5,8 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from globalconv.errors import InputError
 from globalconv.filters.base import normalise
-from globalconv.filters.exponentials import Exponentials, check_order
+from globalconv.filters.exponentials import Exponentials
 from globalconv.filters.precision import wide
 from globalconv.ops import Mode
 
@@ -24,7 +25,9 @@ class S4D(Exponentials):
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal", states: int = 64) -> None:
         super().__init__(channels, length, mode=mode)
-        self.order = check_order(states // 2)
+        if states < 2 or states % 2:
+            raise InputError(f"states {states}: give an even number from 2 on; each pair is conjugate.")
+        self.order = states // 2
         shape = (self.sides, channels, self.order)
         self.log_step = nn.Parameter(torch.empty(self.sides, channels, 1))
         self.log_decay = nn.Parameter(torch.empty(shape))

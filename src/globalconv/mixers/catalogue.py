@@ -92,7 +92,10 @@ def known_options(text: str, given: Mapping[str, Any] | None = None) -> dict[str
     known = options_of(mixer, besides=SIZES)
     if "filter" in known:
         given = given or spelled(text).options
-        known |= filter_options(given.get("filter", inspect.signature(mixer).parameters["filter"].default))
+        of_filter = filter_options(given.get("filter", inspect.signature(mixer).parameters["filter"].default))
+        known = (
+            of_filter | known
+        )  # of one name, the mixer's: the filter's stands behind the filter's own name
     return known
 
 

@@ -26,9 +26,9 @@ class GlobalConv(Convolution):
     outside, and nothing wraps.
 
     ``filter`` makes the taps: a name of ``globalconv.filters.FILTERS`` with its own options as keyword arguments
-    (``filter="free", init="flat"``), a ``Filter`` class, or a filter built for as many channels, this length and mode.
-    What inputs of other lengths see is the filter's to say; of free taps, shorter ones use the nearest lags, and longer
-    ones see ``length`` lags, or as many on either side.
+    (``filter="free", init="flat"``) or behind its name (``filter="free[init=flat]"``), a ``Filter`` class, or a filter
+    built for as many channels, this length and mode. What inputs of other lengths see is the filter's to say; of free
+    taps, shorter ones use the nearest lags, and longer ones see ``length`` lags, or as many on either side.
 
     ``num_filters``: with fewer than ``width``, every width / num_filters channels side by side share one filter, as the
     channels of a head share one mixing matrix in attention. Raises InputError unless it divides the width.

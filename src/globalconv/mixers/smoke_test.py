@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from globalconv.errors import InputError
+from globalconv.filters import Filter
 from globalconv.mixers.base import Mixer
 from globalconv.registry.outside import code_of
 
@@ -47,8 +48,13 @@ def _forward(mixer: Mixer, x: Tensor, name: str) -> Tensor:
     """What it makes of ``x``, (batch, length, width), and that alone."""
     given = x.clone().requires_grad_() * 1.0  # not a leaf, as in a model
     shape = tuple(x.shape)
-    with code_of(name, doing=f"raises on an input of shape {shape}"):
-        y = mixer(given)
+    try:
+        with code_of(name, doing=f"raises on an input of shape {shape}"):
+            y = mixer(given)
+    except InputError as error:  # the operator's, of taps from outside, knows no name
+        if name in str(error):
+            raise
+        raise InputError(f"'{name}' raises on an input of shape {shape}: {error}") from error
     if not isinstance(y, Tensor):
         _broken(name, f"it returns {_a(y)} and not a tensor of shape {shape}, that of its input")
     if y.shape != x.shape:
@@ -81,6 +87,14 @@ def _gradients(mixer: Mixer, x: Tensor, name: str) -> None:
         _broken(
             name, "none of its parameters gets a gradient: no detach(), .data, NumPy or no_grad() in forward"
         )
+    for filter_ in filter(lambda module: isinstance(module, Filter), mixer.modules()):
+        its = {id(weight) for weight in filter_.parameters() if weight.requires_grad}
+        got = [gradient for weight, gradient in zip(weights, found[1:], strict=True) if id(weight) in its]
+        if got and all(gradient is None for gradient in got):
+            _broken(
+                name,
+                "no parameter of its filter gets a gradient: no detach(), .data, NumPy or no_grad() in forward",
+            )
     if found[0] is None:
         _broken(name, "its input gets no gradient, so that no block below it learns: no detach() in forward")
     if not all(gradient.isfinite().all() for gradient in found if gradient is not None):

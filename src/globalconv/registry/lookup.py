@@ -85,10 +85,16 @@ class Registry(Generic[T]):
         What a constructor from outside raises becomes an InputError, with the user's own frames.
         """
         found = self.find(text)
-        if not self.is_outside(text):
-            return found(*sizes, **options)
         name = spelled(text).name
         shown = ", ".join([*map(str, sizes), *(f"{option}={value!r}" for option, value in options.items())])
+        if not self.is_outside(text):
+            try:
+                return found(*sizes, **options)
+            except (RuntimeError, TypeError, MemoryError) as error:
+                reason = _too_large(error)
+                if reason is None:
+                    raise
+                raise InputError(f"{name} is too large as {found.__name__}({shown}): {reason}") from error
         try:
             inspect.signature(found).bind(*sizes, **options)
         except TypeError as error:
@@ -121,3 +127,10 @@ class Registry(Generic[T]):
         return InputError(
             f"cannot load the {self.kind} '{module}:{class_name}': {module} ({file}) has no {class_name}."
         )
+
+
+def _too_large(error: Exception) -> str | None:
+    """What PyTorch says where a size is beyond the memory, or beyond its whole numbers; None of any other error."""
+    first = str(error).partition("\n")[0]
+    known = ("memory", "overflow")
+    return first if isinstance(error, MemoryError) or any(word in first.lower() for word in known) else None

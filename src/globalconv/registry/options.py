@@ -54,7 +54,9 @@ def _converted(owner: str, option: str, text: str, annotation: Any) -> Any:
     if annotation is Any:
         annotation = Annotated[int | float | bool | str, Field(union_mode="left_to_right")]
     try:
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = TypeAdapter(
+            annotation, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        )
         return adapter.validate_python(text)
     except (PydanticUserError, PydanticUndefinedAnnotation):
         return text

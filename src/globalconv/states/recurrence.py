@@ -16,17 +16,21 @@ BLOCK = 64
 def powers(log_poles: Tensor, weights: Tensor, num: int) -> Tensor:
     """Re sum_n c_n z_n^s for s = 0 .. num - 1, (..., num), from log z and c, both (..., order), complex or real."""
     near, step = _geometric(log_poles.exp(), BLOCK)
-    blocks = (num + BLOCK - 1) // BLOCK
     if known(num):
-        far = _geometric(step, blocks)[0]
+        far = _geometric(step, (num + BLOCK - 1) // BLOCK)[0]
     else:
+        blocks = num // BLOCK + 2  # never 1, for which torch.export makes a graph of its own
         far = torch.exp(log_poles[..., None] * (BLOCK * torch.arange(blocks, device=log_poles.device)))
     far = far * weights[..., None]
     if far.is_complex() or near.is_complex():
         # Re (a b) = Re a Re b - Im a Im b, as one product of real matrices.
         far = torch.cat([far.real, -far.imag], dim=-2)
         near = torch.cat([near.real, near.imag], dim=-2)
-    return (far.transpose(-1, -2) @ near).flatten(-2)[..., :num]
+    table = far.transpose(-1, -2) @ near
+    if known(num):
+        return table.flatten(-2)[..., :num]
+    place = torch.arange(num, device=table.device)
+    return table[..., place // BLOCK, place % BLOCK]
 
 
 def _geometric(ratio: Tensor, num: int) -> tuple[Tensor, Tensor]:

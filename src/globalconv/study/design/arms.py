@@ -89,7 +89,7 @@ def _hybrid(arm: str) -> list[str]:
         if option not in HYBRID_OPTIONS:
             raise unknown_name("option of hybrid", option, HYBRID_OPTIONS)
     said = options.get("attention", "1of2")
-    read = re.fullmatch(r"(\d+(?:\+\d+)*)of(\d+)", said)
+    read = re.fullmatch(r"(\d{1,3}(?:\+\d{1,3})*)of(\d{1,3})", said)
     places = [int(number) for number in read[1].split("+")] if read else []
     every = int(read[2]) if read else 0
     if len(places) == 1:  # so many, evenly, each at the end of its share
