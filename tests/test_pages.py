@@ -40,6 +40,7 @@ RUNNERS = {
     "compare": "globalconv.study.run.run_study",
     "report": "globalconv.study.run.rebuild_report",
     "backends": "globalconv.ops.choose_backend",
+    "mixers": "globalconv.commands.ladder_tables.description",
     "bench": "globalconv.measure.bench.run.run_bench",
     "probe": "globalconv.probing.run.run_probe",
     "generate": "globalconv.inference.generation.run_generate",
