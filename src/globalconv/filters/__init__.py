@@ -1,4 +1,4 @@
-"""Filters: modules that emit the taps of a convolution."""
+"""Filters: modules that produce the taps of a convolution."""
 
 from globalconv.filters.base import Filter
 from globalconv.filters.catalogue import FILTERS, FilterLike, build_filter

@@ -1,4 +1,4 @@
-"""What a filter is: a module that emits the taps of a convolution, for any number of tokens."""
+"""The base class of filters: modules that produce the taps of a convolution, for any number of tokens."""
 
 from abc import ABC, abstractmethod
 
@@ -15,20 +15,20 @@ from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.states.state import dtype_of
 
 FEW_TAPS = 16
-"""So few that a token is decoded by a product with each."""
+"""Up to this number of taps, a token is decoded by one product per tap."""
 
 
 class Filter(nn.Module, ABC):
-    """Emits taps, (channels, number of taps), in lag order.
+    """Produces taps, (channels, number of taps), in lag order.
 
-    Every filter is built as ``Filter(channels, length, *, mode="causal", ...)``; what a filter alone knows follows as
-    keyword arguments with defaults. ``length`` is nominal: the number of tokens trained for. ``mode`` is the
-    operator's, and says which lag a tap has: s in modes causal and circular, j - (K - 1) in mode bidirectional, whose
-    filters have 2K - 1 taps.
+    The constructor of every filter is ``Filter(channels, length, *, mode="causal", ...)``. Options of a single filter
+    follow as keyword arguments with defaults. ``length`` is nominal: the number of tokens in training. ``mode`` is that
+    of the operator and defines the lag of a tap: s in modes causal and circular, j - (K - 1) in mode bidirectional,
+    where filters have 2K - 1 taps.
 
-    Taps start with unit norm in each channel, so that a convolution with them keeps the size of white noise.
-    Everything trainable inside a filter is trained with the taps' own learning rate and without weight decay,
-    whatever model it sits in (see ``training.parameter_groups``).
+    Taps start with unit norm in each channel, so that a convolution with them preserves the norm of white noise.
+    All parameters of a filter are trained with the learning rate of the taps and without weight decay,
+    in any model (see ``training.parameter_groups``).
     """
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
@@ -45,24 +45,24 @@ class Filter(nn.Module, ABC):
     def forward(self, length: int) -> Tensor:
         """The taps for ``length`` tokens: (channels, K), or (channels, 2K - 1) in mode bidirectional.
 
-        In mode circular K is at most ``length``; elsewhere taps that do not reach among the tokens may be there, and do
-        nothing. Raises InputError where the filter has no taps for so many tokens.
+        In mode circular K is at most ``length``. In other modes there may be more taps than reach into the sequence;
+        they have no effect. Raises InputError if the filter has no taps for this length.
         """
 
     def flops(self, length: int, width: int) -> float:
         """Flops of the convolution of one sequence of ``length`` tokens of ``width`` channels, 2 per multiply-add.
 
-        Without those of computing the taps, which a batch shares as it does their spectrum.
+        The computation of the taps and of their spectrum is not counted, because a batch shares it.
         """
         return global_conv_flops(length, self.reach(length), width, mode=self.mode)
 
     def reach(self, length: int) -> int:
-        """How many lags reach among ``length`` tokens, on each side in mode bidirectional."""
+        """The number of lags that reach into ``length`` tokens, on each side in mode bidirectional."""
         return length
 
     @property
     def nested(self) -> bool:
-        """Whether the taps for fewer tokens are the first of those for more, as the operator assumes of padded rows."""
+        """Whether taps for fewer tokens are the first of those for more, as the operator assumes for padded rows."""
         return self.mode != "circular"
 
     def convolve(
@@ -75,7 +75,7 @@ class Filter(nn.Module, ABC):
         gate_out: Tensor | None = None,
         backend: str | None = None,
     ) -> Tensor:
-        """``ops.global_conv`` of ``x`` (batch, length, width) with these taps; the arguments are the operator's."""
+        """``ops.global_conv`` of ``x`` (batch, length, width) with these taps; see it for the arguments."""
         lengths = check_lengths(lengths, x)
         if lengths is None or self.nested:
             return global_conv(
@@ -109,7 +109,7 @@ class Filter(nn.Module, ABC):
     ) -> MixerState:
         """A state that convolves with these taps one token at a time; see ``OnlineConvolution``.
 
-        A filter that is computed by a recurrence brings a state of its own.
+        A filter that is also a recurrence overrides this with a different state.
         """
         taps = self(longest)
         state = ShortConvolution if taps.shape[1] <= FEW_TAPS else OnlineConvolution
@@ -124,12 +124,12 @@ class Filter(nn.Module, ABC):
         )
 
     def extra_repr(self) -> str:
-        """Its size and mode; a subclass adds its own options."""
+        """Size and mode; a subclass adds its options."""
         return f"{self.channels}, {self.length}, mode='{self.mode}'"
 
 
 def normalise(filter_: Filter, linear: nn.Parameter, *, dim: int) -> None:
-    """Scale ``linear``, in which the taps are linear, to taps of unit norm; dimension ``dim`` is the channels'."""
+    """Scale ``linear``, in which the taps are linear, to unit norm of the taps; ``dim`` is the channel dimension."""
     with torch.no_grad():
         norm = wide(filter_(filter_.length)).norm(dim=1)
         linear.div_(norm.clamp_min(torch.finfo(norm.dtype).tiny).view(-1, *[1] * (linear.ndim - 1 - dim)))

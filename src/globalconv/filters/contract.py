@@ -1,4 +1,4 @@
-"""What every filter must be, as checks that anyone's filter can be put to."""
+"""The contract of filters, as checks for any filter."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from globalconv.ops.interface import MODES
 
 CHANNELS = 4
 LENGTHS = (12, 7, 1)
-"""Nominal lengths that are tried: even, prime, and one token."""
+"""The nominal lengths of the checks: even, prime, and one token."""
 ROUNDING = 1e-11
-"""What rounding may leave in float64, relative to a norm."""
+"""The tolerance for rounding in float64, relative to a norm."""
 HALF_ROUNDING = 0.1
-"""What weights in bfloat16 may change of small filters, relative to the taps' norm."""
+"""The tolerance for weights in bfloat16 in small filters, relative to the norm of the taps."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FilterTrial:
     seed: int
 
     def filter(self, *, seed: int = 0) -> Filter:
-        """A new filter in float64, each seed another one."""
+        """A new filter in float64; it depends on the seed."""
         return self.built(seed=seed).to(self.device).double().eval()
 
     def built(self, *, seed: int = 0) -> Filter:
@@ -53,11 +53,11 @@ class FilterTrial:
 
 
 def check_filter(build: Callable[..., Filter], *, device: torch.device | str = "cpu", seed: int = 0) -> None:
-    """Raise AssertionError, with a message that says what is wrong, unless ``build`` makes proper filters.
+    """Raise AssertionError, with a message about the fault, unless ``build`` makes filters that meet the contract.
 
     ``build`` is called as ``build(channels, length, mode=...)``: a Filter class, or any callable around one that fixes
-    its options. What is checked, for nominal lengths 12, 7 and 1 and in every mode: see ``CHECKS``, whose names say it.
-    A mode may be refused with InputError. ``seed`` draws weights and inputs; the global generator is left as it was.
+    its options. ``CHECKS`` lists the checks; they run for nominal lengths 12, 7 and 1 and in every mode.
+    A filter may refuse a mode with InputError. ``seed`` draws weights and inputs; the global generator is restored.
     """
     on = [torch.device(device)] if torch.device(device).type == "cuda" else []
     for mode in MODES:
@@ -78,7 +78,7 @@ def check_filter(build: Callable[..., Filter], *, device: torch.device | str = "
 
 
 def is_a_filter_that_knows_its_size(trial: FilterTrial) -> None:
-    """A Filter, with the channels, length and mode that it was built with, which its repr shows."""
+    """A Filter has the channels, length and mode that it was built with, and its repr shows them."""
     made = trial.filter()
     got = (made.channels, made.length, made.mode)
     asked = (CHANNELS, trial.length, trial.mode)
@@ -87,7 +87,7 @@ def is_a_filter_that_knows_its_size(trial: FilterTrial) -> None:
 
 
 def emits_taps_for_any_number_of_tokens(trial: FilterTrial) -> None:
-    """(channels, K), finite, at least in float32; as many as reach, and no more than there is room for."""
+    """Taps are (channels, K), finite, in at least float32; K is at least the reach and at most what fits."""
     for made, dtype in (
         (trial.filter(), torch.float64),
         (trial.built().to(trial.device).float(), torch.float32),
@@ -114,7 +114,7 @@ def starts_with_unit_norm(trial: FilterTrial) -> None:
 
 
 def every_parameter_learns(trial: FilterTrial) -> None:
-    """The taps depend on every parameter, with gradients that a difference confirms."""
+    """The taps depend on every parameter, and finite differences confirm the gradients."""
     made = trial.filter()
     upstream = trial.normal(*made(trial.length).shape)
     named = dict(made.named_parameters())
@@ -147,7 +147,7 @@ def _slope(made: Filter, parameter: Tensor, direction: Tensor, upstream: Tensor,
 
 
 def draws_repeat_themselves(trial: FilterTrial) -> None:
-    """One seed draws one filter, another seed another one; evaluation repeats itself."""
+    """The seed determines the filter, different seeds give different filters, and evaluation is deterministic."""
     one, same, other = trial.filter(), trial.filter(), trial.filter(seed=1)
     assert torch.equal(one(trial.length), same(trial.length)), "one seed drew two filters"
     assert torch.equal(one(trial.length), one(trial.length)), "two calls in eval mode gave two results"
@@ -156,7 +156,7 @@ def draws_repeat_themselves(trial: FilterTrial) -> None:
 
 
 def a_state_dict_holds_it_all(trial: FilterTrial) -> None:
-    """Another one that loads the state_dict emits the same; so does one built elsewhere, and a copy."""
+    """A second filter that loads the state_dict gives the same taps; so does one built elsewhere, and a copy."""
     made, length = trial.filter(), trial.length
     for where, twin in _twins(trial):
         twin.load_state_dict(made.state_dict())
@@ -184,7 +184,7 @@ def _twins(trial: FilterTrial) -> Iterator[tuple[str, Filter]]:
 
 
 def half_precision_only_rounds(trial: FilterTrial) -> None:
-    """Weights in bfloat16, and autocast, change the taps by rounding of the weights alone."""
+    """Weights in bfloat16, and autocast, change the taps only by rounding of the weights."""
     made = trial.filter()
     expected = made(trial.length)
     rounded = copy.deepcopy(made).bfloat16()
@@ -197,7 +197,7 @@ def half_precision_only_rounds(trial: FilterTrial) -> None:
 
 
 def padded_rows_are_as_if_alone(trial: FilterTrial) -> None:
-    """With lengths, each row is convolved with the taps that it would have alone, and padding gives zeros."""
+    """With lengths, each row is convolved with the taps that it has alone, and the result on padding is zero."""
     made = trial.filter()
     for longest in trial.lengths():
         lengths = torch.tensor(
@@ -214,7 +214,7 @@ def padded_rows_are_as_if_alone(trial: FilterTrial) -> None:
 
 
 def decodes_what_it_convolves(trial: FilterTrial) -> None:
-    """Causal taps: prompt and tokens one at a time give the convolution, whatever a beam does in between."""
+    """Causal taps: a prompt and then single tokens give the convolution, also if a beam selects rows in between."""
     if trial.mode != "causal":
         return
     made, width = trial.filter(), 2 * CHANNELS

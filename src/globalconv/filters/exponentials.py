@@ -1,7 +1,7 @@
-"""Sums of exponentials: filters that are a recurrence as well, and are decoded by it.
+"""Sums of exponentials: filters that are also a recurrence, which decodes them.
 
-The response of a diagonal linear state space, r(s) = Re sum_n c_n z_n^s, is what the recurrence
-u_n <- z_n u_n + x, y = Re sum_n c_n u_n makes of its inputs (S4D, arXiv 2206.11893, equation 4).
+The response of a diagonal linear state space, r(s) = Re sum_n c_n z_n^s, is the impulse response of the recurrence
+u_n <- z_n u_n + x, y = Re sum_n c_n u_n (S4D, arXiv 2206.11893, equation 4).
 """
 
 import math
@@ -26,8 +26,8 @@ Poles = Literal["complex", "real"]
 class Exponentials(Response):
     """A filter whose responses are sums of ``order`` exponentials.
 
-    What a subclass has to say is ``modes()``. Taps cost order * sqrt(length) exponentials and a product of matrices for
-    each channel, and a decoded token order products, whatever the length.
+    A subclass defines ``modes()``. Taps cost order * sqrt(length) exponentials and one matrix product per channel.
+    A decoded token costs order products at any length.
     """
 
     order: int
@@ -44,7 +44,7 @@ class Exponentials(Response):
     def begin(
         self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None
     ) -> MixerState:
-        """The recurrence, unless a subclass or a hook changed the taps. See ``Filter``."""
+        """The recurrence, unless a subclass or a hook changes the taps. See ``Filter``."""
         kind = type(self)
         plain = kind.response is Exponentials.response and kind.forward is Response.forward
         if is_changed(self) or not plain:
@@ -62,16 +62,16 @@ class Exponentials(Response):
         )
 
     def extra_repr(self) -> str:
-        """Its size, mode and order."""
+        """Size, mode and order."""
         return f"{super().extra_repr()}, order={self.order}"
 
 
 class FreeExponentials(Exponentials):
     """r(s) = Re sum_n c_n z_n^s with free weights c and free poles z inside the unit circle.
 
-    |z| = exp(-exp(a)) starts with time constants from 1 token to the nominal length, evenly on a log scale, and the
-    angle of a complex pole uniformly drawn from 0 to pi; a and the angle are learned, as in the linear recurrent unit
-    (arXiv 2303.06349, section 3.3). ``poles="real"``: angles are 0 and everything is real, as in Hyena-LI (arXiv
+    |z| = exp(-exp(a)) starts with time constants from 1 token to the nominal length, evenly on a log scale. The
+    angle of a complex pole is drawn uniformly from 0 to pi. Both are learned, as in the linear recurrent unit
+    (arXiv 2303.06349, section 3.3). With ``poles="real"`` angles are 0 and everything is real, as in Hyena-LI (arXiv
     2503.01868, section 2) and exponential moving averages.
     """
 
@@ -114,12 +114,12 @@ class FreeExponentials(Exponentials):
         return torch.complex(decay, wide(self.angle)), torch.view_as_complex(weight)
 
     def extra_repr(self) -> str:
-        """Its size, mode, order and poles."""
+        """Size, mode, order and poles."""
         return f"{super().extra_repr()}, poles='{self.poles}'"
 
 
 def check_order(order: int) -> int:
     """``order``, or InputError."""
     if order < 1:
-        raise InputError(f"order {order}: a filter of exponentials has at least 1.")
+        raise InputError(f"order {order}: a filter of exponentials needs at least 1.")
     return order

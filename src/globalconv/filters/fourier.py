@@ -12,9 +12,9 @@ from globalconv.ops.conventions import taps_for, taps_that_reach
 class Fourier(Filter):
     """Taps whose orthonormal Fourier transform is free: the global filter of arXiv 2107.00645, equation 4, in 1-D.
 
-    A rotation of free taps: the same filters with as many parameters, but Adam, which scales each parameter by itself,
-    takes other steps. White in frequency and so in lag at the start. More tokens than the nominal length see as many
-    lags; fewer see the first.
+    This is a rotation of free taps: the filters and the number of parameters are the same, but Adam, which scales each
+    parameter separately, takes other steps. The taps start as white noise in frequency and so in lag. Longer inputs see
+    as many lags as the nominal length; shorter inputs see the first lags.
     """
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
@@ -24,7 +24,7 @@ class Fourier(Filter):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """White noise of unit norm; a real basis is orthonormal, so that the taps' norm is the same."""
+        """Draw white noise of unit norm; the real basis is orthonormal, so the taps have the same norm."""
         with torch.no_grad():
             self.spectrum.normal_()
             self.spectrum.div_(self.spectrum.norm(dim=1, keepdim=True))
@@ -44,7 +44,7 @@ class Fourier(Filter):
 
 
 def _from_real_spectrum(spectrum: Tensor) -> Tensor:
-    """Taps from as many real numbers: the mean, pairs of sqrt 2 cos and sqrt 2 sin, and in the end perhaps one cos."""
+    """Taps from as many real numbers: the mean, pairs of sqrt 2 cos and sqrt 2 sin, and one last cos if even."""
     exact = wide(spectrum)
     channels, num = exact.shape
     zero = exact.new_zeros(channels, 1)

@@ -1,4 +1,4 @@
-"""The plainest filter: every tap is a parameter of its own."""
+"""The simplest filter: every tap is a parameter."""
 
 from typing import Literal, get_args
 
@@ -16,15 +16,15 @@ TapsInit = Literal["decay", "flat", "identity"]
 class FreeTaps(Filter):
     """Free taps, one parameter per channel and lag; unit norm per channel at the start.
 
-    ``init="flat"``: white noise, every lag alike. ``init="decay"``: white noise under an exponential
-    window whose time constant runs, evenly on a log scale, from 1 lag in the first channel to the farthest
-    in the last, so that training starts with near and far neighbours in reach of some
-    channel (after LongConv's decay initialisation, arXiv 2302.06646, section 3.1; theirs fixes the
-    constants otherwise and does not normalise). ``init="identity"``: 1 at lag 0, 0 elsewhere.
-    The window decays with the distance from lag 0, in a circle min(s, length - s).
+    ``init="flat"`` is white noise of the same size at every lag. ``init="decay"`` is white noise under an exponential
+    window whose time constant goes, evenly on a log scale, from 1 lag in the first channel to the number of lags
+    in the last, so that training starts with some channels that see near tokens and some that see far ones. It follows
+    LongConv's decay initialisation (arXiv 2302.06646, section 3.1), which chooses other constants and does not
+    normalise. ``init="identity"`` is 1 at lag 0 and 0 elsewhere. The window decays with the distance from lag 0, which
+    is min(s, length - s) in mode circular.
 
-    ``taps``: how many lags there are, the nominal length at most; None: as many as that. More tokens than lags see the
-    nearest; so do fewer.
+    ``taps``: the number of lags, at most the nominal length, which None selects. Inputs of other lengths use the
+    nearest lags.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class FreeTaps(Filter):
             raise unknown_name("taps initialisation", init, get_args(TapsInit))
         self.init = init
         if taps is not None and taps < 1:
-            raise InputError(f"taps {taps}: a filter has at least 1.")
+            raise InputError(f"taps {taps}: a filter needs at least 1.")
         self.num_lags = length if taps is None else min(taps, length)
         self.taps = nn.Parameter(torch.empty(channels, taps_for(self.num_lags, mode)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the taps again, in float32 whatever the parameter's dtype, and round once."""
+        """Draw the taps in float32 for any dtype of the parameter, and round once."""
         with torch.no_grad():
             self.taps.copy_(self._drawn(self.taps.device))
 
     def _drawn(self, device: torch.device) -> Tensor:
         distance = self._distance(device)
-        # Whatever comes of it, so that what is drawn next does not depend on the initialisation.
+        # Always drawn, so that later draws do not depend on the initialisation.
         noise = torch.randn(self.taps.shape, dtype=torch.float32, device=device)
         if self.init == "identity":
             return (distance == 0).float().expand(self.channels, -1)
@@ -65,7 +65,7 @@ class FreeTaps(Filter):
         return noise / noise.norm(dim=1, keepdim=True)
 
     def _distance(self, device: torch.device) -> Tensor:
-        """From lag 0, of each tap."""
+        """The distance of each tap from lag 0."""
         num_taps = self.taps.shape[1]
         tap = torch.arange(num_taps, device=device)
         if self.mode == "bidirectional":
@@ -73,12 +73,12 @@ class FreeTaps(Filter):
         return torch.minimum(tap, num_taps - tap) if self.mode == "circular" else tap
 
     def forward(self, length: int) -> Tensor:
-        """The taps, without those that reach beyond ``length`` tokens in a circle. See ``Filter``."""
+        """The taps, in mode circular without those beyond ``length`` tokens. See ``Filter``."""
         return taps_that_reach(self.taps, length, self.mode)
 
     @property
     def nested(self) -> bool:
-        """See ``Filter``: a row that ends earlier uses the first taps."""
+        """See ``Filter``: a shorter row uses the first taps."""
         return True
 
     def reach(self, length: int) -> int:
@@ -86,5 +86,5 @@ class FreeTaps(Filter):
         return min(length, self.num_lags)
 
     def extra_repr(self) -> str:
-        """Its size, mode and how it starts."""
+        """Size, mode and initialisation."""
         return f"{super().extra_repr()}, init='{self.init}'"

@@ -12,17 +12,17 @@ from globalconv.filters.response import Response
 from globalconv.ops import Mode
 
 FAST, SLOW, TARGET = 0.3, 1.5, 1e-2
-"""The window falls to TARGET between these shares of the nominal length, linearly over the channels."""
+"""The window decays to TARGET at between these fractions of the nominal length, linearly over the channels."""
 
 
 class Implicit(Response):
     """r(s) = w(s) W sin(f (W2 sin(f (W1 z(s) + b1)) + b2)), with a window w(s) = exp(-|d| s / (length - 1)).
 
-    Hyena's filter (arXiv 2302.10866, section 3.3, and its authors' code). z(s) is s / (length - 1), which runs to 1
-    over the nominal length whatever the input's, with cosines and sines of (``features`` - 1) / 2 frequencies.
-    ``frequency`` is where f starts; it is learned, one for each hidden unit. The window's rates d are fixed, from
-    4.6 / 1.5 in the first channel to 4.6 / 0.3 in the last. Unlike in their code, z is fixed, and each filter has sines
-    of its own. More tokens than the nominal length continue the formula.
+    This is Hyena's filter (arXiv 2302.10866, section 3.3, and its authors' code). z(s) is s / (length - 1), which goes
+    to 1 over the nominal length for any input length, with cosines and sines of (``features`` - 1) / 2 frequencies.
+    ``frequency`` is the initial value of f, which is learned for each hidden unit. The rates d of the window are fixed,
+    from 4.6 / 1.5 in the first channel to 4.6 / 0.3 in the last. Unlike in their code, z is fixed, and filters do not
+    share their sines. Inputs longer than the nominal length continue the formula.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Implicit(Response):
         super().__init__(channels, length, mode=mode)
         if features < 3 or features % 2 == 0:
             raise InputError(
-                f"features {features}: give an odd number from 3 on, the position and pairs of waves."
+                f"features {features}: use an odd number of at least 3, for the position and pairs of waves."
             )
         if hidden < 1:
-            raise InputError(f"hidden {hidden}: give at least 1.")
+            raise InputError(f"hidden {hidden}: use at least 1.")
         self.features = features
         self.window = window
         self.first = nn.Linear(features, hidden)
@@ -53,7 +53,7 @@ class Implicit(Response):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the last weights; the linear layers draw their own."""
+        """Draw the last weights; the linear layers reset themselves."""
         with torch.no_grad():
             self.frequency.fill_(self.initial_frequency)
             self.weight.normal_()
@@ -75,7 +75,7 @@ class Implicit(Response):
         return taps * torch.exp(-rates[:, None] * place)
 
     def extra_repr(self) -> str:
-        """Its size, mode and network."""
+        """Size, mode and network."""
         return (
             f"{super().extra_repr()}, hidden={self.weight.shape[2]}, features={self.features}, "
             f"frequency={self.initial_frequency}, window={self.window}"

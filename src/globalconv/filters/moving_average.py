@@ -12,8 +12,9 @@ from globalconv.ops import Mode
 class MovingAverage(Exponentials):
     """r(s) = 1 / sqrt(order) sum_n g_n b_n p_n (1 - p_n q_n)^s, 0 < p, q < 1: Mega's moving average.
 
-    arXiv 2209.10655, equation 3 (p is its alpha, q its delta), expanded to ``order`` dimensions by b and projected back
-    by g. p and q by sigmoids; b starts as +1 and -1 in turn, a little apart. g is normal, and then scaled to unit norm.
+    See arXiv 2209.10655, equation 3 (p is its alpha, q its delta). b expands the input to ``order`` dimensions, and g
+    projects back. p and q are sigmoids of parameters. b starts alternately near +1 and -1. g is drawn from a normal
+    distribution and scaled to unit norm of the taps.
     """
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal", order: int = 16) -> None:
@@ -27,7 +28,7 @@ class MovingAverage(Exponentials):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """As Mega's code draws them."""
+        """Draw the parameters as Mega's code does."""
         with torch.no_grad():
             self.p.normal_(0, 0.2)
             self.q.normal_(0, 0.2)

@@ -1,4 +1,4 @@
-"""SGConv's filter: short filters, stretched to longer and longer scales."""
+"""SGConv's filter: short filters, stretched to increasing scales."""
 
 import math
 
@@ -12,11 +12,12 @@ from globalconv.ops import Mode
 
 
 class MultiScale(Response):
-    """One short filter for each scale, one behind the other: lengths d, d, 2d, 4d ..., weights 1, 1/2, 1/4 ...
+    """One short filter per scale, concatenated: lengths d, d, 2d, 4d ..., weights 1, 1/2, 1/4 ...
 
     SGConv (arXiv 2210.09298, section 3.2, and its authors' code): the filter of each scale has ``taps_per_scale`` free
-    taps, is stretched by linear interpolation and weighted less by ``decay`` for each doubling. They divide by the norm
-    at the first call; here the taps are scaled to unit norm when they are drawn. Beyond the nominal length, taps are 0.
+    taps. It is stretched by linear interpolation, and its weight is multiplied by ``decay`` for each doubling. SGConv
+    divides by the norm at the first call; here the taps are scaled to unit norm when they are drawn. Beyond the nominal
+    length, taps are 0.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class MultiScale(Response):
         super().__init__(channels, length, mode=mode)
         if taps_per_scale < 1 or not 0 < decay <= 1:
             raise InputError(
-                f"taps_per_scale {taps_per_scale} and decay {decay}: give at least 1, and a decay in (0, 1]."
+                f"taps_per_scale {taps_per_scale} and decay {decay}: use at least 1, and a decay in (0, 1]."
             )
         self.taps_per_scale = min(taps_per_scale, length)
         self.decay = decay
@@ -41,7 +42,7 @@ class MultiScale(Response):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """White noise at each scale."""
+        """Draw white noise at each scale."""
         with torch.no_grad():
             self.taps.normal_()
             norm = self(self.length).norm(dim=1).clamp_min(torch.finfo(self.taps.dtype).tiny)
@@ -60,14 +61,14 @@ class MultiScale(Response):
         return min(length, self.length)
 
     def extra_repr(self) -> str:
-        """Its size, mode and scales."""
+        """Size, mode and scales."""
         return f"{super().extra_repr()}, taps_per_scale={self.taps_per_scale}, decay={self.decay}"
 
 
 def _stretching(num: int, factor: int, *, like: Tensor) -> Tensor:
     """(num, num factor): linear interpolation at the middles of the stretched taps, constant beyond the ends.
 
-    As torch.nn.functional.interpolate with mode "linear", as a product of matrices, whose backward pass is one too.
+    It equals torch.nn.functional.interpolate with mode "linear", as a matrix product, whose backward pass is one too.
     """
     middle = ((places(num * factor, like=like) + 0.5) / factor - 0.5).clamp(0, num - 1)
     return (1 - (middle - places(num, like=like)[:, None]).abs()).clamp_min(0)

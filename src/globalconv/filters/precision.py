@@ -1,6 +1,6 @@
-"""Taps are computed in float32 at least, whatever the weights' dtype, the default dtype and autocast say.
+"""Taps are computed in at least float32, for any dtype of the weights, any default dtype and under autocast.
 
-In half precision a position beyond some hundreds has no digit behind the point, and an angle made of it none at all.
+In half precision a position beyond a few hundred has no fractional digits, and an angle computed from it is useless.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -13,19 +13,19 @@ from globalconv.ops.interface import compute_dtype
 
 
 def without_autocast(device: str) -> AbstractContextManager[object]:
-    """Operations on this kind of device in the dtypes that they are given."""
+    """A context without autocast on this type of device."""
     if not torch.amp.is_autocast_available(device):
         return nullcontext()
     return torch.autocast(device, enabled=False)
 
 
 def wide(tensor: Tensor) -> Tensor:
-    """``tensor`` in float32, or in float64 if it is."""
+    """``tensor`` in float32, or in float64 if it is float64."""
     return tensor.to(compute_dtype(tensor.dtype))
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """What ``layer`` makes of ``x``, in the dtype of ``x``."""
+    """``layer`` applied to ``x``, in the dtype of ``x``."""
     return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 

@@ -14,10 +14,10 @@ from globalconv.ops import Mode
 class RelativePositions(Response):
     """r(s) = ``decay``^s W relu(norm(...)): the relative position encoder of arXiv 2305.04749, section 3.2.
 
-    A network of ``layers`` hidden layers of the lag itself, a whole number that is negative ahead; each layer
-    normalises, then applies the activation, then a linear map, as its authors' code does. Their decay is off by default
-    in the code and 0.99 in the paper; ``decay=1`` is without. The paper's gated unit around the filter is a mixer's
-    business: see ``gated_conv``.
+    The filter is a network with ``layers`` hidden layers whose input is the lag, an integer that is negative for later
+    tokens. Each layer normalises, then applies the activation, then a linear map, as in its authors' code. Their decay
+    is off by default in the code and 0.99 in the paper; ``decay=1`` turns it off. The gated unit of the paper belongs
+    to the mixer: see ``gated_conv``.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class RelativePositions(Response):
     ) -> None:
         super().__init__(channels, length, mode=mode)
         if hidden < 1 or layers < 1:
-            raise InputError(f"hidden {hidden} and layers {layers}: give at least 1.")
+            raise InputError(f"hidden {hidden} and layers {layers}: use at least 1.")
         if not 0 < decay <= 1:
-            raise InputError(f"decay {decay}: give a number above 0, and at most 1 (no decay).")
+            raise InputError(f"decay {decay}: use a number above 0 and at most 1 (no decay).")
         self.decay = decay
         self.first = nn.Linear(1, hidden)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
@@ -42,7 +42,7 @@ class RelativePositions(Response):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the last weights; the linear layers draw their own."""
+        """Draw the last weights; the linear layers reset themselves."""
         with torch.no_grad():
             self.weight.normal_()
         normalise(self, self.weight, dim=0)
@@ -62,11 +62,11 @@ class RelativePositions(Response):
         return taps.unflatten(1, (self.sides, num)).transpose(0, 1)
 
     def extra_repr(self) -> str:
-        """Its size, mode and network."""
+        """Size, mode and network."""
         shape = f"hidden={self.weight.shape[1]}, layers={len(self.layers)}"
         return f"{super().extra_repr()}, {shape}, decay={self.decay}"
 
 
 def _normalised(x: Tensor) -> Tensor:
-    """Without weights of its own: the linear map behind it has them."""
+    """Normalise without weights: the linear map after it has them."""
     return F.layer_norm(x, x.shape[-1:])

@@ -1,4 +1,4 @@
-"""Filters that are given by a formula: one response for each side on which they look."""
+"""Filters with a formula: one response for each side."""
 
 from abc import abstractmethod
 
@@ -13,11 +13,11 @@ from globalconv.ops.graphs import known
 
 
 class Response(Filter):
-    """A filter made of responses r(0), r(1), ..., which know no end: any number of tokens has taps.
+    """A filter made of responses r(0), r(1), ..., which are defined for any number of tokens.
 
-    Causal taps are one response. In the other modes there is a second one, with parameters of its own, for the side
-    ahead. It begins at lag -1, as in S4, LongConv and SGConv, so that lag 0 is not counted twice. In a circle the two
-    meet half way: lag s looks back up to half of the circle, and ahead beyond.
+    Causal taps are one response. The other modes have a second response, with separate parameters, for later tokens.
+    It begins at lag -1, as in S4, LongConv and SGConv, so that lag 0 is not counted twice. In mode circular the two
+    meet halfway: lag s looks back up to half of the length, and ahead beyond that.
     """
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal") -> None:
@@ -26,10 +26,10 @@ class Response(Filter):
 
     @abstractmethod
     def response(self, num: int) -> Tensor:
-        """r(0) .. r(num - 1), back and perhaps ahead: (sides, channels, num)."""
+        """r(0) .. r(num - 1), back and, with two sides, ahead: (sides, channels, num)."""
 
     def forward(self, length: int) -> Tensor:
-        """The taps for ``length`` tokens, in float32 at least. See ``Filter``."""
+        """The taps for ``length`` tokens, in at least float32. See ``Filter``."""
         with without_autocast(next(self.parameters()).device.type):
             return self._taps(length)
 
@@ -57,7 +57,7 @@ class Response(Filter):
 
 
 def sized(responses: Tensor, num: int) -> Tensor:
-    """(..., num) of ``responses`` (..., K) that end: cut, or with zeros behind."""
+    """``responses`` (..., K) of finite length as (..., num): truncated, or padded with zeros."""
     if not known(num):
         place = torch.arange(num, device=responses.device).clamp(max=responses.shape[-1])
         return F.pad(responses, (0, 1)).index_select(-1, place)

@@ -12,15 +12,16 @@ from globalconv.filters.precision import wide
 from globalconv.ops import Mode
 
 FASTEST, SLOWEST = 0.1, 0.001
-"""Time steps dt of the channels, uniform on a log scale between them."""
+"""The range of the time steps dt of the channels, which are uniform on a log scale."""
 
 
 class S4D(Exponentials):
     """r(s) = 2 Re sum_n C_n (exp(dt A_n) - 1) / A_n exp(dt A_n s), A_n = -1/2 + i pi n, with zero-order hold.
 
-    S4D-Lin of arXiv 2206.11893 (section 4, equations 7 and 9), by the code of its authors: the real part of A as the
-    logarithm of its negative, dt a channel's own, and ``states`` / 2 conjugate pairs. A, dt and C are learned. C is
-    normal as theirs, and then scaled to unit norm of the taps.
+    This is S4D-Lin of arXiv 2206.11893 (section 4, equations 7 and 9), as in its authors' code. The real part of A is
+    parametrised by the logarithm of its negative, each channel has its dt, and there are ``states`` / 2 conjugate
+    pairs. A, dt and C are learned. C is drawn from a normal distribution, as in their code, and scaled to unit norm of
+    the taps.
     """
 
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal", states: int = 64) -> None:
@@ -36,7 +37,7 @@ class S4D(Exponentials):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """A_n = -1/2 + i pi n; dt and C are drawn."""
+        """Set A_n = -1/2 + i pi n, and draw dt and C."""
         with torch.no_grad():
             self.log_step.uniform_(math.log(SLOWEST), math.log(FASTEST))
             self.log_decay.fill_(math.log(0.5))

@@ -1,4 +1,4 @@
-"""The few taps in front of a mixer that let a token meet its neighbours, and their absence."""
+"""A short convolution in front of a mixer, which combines neighbouring tokens, or none."""
 
 import torch
 from torch import Tensor
@@ -11,13 +11,13 @@ from globalconv.states import MixerState
 
 
 def short_filter(channels: int, taps: int, length: int, *, mode: Mode) -> Filter:
-    """``taps`` free taps for each channel that start as the identity and look back; with 0, no convolution at all.
+    """``taps`` free taps for each channel that start as the identity and look back; 0 means no convolution.
 
-    ``mode`` is that of the mixer around it: in a circle the taps wrap, so that the mixer stays equivariant to shifts,
-    and nowhere else. Raises InputError for a negative number.
+    ``mode`` is that of the mixer: the taps wrap around only in mode circular, so that the mixer stays equivariant to
+    shifts. Raises InputError for a negative number.
     """
     if taps < 0:
-        raise InputError(f"short_taps {taps}: give 0 for no short convolution, or a small number such as 3.")
+        raise InputError(f"short_taps {taps}: use 0 for no short convolution, or a small number such as 3.")
     one_sided: Mode = "circular" if mode == "circular" else "causal"
     if taps == 0:
         return NoTaps(channels, length, mode=one_sided)
@@ -25,18 +25,18 @@ def short_filter(channels: int, taps: int, length: int, *, mode: Mode) -> Filter
 
 
 class NoTaps(Filter):
-    """In the place of a filter where there is no convolution."""
+    """A placeholder for a filter if there is no convolution."""
 
     def forward(self, length: int) -> Tensor:
         """1 at lag 0."""
         return torch.ones(self.channels, 1)
 
     def convolve(self, x: Tensor, *, lengths: Integers | None = None, backend: str | None = None) -> Tensor:  # type: ignore[override]
-        """``x`` itself."""
+        """Return ``x``."""
         return x
 
     def flops(self, length: int, width: int) -> float:
-        """None."""
+        """Zero."""
         return 0.0
 
     def begin(

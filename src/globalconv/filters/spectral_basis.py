@@ -18,16 +18,16 @@ from globalconv.ops import Mode
 from globalconv.ops.interface import compute_dtype
 
 NODES = 24
-"""Of the quadrature in each octave of 1 - a."""
+"""The number of quadrature nodes in each octave of 1 - a."""
 
 
 class SpectralBasis(Response):
     """r = sum_k sigma_k^(1/4) (m_k phi_k(s) + w_k (-1)^s phi_k(s)), with free m and w: arXiv 2312.06837, section 3.
 
     phi_k are the first ``order`` eigenvectors of Z_ij = 2 / ((i + j)^3 - (i + j)), i, j = 1 .. length, and sigma_k
-    their eigenvalues. Linear systems with real poles, slow ones too, are close to few of them. This is the form that
-    contracts the basis before the convolution, a filter for each channel (``use_approx`` in the code of Flash STU); the
-    other one has a matrix of width x width for each k. Beyond the nominal length, taps are 0.
+    their eigenvalues. A few of them approximate linear systems with real poles well, also slow ones. This is the form
+    that contracts the basis before the convolution, with one filter per channel (``use_approx`` in the code of Flash
+    STU); the other form has a matrix of width x width for each k. Beyond the nominal length, taps are 0.
     """
 
     basis: Tensor
@@ -35,14 +35,14 @@ class SpectralBasis(Response):
     def __init__(self, channels: int, length: int, *, mode: Mode = "causal", order: int = 24) -> None:
         super().__init__(channels, length, mode=mode)
         if order < 1:
-            raise InputError(f"order {order}: give at least 1.")
+            raise InputError(f"order {order}: use at least 1.")
         self.order = min(order, length)
         self.weight = nn.Parameter(torch.empty(self.sides, channels, 2 * self.order))
         self.register_buffer("basis", self._basis(self.weight), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal weights, scaled to unit norm of the taps."""
+        """Draw normal weights, and scale them to unit norm of the taps."""
         self.basis = self._basis(self.weight)
         with torch.no_grad():
             self.weight.normal_()
@@ -53,7 +53,7 @@ class SpectralBasis(Response):
         return basis.to(like.device, compute_dtype(like.dtype))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What .to(), .half(), .to_empty() and their like do; the basis is computed and no weight."""
+        """Recompute the basis, which is not a weight, after .to(), .half(), .to_empty() and similar calls."""
         before = self.basis
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.basis is not before:
@@ -69,13 +69,13 @@ class SpectralBasis(Response):
         return min(length, self.length)
 
     def extra_repr(self) -> str:
-        """Its size, mode and order."""
+        """Size, mode and order."""
         return f"{super().extra_repr()}, order={self.order}"
 
 
 @lru_cache(maxsize=8)
 def _scaled_basis(length: int, order: int) -> NDArray[np.float64]:
-    """(2 order, length): the scaled eigenvectors, and the same with every second sign turned."""
+    """(2 order, length): the scaled eigenvectors, and the same with every second sign flipped."""
     values, vectors = hankel_eigenvectors(length, order)
     scaled = (values**0.25 * vectors).T
     turned = scaled * (-1.0) ** np.arange(length)
@@ -83,11 +83,11 @@ def _scaled_basis(length: int, order: int) -> NDArray[np.float64]:
 
 
 def hankel_eigenvectors(length: int, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The largest ``order`` eigenvalues of Z, falling, and their eigenvectors, (length, order).
+    """The largest ``order`` eigenvalues of Z in descending order, and their eigenvectors (length, order).
 
-    Z_ij is the integral of a^(i-1) a^(j-1) (1 - a)^2 over a from 0 to 1. So Z = B B^T to rounding, where B has a column
-    for each node of a quadrature that is finer towards 1, and B's singular vectors are wanted: no matrix of
-    length x length is made. Eigenvalues below the rounding of the first one have no direction of their own.
+    Z_ij is the integral of a^(i-1) a^(j-1) (1 - a)^2 over a from 0 to 1. So Z = B B^T up to rounding, where B has a
+    column for each node of a quadrature that is finer towards 1. The eigenvectors are the singular vectors of B, and no
+    matrix of length x length is made. The directions of eigenvalues below the rounding of the first are arbitrary.
     """
     point, weight = np.polynomial.legendre.leggauss(NODES)
     octaves = math.ceil(math.log2(length)) + 6

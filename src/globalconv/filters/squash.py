@@ -1,4 +1,4 @@
-"""LongConv's filter: free taps, of which the small ones are set to zero."""
+"""LongConv's filter: free taps whose small values are set to zero."""
 
 import torch
 from torch import Tensor
@@ -13,8 +13,8 @@ from globalconv.ops import Mode
 class Squashed(FreeTaps):
     """sign(h) relu(|h| - threshold), then dropout, of free taps h: arXiv 2302.06646, section 3.2.
 
-    ``threshold`` is a share of the root mean square of the taps as they are drawn; in their code it is an absolute
-    number beside taps of another size. The taps are scaled to unit norm behind it.
+    ``threshold`` is relative to the root mean square of the initial taps; in their code it is an absolute
+    number for taps of another size. The taps are scaled to unit norm after the threshold.
     """
 
     cut: Tensor
@@ -30,13 +30,15 @@ class Squashed(FreeTaps):
         dropout: float = 0.0,
     ) -> None:
         if not (0 <= threshold < 1 and 0 <= dropout < 1):
-            raise InputError(f"threshold {threshold} and dropout {dropout}: give numbers from 0 to below 1.")
+            raise InputError(
+                f"threshold {threshold} and dropout {dropout}: use numbers of at least 0 and below 1."
+            )
         self.threshold = threshold
         self.dropout = dropout
         super().__init__(channels, length, mode=mode, init=init)
 
     def reset_parameters(self) -> None:
-        """Draw the taps again, so that what is left of them has unit norm."""
+        """Draw the taps so that they have unit norm after the threshold."""
         super().reset_parameters()
         with torch.no_grad():
             cut = self.threshold * self.taps.square().mean(dim=1, keepdim=True).sqrt()
@@ -51,5 +53,5 @@ class Squashed(FreeTaps):
         return F.dropout(taps, self.dropout, training=self.training) if self.dropout else taps
 
     def extra_repr(self) -> str:
-        """Its size, mode and threshold."""
+        """Size, mode and threshold."""
         return f"{super().extra_repr()}, threshold={self.threshold}, dropout={self.dropout}"

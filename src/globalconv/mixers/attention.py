@@ -1,4 +1,4 @@
-"""Multi-head self-attention, the rival; and its decoding with a KV cache."""
+"""Multi-head self-attention, the default rival, and its decoding with a KV cache."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,23 +20,23 @@ from globalconv.states.state import MixerState, dtype_of, holding, is_exactly, u
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
 POSITION_STD = 0.5
-"""Of learned positions at the start."""
+"""The initial standard deviation of learned positions."""
 
 
 class Attention(Mixer):
     """Multi-head scaled dot-product self-attention (arXiv 1706.03762, section 3.2).
 
-    ``positions`` says how a head learns where its tokens are: "rotary" turns queries and keys
-    (RoFormer, arXiv 2104.09864, equation 34); "learned" and "sinusoidal" (1706.03762, section 3.5) add
-    a vector per position to what queries and keys are made from, not to the values; "none" adds
-    nothing: without ``causal`` the layer then commutes with every permutation of the tokens.
+    ``positions`` selects the position encoding. "rotary" rotates queries and keys
+    (RoFormer, arXiv 2104.09864, equation 34). "learned" and "sinusoidal" (1706.03762, section 3.5) add
+    a vector per position to the input of queries and keys, but not of values. "none" adds
+    nothing; without ``causal`` the layer is then equivariant to permutations of the tokens.
 
-    ``short_taps``: queries, keys and values pass a short causal convolution of this many taps, which starts as the
-    identity (Primer, arXiv 2109.08668, section 3.2; 0: none). ``window``: a token attends only to those less than so
-    many places away (Longformer, arXiv 2004.05150, section 3.1), at a cost that grows with the length and not with its
-    square.
+    ``short_taps``: queries, keys and values pass through a short causal convolution with this many taps, which starts
+    as the identity (Primer, arXiv 2109.08668, section 3.2); 0 means none. ``window``: a token attends only to tokens
+    that are less than this many positions away (Longformer, arXiv 2004.05150, section 3.1), at a cost that is linear in
+    the length and not quadratic.
 
-    Any length works, except that learned positions end at the nominal one (InputError beyond).
+    Any length works, except that learned positions end at the nominal length (InputError beyond it).
     """
 
     properties = Properties(whole_sequence=True, content_dependent=True, looks_up=True)
@@ -60,9 +60,7 @@ class Attention(Mixer):
         self.positions = positions
         if window is not None:
             if window < 1:
-                raise InputError(
-                    f"a window of {window}: give at least 1, or leave it out for the whole sequence."
-                )
+                raise InputError(f"a window of {window}: use at least 1, or omit it for the whole sequence.")
             self.properties = replace(self.properties, whole_sequence=False, linear=True)
         self.window = window
         self.short_taps = short_taps
@@ -76,17 +74,17 @@ class Attention(Mixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Redraw learned positions; projections and rotary positions reset themselves."""
+        """Initialise learned positions; projections and rotary positions reset themselves."""
         if self.positions == "learned":
             nn.init.normal_(self.position, std=POSITION_STD)
 
     @property
     def turns(self) -> Tensor:
-        """Of rotary positions: cosines and sines, (2, length, head width / 2), float32 or more."""
+        """The cosines and sines of rotary positions, (2, length, head width / 2), in at least float32."""
         return self.rotary.turns
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Let every token look at the others. x: (batch, length, width)."""
+        """Let every token attend to the others. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
         x = clear_padding(x, lengths)
@@ -95,18 +93,20 @@ class Attention(Mixer):
         return clear_padding(self.output(self.mixed(*heads, lengths)), lengths)
 
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """What whole sequences attend to, (batch, n, width), from heads (batch, heads, n, head width) each."""
+        """The attention output (batch, n, width) of whole sequences; each argument is (batch, heads, n, head width)."""
         if self.window is not None and self.window < query.shape[2]:
             return attend_within(query, key, value, window=self.window, causal=self.causal, lengths=lengths)
         seen = None
-        if lengths is not None and not self.causal:  # the past of a real token is real: its mask is enough
+        if (
+            lengths is not None and not self.causal
+        ):  # all earlier tokens of a real token are real, so the causal mask is enough
             seen = real_tokens(lengths, query.shape[2])[:, None, None]
         return attend(query, key, value, seen=seen, causal=self.causal)
 
     def places(self, length: int, *, like: Tensor) -> Tensor | None:
-        """What is computed or learned of the first ``length`` positions, on the device of ``like``; None without any.
+        """The encoding of the first ``length`` positions, on the device of ``like``, or None if there is none.
 
-        Rotary positions have turns, (2, length, head width / 2), the others vectors, (length, width).
+        Rotary positions have cosines and sines (2, length, head width / 2); the others have vectors (length, width).
         """
         if self.positions == "rotary":
             return self.rotary.table(length, like=like)
@@ -116,17 +116,17 @@ class Attention(Mixer):
             return None
         if length > self.length:
             raise InputError(
-                f"learned positions end at length {self.length}, and there are {length} tokens: build the layer "
-                "longer, or use rotary or sinusoidal positions."
+                f"learned positions end at length {self.length}, and there are {length} tokens: build the layer with "
+                "a larger length, or use rotary or sinusoidal positions."
             )
         return self.position[:length]
 
     def queries_keys_values(
         self, x: Tensor, places: Tensor | None, convolve: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of tokens ``x`` (batch, n, width) that stand at ``places``, (batch, heads, n, head width) each.
+        """For tokens ``x`` (batch, n, width) with position encoding ``places``: (batch, heads, n, head width) each.
 
-        ``convolve`` is the short convolution, (batch, n, 3 width) -> the same.
+        ``convolve`` is the short convolution; it maps (batch, n, 3 width) to the same shape.
         """
         parts = self._projected(x, places)
         if self.short_taps:
@@ -140,7 +140,7 @@ class Attention(Mixer):
         if places is None or self.positions == "rotary":
             return self.project(x).chunk(3, dim=-1)
         placed = (x + places).to(x.dtype)
-        if not is_exactly(self.project, nn.Linear):  # an adapter, perhaps: it has no parts
+        if not is_exactly(self.project, nn.Linear):  # an adapter, for example: its weight cannot be split
             return *self.project(placed).chunk(3, dim=-1)[:2], self.project(x).chunk(3, dim=-1)[2]
         weight_qk, weight_v = self.project.weight.split([2 * self.width, self.width])
         bias_qk, bias_v = self.project.bias.split([2 * self.width, self.width])
@@ -152,7 +152,7 @@ class Attention(Mixer):
         return AttentionState(self, batch=batch, longest=longest)
 
     def flops(self, length: int) -> float:
-        """Four projections; scores and mixing, for half of the pairs where the mask hides the rest."""
+        """Four projections, and scores and weighted sums for the pairs that the mask leaves."""
         pairs = length * (length + 1) / 2 if self.causal else length**2
         if self.window is not None and self.window < length:
             pairs = pairs_within(length, self.window, causal=self.causal)
@@ -160,13 +160,13 @@ class Attention(Mixer):
         return 8.0 * length * self.width**2 + short + 4.0 * pairs * self.width
 
     def extra_repr(self) -> str:
-        """Its size, heads, positions and window."""
+        """Size, heads, positions and window."""
         window = "" if self.window is None else f", window={self.window}"
         return f"{super().extra_repr()}, num_heads={self.num_heads}, positions='{self.positions}'{window}"
 
 
 class AttentionState(MixerState):
-    """The KV cache: keys, turned to their positions, and values, (batch, heads, longest, head width) each."""
+    """The KV cache: keys, with rotary positions applied, and values, (batch, heads, longest, head width) each."""
 
     def __init__(self, mixer: Attention, *, batch: int, longest: int) -> None:
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
@@ -175,7 +175,7 @@ class AttentionState(MixerState):
         self.short = mixer.short_filter.begin(
             width=3 * mixer.width, batch=batch, longest=longest, skip=None, backend=None
         )
-        # In the dtype of what is put into them first, which under autocast is not the weights'.
+        # They get the dtype of the first keys and values, which under autocast differs from that of the weights.
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
 
@@ -189,14 +189,14 @@ class AttentionState(MixerState):
         return self.mixer.output(attend(query, keys, values)).squeeze(1)
 
     def remember(self, x: Tensor) -> None:
-        """Read ``x``, (batch, n, width), without asking what it says: L products, where outputs take L^2."""
+        """Read ``x`` (batch, n, width) without computing outputs: this is linear in n, and outputs are quadratic."""
         with undifferentiated():
             self._stored(x)
         self.count += x.shape[1]
 
     def _stored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Put keys and values of the next tokens into the caches; their queries, and all keys and values so far."""
-        # By narrow(), which takes less time than indexing: of one token that is a good part of it.
+        """Cache keys and values of the next tokens; return their queries, and all keys and values so far."""
+        # narrow() takes less time than indexing, which matters for a single token.
         start, length = self.count, x.shape[1]
         places = None if self.places is None else self.places.narrow(-2, start, length)
         query, key, value = self.mixer.queries_keys_values(x, places, self._shortly)
@@ -230,7 +230,7 @@ class AttentionState(MixerState):
         return 2 * self.batch * self.longest * self.width + self.short.numbers()
 
     def flops(self) -> float:
-        """Four projections, the rotation, and scores and mixing over the tokens so far."""
+        """Four projections, the rotation, and scores and weighted sums over the tokens so far."""
         rotary = 6.0 * self.width if self.mixer.positions == "rotary" else 0.0
         longest, window = self.longest, self.mixer.window or self.longest
         seen = sum(min(count, window) for count in range(1, longest + 1)) / longest

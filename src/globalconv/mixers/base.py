@@ -1,4 +1,4 @@
-"""What a token mixer is: a module (batch, length, width) -> the same."""
+"""The base class of token mixers: modules that map (batch, length, width) to the same shape."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -13,38 +13,38 @@ from globalconv.ops.interface import MODES
 
 @dataclass(frozen=True)
 class Properties:
-    """What a kind of mixer can do, whatever its weights are. Each is checked by a probe (``contract.check_mixer``)."""
+    """What a kind of mixer can do for any weights. ``contract.check_mixer`` checks each property with a probe."""
 
     whole_sequence: bool = False
     """An output can depend on every token that it may see, in one layer."""
     content_dependent: bool = False
-    """How tokens are mixed depends on what they are, not on where they are alone."""
+    """The mixing weights depend on the tokens and not only on their positions."""
     looks_up: bool = False
-    """A token can take its value from another one that it finds by content, wherever that stands."""
+    """A token can take its value from another token that it finds by content, at any position."""
     linear: bool = False
-    """The cost grows with the length, up to logarithms, and not with its square."""
+    """The cost is linear in the length, up to logarithms, and not quadratic."""
 
 
 class Mixer(nn.Module, ABC):
-    """Moves information between tokens. (batch, length, width) in and out.
+    """Moves information between tokens. Input and output are (batch, length, width).
 
-    Every mixer is built as ``Mixer(width, length, *, causal=False, ...)``; what a mixer alone knows
-    (a number of heads, an initialisation) follows as keyword arguments with defaults.
+    The constructor of every mixer is ``Mixer(width, length, *, causal=False, ...)``. Options of a single mixer
+    (a number of heads, an initialisation) follow as keyword arguments with defaults.
 
-    ``length`` is nominal: the length trained for. A shorter input always works; a longer one works or
+    ``length`` is nominal: the length used in training. A shorter input always works; a longer one works or
     raises InputError, and the subclass says which. With ``causal`` no output depends on a later input,
-    at any length. Rows of different lengths come with ``lengths``, and each is mixed as if it were alone; a
-    mixer from outside may leave that argument out, and is then not used where there is padding.
+    at any length. With ``lengths``, rows have different lengths, and each has the result that it has alone. A
+    third-party mixer may omit that argument, and is then not used on padded rows.
     ``globalconv.mixers.contract.check_mixer`` tests all of this.
 
     ``mode`` says how a convolution in the mixer treats the ends: "causal" and "bidirectional" have zeros outside the
-    sequence, "circular" wraps round. A mixer that offers the choice takes ``mode`` beside ``causal`` and hands both on:
-    without ``mode``, causal=True is "causal" and causal=False "circular"; a ``mode`` that contradicts a ``causal`` that
-    was given raises InputError.
+    sequence, "circular" wraps around. A mixer with this option takes ``mode`` in addition to ``causal`` and passes both
+    on. Without ``mode``, causal=True means "causal" and causal=False means "circular". A ``mode`` that contradicts an
+    explicit ``causal`` raises InputError.
     """
 
     properties: Properties = Properties()
-    """Of the kind, as its author declares them; the default promises nothing. An option may change a mixer's own."""
+    """The properties that the author declares; by default none. An option may change those of an instance."""
 
     def __init__(self, width: int, length: int, *, causal: bool | None, mode: Mode | None = None) -> None:
         super().__init__()
@@ -59,10 +59,10 @@ class Mixer(nn.Module, ABC):
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
         """Mix the tokens of ``x``, (batch, length, width).
 
-        ``lengths`` (batch,), each from 1 to length: row b has lengths[b] tokens, the first ones. What stands behind
-        them is padding, NaN perhaps; it changes no token, and there the result is 0. None: no row is padded. They are a
-        tensor of any integer dtype, a list, a tuple or an array; ``globalconv.ops`` has ``check_lengths``, which makes
-        one kind of them, and ``clear_padding``.
+        ``lengths`` (batch,), each from 1 to length: the first lengths[b] positions of row b are tokens. The rest is
+        padding, which may be NaN; it changes no token, and the result there is 0. None means that no row is padded. The
+        lengths are a tensor of any integer dtype, a list, a tuple or an array; ``check_lengths`` of ``globalconv.ops``
+        converts them, and ``clear_padding`` clears the padding.
         """
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Mixer(nn.Module, ABC):
 
     @property
     def takes_lengths(self) -> bool:
-        """Whether ``forward`` takes ``lengths``."""
+        """Whether ``forward`` has the argument ``lengths``."""
         return takes_lengths(self)
 
     def check_input(self, x: Tensor) -> None:
@@ -82,12 +82,12 @@ class Mixer(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """Width, length and causality; a subclass adds its own options."""
+        """Width, length and causality; a subclass adds its options."""
         return f"{self.width}, {self.length}, causal={self.causal}"
 
 
 def takes_lengths(module: nn.Module) -> bool:
-    """Whether the forward of ``module``, which may be no Mixer, takes ``lengths``."""
+    """Whether the forward of ``module`` has the argument ``lengths``; ``module`` need not be a Mixer."""
     return "lengths" in inspect.signature(module.forward).parameters
 
 
@@ -98,14 +98,14 @@ def _agreed(mode: Mode | None, causal: bool | None) -> Mode:
         raise unknown_name("mode", mode, MODES)
     if causal is not None and causal != (mode == "causal"):
         raise InputError(
-            f"mode '{mode}' is{'' if mode == 'causal' else ' not'} causal, and causal is {causal}: give one of the "
-            "two, or two that agree."
+            f"mode '{mode}' is{'' if mode == 'causal' else ' not'} causal, and causal is {causal}: pass only "
+            "one of them, or two that agree."
         )
     return mode
 
 
 def check_num_filters(num_filters: int | None, width: int) -> int:
-    """How many filters a convolution of ``width`` channels has: one each, or fewer, shared evenly. Or InputError."""
+    """The number of filters of ``width`` channels: one per channel, or fewer that are shared evenly, or InputError."""
     if num_filters is None:
         return width
     if num_filters < 1 or width % num_filters:

@@ -1,4 +1,4 @@
-"""What a plain convolution is as a mixer, whatever its filter."""
+"""The base class of mixers that are a plain convolution with any filter."""
 
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ from globalconv.states import MixerState
 
 
 class Convolution(Mixer):
-    """y = h * x + d x, with a filter that makes the taps h and a skip weight d per channel.
+    """y = h * x + d x, with a filter that produces the taps h and a skip weight d per channel.
 
     A subclass sets ``filter``, ``skip`` and ``backend``.
     """
@@ -19,7 +19,7 @@ class Convolution(Mixer):
     backend: str | None
 
     def reset_parameters(self) -> None:
-        """The skip weight starts at zero; the filter draws its own taps."""
+        """Set the skip weight to zero; the filter resets itself."""
         nn.init.zeros_(self.skip)
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:

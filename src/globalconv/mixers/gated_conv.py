@@ -1,4 +1,4 @@
-"""A global convolution between two gates: what H3 and Hyena add to the plain one."""
+"""A global convolution between two gates, as in H3 and Hyena."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,14 +18,14 @@ from globalconv.states.state import dtype_of
 class GatedConv(Mixer):
     """y = W (q . (h * (k . v) + d k . v)), with q, k, v = short convolutions of a projection of x.
 
-    The structure of Hyena's operator of order 2 (arXiv 2302.10866, section 3.1), by default with free taps in
-    place of its implicit filter; the short convolution of 3 taps lets a token meet its neighbour
-    before the gates compare them (H3, arXiv 2212.14052, the shift matrix). The filters are static,
-    but the gates make the mixing depend on the content.
+    This is the structure of Hyena's operator of order 2 (arXiv 2302.10866, section 3.1), by default with free taps
+    instead of its implicit filter. The short convolution of 3 taps combines a token with its neighbours before the
+    gates (H3, arXiv 2212.14052, the shift matrix). The filters are static, but the gates make the mixing depend on the
+    content.
 
-    ``mode``, ``filter``, ``num_filters``, and lengths below and above the nominal one: as in ``GlobalConv``. The short
-    convolution looks back in every mode and wraps in a circle alone; ``short_taps`` says how many lags it has, 0 that
-    there is none.
+    ``mode``, ``filter``, ``num_filters``, and lengths below and above the nominal one are as in ``GlobalConv``. The
+    short convolution looks back in every mode and wraps around only in circular mode. ``short_taps`` is its number of
+    lags; 0 means that there is none.
     """
 
     properties = Properties(whole_sequence=True, content_dependent=True, linear=True)
@@ -54,11 +54,11 @@ class GatedConv(Mixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The skip weight starts at one; filters and projections draw their own."""
+        """Set the skip weight to one; filters and projections reset themselves."""
         nn.init.ones_(self.skip)
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Project, convolve shortly, gate, convolve globally, gate, project. x: (batch, length, width)."""
+        """Project, short convolution, gate, global convolution, gate, project. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
         projected = self.project(clear_padding(x, lengths))
@@ -80,12 +80,12 @@ class GatedConv(Mixer):
         return projections + short + self.filter.flops(length, self.width) + 4.0 * length * self.width
 
     def extra_repr(self) -> str:
-        """Its size, mode and backend."""
+        """Size, mode and backend."""
         return f"{self.width}, {self.length}, mode='{self.mode}', backend={self.backend!r}"
 
 
 class GatedConvState(MixerState):
-    """The short convolution of all three projections, and the long one between the gates, each one token at a time."""
+    """The states of the short convolution of the three projections and of the long one between the gates."""
 
     def __init__(self, mixer: GatedConv, *, batch: int, longest: int) -> None:
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
@@ -101,7 +101,7 @@ class GatedConvState(MixerState):
         return self._between_gates(self.long.step, self.short.step(self.mixer.project(x)))
 
     def _between_gates(self, convolve: Callable[[Tensor], Tensor], projected: Tensor) -> Tensor:
-        # In the dtype that the operator computes in, between its gates too, and rounded once as there.
+        # The gates use the compute dtype of the operator, and the result is rounded once, as there.
         query, key, value = projected.to(compute_dtype(projected.dtype)).chunk(3, dim=-1)
         return self.mixer.output((query * convolve(key * value)).to(projected.dtype))
 

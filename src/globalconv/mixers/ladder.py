@@ -1,4 +1,4 @@
-"""The ladder: every mixer in order, from no mixing at all to attention, and what can be said of each."""
+"""The ladder: all mixers in order, from no mixing to attention, and the properties of each."""
 
 import inspect
 import sys
@@ -22,7 +22,7 @@ class Rung:
 
     mixer: str
     adds: str
-    """What it has that the rung before it lacks, as a phrase."""
+    """What it adds to the rung before it, as a phrase."""
     source: str
 
 
@@ -32,15 +32,15 @@ RUNGS = (
     Rung("light_conv", "a neighbourhood whose weights sum to one, shared by a head", "arXiv 1901.10430"),
     Rung("dynamic_conv", "weights of the neighbourhood that depend on the token", "arXiv 1901.10430"),
     Rung("global_conv", "the whole sequence, with the same weights for every input", "arXiv 2302.06646"),
-    Rung("synthesizer", "weights for each pair of places instead of each distance", "arXiv 2005.00743"),
-    Rung("token_mlp", "a hidden layer over the places", "arXiv 2105.01601"),
-    Rung("fnet", "no weights at all: a Fourier transform", "arXiv 2105.03824"),
-    Rung("gmlp", "a gate: what is mixed is multiplied by the token", "arXiv 2105.08050"),
-    Rung("gated_conv", "a gate before a global convolution, and one behind", "arXiv 2302.10866"),
-    Rung("hyena", "the same with an implicit filter, and more of them", "arXiv 2302.10866"),
+    Rung("synthesizer", "weights for each pair of positions instead of each distance", "arXiv 2005.00743"),
+    Rung("token_mlp", "a hidden layer over the positions", "arXiv 2105.01601"),
+    Rung("fnet", "no weights: a Fourier transform", "arXiv 2105.03824"),
+    Rung("gmlp", "a gate: the mixed values are multiplied by the token", "arXiv 2105.08050"),
+    Rung("gated_conv", "gates before and after a global convolution", "arXiv 2302.10866"),
+    Rung("hyena", "the same with an implicit filter, and optionally more filters", "arXiv 2302.10866"),
     Rung("h3", "the same with a shift and a state space", "arXiv 2212.14052"),
     Rung("circulant_attention", "weights for each distance that depend on the input", "arXiv 2504.06704"),
-    Rung("aft", "weights for each token and place, one for each channel", "arXiv 2105.14103"),
+    Rung("aft", "weights for each token and position, separate for each channel", "arXiv 2105.14103"),
     Rung("linear_attention", "a lookup by content, in a state of fixed size", "arXiv 2312.06635"),
     Rung("gated_delta", "the same with a state that is corrected and forgets", "arXiv 2412.06464"),
     Rung("attention", "an exact lookup by content", "arXiv 1706.03762"),
@@ -49,7 +49,7 @@ RUNGS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is found out about a mixer by building it, at width 64."""
+    """Facts about a mixer, from building it at width 64."""
 
     rung: Rung
     properties: Properties
@@ -58,18 +58,18 @@ class Facts:
     whole: bool
     """Whether it can be built to see the future."""
     parameters: int
-    """At length 256."""
+    """The number of parameters at length 256."""
     flops: tuple[float, float]
-    """For a token at length 256 and 4096, forward."""
+    """Forward flops per token at lengths 256 and 4096."""
     kept: tuple[int, int] | None
-    """Numbers that decoding keeps for a sequence of 256 and of 4096 tokens; None: all tokens are computed again."""
+    """Numbers that decoding keeps for 256 and for 4096 tokens; None means that all tokens are recomputed."""
 
 
 def facts(rung: Rung) -> Facts:
-    """Build the mixer of ``rung`` and look."""
+    """Build the mixer of ``rung`` and collect its facts."""
     causal, whole = (_built(rung.mixer, LENGTH, causal=causal) for causal in (True, False))
     one = whole or causal
-    assert one is not None, f"{rung.mixer} can be built in no way"
+    assert one is not None, f"{rung.mixer} cannot be built"
     longer = _built(rung.mixer, LONGER, causal=one.causal)
     assert longer is not None
     return Facts(
@@ -100,17 +100,17 @@ def _kept(name: str, length: int) -> int:
 
 
 def phrase(kind: type) -> str:
-    """What its module says that it is, in a line."""
+    """The first line of the docstring of its module."""
     return (inspect.getdoc(sys.modules[kind.__module__]) or "").split("\n")[0]
 
 
 def formula(kind: type) -> str:
-    """What its docstring begins with."""
+    """The first paragraph of its docstring."""
     return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def described_options(name: str) -> dict[str, str]:
-    """The options of a mixer or a filter, and their defaults as one would type them."""
+    """The options of a mixer or a filter, with their defaults as text."""
     kind = FILTERS[name] if name in FILTERS else find_mixer(name)
     besides = {*SIZES, "channels", "mode"} if name in FILTERS else set(SIZES)
     return {

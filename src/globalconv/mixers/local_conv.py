@@ -1,4 +1,4 @@
-"""A neighbourhood: the depthwise convolution with few taps that a global one has to beat."""
+"""A depthwise convolution with few taps: the baseline for a global one."""
 
 import torch
 from torch import nn
@@ -10,11 +10,11 @@ from globalconv.mixers.convolution import Convolution
 
 
 class LocalConv(Convolution):
-    """y = h * x + d x with ``taps`` free taps h: ``global_conv`` cut down to a neighbourhood.
+    """y = h * x + d x with ``taps`` free taps h: ``global_conv`` restricted to a neighbourhood.
 
-    Causal, the taps are for the token itself and the ``taps`` - 1 before it. Else they are centred, an odd number, with
-    zeros outside the sequence: torch.nn.Conv1d(width, width, taps, padding="same", groups=width), and the skip term of
-    ``global_conv``. It does not wrap round. Any length works.
+    If causal, the taps are for the token itself and the ``taps`` - 1 tokens before it. Otherwise their number is odd
+    and they are centred, with zeros outside the sequence, as in torch.nn.Conv1d(width, width, taps, padding="same",
+    groups=width), plus the skip term of ``global_conv``. It does not wrap around. Any length works.
 
     ``num_filters``: as in ``GlobalConv``. Raises InputError for an even number of centred taps.
     """
@@ -34,9 +34,9 @@ class LocalConv(Convolution):
         super().__init__(width, length, mode="causal" if causal else "bidirectional", causal=None)
         if taps < 1 or not (causal or taps % 2):
             raise InputError(
-                f"local_conv with {taps} taps: give an odd number from 1 on, so that they are centred on a token."
+                f"local_conv with {taps} taps: use an odd number of at least 1, so that they are centred on a token."
                 if not causal
-                else f"local_conv with {taps} taps: give at least 1."
+                else f"local_conv with {taps} taps: use at least 1."
             )
         self.taps = taps
         self.num_filters = check_num_filters(num_filters, width)
@@ -47,5 +47,5 @@ class LocalConv(Convolution):
         self.reset_parameters()
 
     def extra_repr(self) -> str:
-        """Its size, mode and taps."""
+        """Size, mode and taps."""
         return f"{super().extra_repr()}, taps={self.taps}"

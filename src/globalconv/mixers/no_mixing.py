@@ -1,4 +1,4 @@
-"""The lowest rung: no token sees another."""
+"""The lowest rung of the ladder: no token sees another."""
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from globalconv.states.state import dtype_of
 class NoMixing(Mixer):
     """y = d x, a weight d for each channel: ``global_conv`` without its taps.
 
-    The control for every other mixer. What a model with it learns, it learns of single tokens (and of what its head
-    pools). Any length works.
+    It is the control for every other mixer: a model with it learns only from single tokens (and from the pooling of its
+    head). Any length works.
     """
 
     properties = Properties(linear=True)
@@ -24,11 +24,11 @@ class NoMixing(Mixer):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The weight starts at one."""
+        """Set the weight to one."""
         nn.init.ones_(self.skip)
 
     def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Weight each channel. x: (batch, length, width)."""
+        """Multiply each channel by its weight. x: (batch, length, width)."""
         self.check_input(x)
         lengths = check_lengths(lengths, x)
         return clear_padding(clear_padding(x, lengths) * self.skip.to(x.dtype), lengths)
@@ -38,12 +38,12 @@ class NoMixing(Mixer):
         return NoMixingState(self, batch=batch, longest=longest)
 
     def flops(self, length: int) -> float:
-        """A product for each number, counted as a multiply-add."""
+        """One product per number, counted as a multiply-add."""
         return 2.0 * length * self.width
 
 
 class NoMixingState(MixerState):
-    """Nothing."""
+    """An empty state."""
 
     def __init__(self, mixer: NoMixing, *, batch: int, longest: int) -> None:
         super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))

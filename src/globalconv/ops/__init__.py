@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: the operator, its backends, and other conventions for its taps."""
+"""Functions of tensors: the operator, its backends, and other conventions for its taps."""
 
 from globalconv.ops.backends import Availability, Choice, available_backends, choose_backend
 from globalconv.ops.conventions import (

@@ -1,4 +1,4 @@
-"""Which backend computes a problem, and why not the others: a rule that can be asked."""
+"""The rule that chooses the backend for a problem, with the reasons against the others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from globalconv.ops import reference, spectral
 from globalconv.ops.fused_cpu import backend as fused_cpu
 from globalconv.ops.interface import Backend, Facts, Mode, facts_of
 
-# In order of preference: the first that is able, and that no later one outruns, is chosen.
-# A new backend is one file and one line here.
+# In order of preference: the first that can run, and that no later one outruns, is chosen.
+# A new backend needs one file and one line here.
 BACKENDS: tuple[Backend, ...] = (
     reference.BACKEND,
     fused_cpu.BACKEND,
@@ -22,7 +22,7 @@ BACKENDS: tuple[Backend, ...] = (
 
 @dataclass(frozen=True)
 class Choice:
-    """The backend chosen, why, and for every other one the reason why not, by name."""
+    """The chosen backend with the reason, and for every other backend the reason against it, by name."""
 
     name: str
     reason: str
@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether this machine can run a backend: ``obstacle`` is None if so, else what stands in the way."""
+    """Whether this machine can run a backend: ``obstacle`` is None if it can, and otherwise the reason."""
 
     name: str
     merit: str
@@ -39,7 +39,7 @@ class Availability:
 
 
 def available_backends() -> tuple[Availability, ...]:
-    """Every backend, in order of preference: what it is, and what hinders it on this machine."""
+    """Every backend, in order of preference, with its description and what prevents it on this machine."""
     return tuple(Availability(b.name, b.merit, b.unavailable()) for b in BACKENDS)
 
 
@@ -53,12 +53,12 @@ def choose_backend(
     batch: int | None = None,
     width: int | None = None,
 ) -> Choice:
-    """The backend that ``global_conv`` takes when none is named, from facts known before any tensor.
+    """The backend that ``global_conv`` uses by default, from facts that are known before any tensor.
 
     ``device`` is a PyTorch device ("cpu", "cuda:1"), ``dtype`` the input's, ``length`` in tokens,
     ``num_taps`` the taps' last dimension (2K-1 in mode bidirectional), ``width`` in channels. ``batch`` and
-    ``width`` only matter where they are small; None takes them to be large.
-    Raises InputError for facts of no possible problem.
+    ``width`` only matter if they are small; None means that they are large.
+    Raises InputError for impossible facts.
     """
     facts = facts_of(
         device=device, dtype=dtype, length=length, num_taps=num_taps, mode=mode, batch=batch, width=width
@@ -74,9 +74,9 @@ def choose_backend(
 
 
 def backend_for(name: str | None, facts: Facts, *, gated: bool = False) -> Backend:
-    """The backend called ``name``, or the default one for None, ready to be called; ``gated``: with gates.
+    """The backend ``name``, or the default for None, ready to be called; ``gated``: the call has gates.
 
-    Raises InputError if there is none of that name or it cannot compute this problem, with the reason.
+    Raises InputError for an unknown name, or with the reason if the backend cannot compute this problem.
     """
     if name is None:
         chosen, unready = _choose(facts)[0], {}
@@ -87,7 +87,7 @@ def backend_for(name: str | None, facts: Facts, *, gated: bool = False) -> Backe
     by_name = {backend.name: backend for backend in BACKENDS}
     if name not in by_name:
         raise unknown_name("backend", name, by_name)
-    chosen = by_name[name]  # and none of the others is asked
+    chosen = by_name[name]  # without querying the others
     why = _obstacle(chosen, facts) or chosen.unready(facts.dtype, gated)
     if why is not None:
         names = ", ".join(f"'{b.name}'" for b in BACKENDS if b is not chosen and _obstacle(b, facts) is None)
@@ -98,7 +98,7 @@ def backend_for(name: str | None, facts: Facts, *, gated: bool = False) -> Backe
 def _choose(
     facts: Facts, unready: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Backend, list[Backend], dict[str, str]]:
-    """The default backend, all that are able, and what stands in the way of the others."""
+    """The default backend, all that can run, and the obstacles of the others."""
     obstacles = {b.name: why for b in BACKENDS if (why := unready.get(b.name) or _obstacle(b, facts))}
     able = [b for b in BACKENDS if b.name not in obstacles]
     # Not "assert able": torch.compile cannot follow the truth of a list.

@@ -1,8 +1,7 @@
-"""Other people's filters as taps in lag order, and back.
+"""Conversion between taps in lag order and other conventions.
 
-Lag order: tap s multiplies the input s steps *earlier*. Deep learning mostly writes correlations, whose
-weight number j multiplies an input j steps *later*. All functions here are
-differentiable.
+Lag order: tap s multiplies the input s steps *earlier*. Deep learning mostly uses correlations, whose
+weight j multiplies the input j steps *later*. All functions here are differentiable.
 """
 
 import torch
@@ -14,14 +13,14 @@ from globalconv.ops.graphs import known
 from globalconv.ops.interface import Mode
 
 FEW_TAPS = 8
-"""So few that a graph with an open length had better stay with them, and serve lengths from there on."""
+"""Up to this number of taps, a graph with a symbolic length keeps them and serves all lengths from there on."""
 
 
 def taps_from_correlation(weights: Tensor) -> Tensor:
     """Circular taps h[s] = W[(-s) mod L] that compute y[t] = sum_t' W[t'] x[(t'+t) mod L].
 
-    ``weights`` is (G, L), as long as the sequence: a shorter W ends in zeros, and they must be there.
-    Returns (G, L). It is its own inverse, and of taps it makes those of the adjoint (transposed) layer.
+    ``weights`` is (G, L), as long as the sequence: pad a shorter W with zeros at the end.
+    Returns (G, L). The function is its own inverse, and it maps taps to those of the adjoint (transposed) layer.
     """
     _check_filters(weights, "weights")
     return torch.cat([weights[:, :1], weights[:, 1:].flip(1)], dim=1)
@@ -61,22 +60,22 @@ def conv1d_from_taps(taps: Tensor) -> Tensor:
 
 
 def bidirectional_from_causal(taps: Tensor) -> Tensor:
-    """The taps (G, 2K-1) that do in mode bidirectional what ``taps`` (G, K) do in mode causal."""
+    """The taps (G, 2K-1) whose result in mode bidirectional is that of ``taps`` (G, K) in mode causal."""
     _check_filters(taps, "taps")
     return F.pad(taps, (taps.shape[1] - 1, 0))
 
 
 def taps_for(length: int, mode: Mode) -> int:
-    """How many taps a filter has that is as long as ``length`` tokens: one for each lag that occurs among them."""
+    """The number of taps of a filter as long as ``length`` tokens: one for each lag between two of them."""
     return 2 * length - 1 if mode == "bidirectional" else length
 
 
 def taps_that_reach(taps: Tensor, length: int, mode: Mode) -> Tensor:
-    """``taps`` (G, K) cut to as many as ``global_conv`` takes on ``length`` tokens: in a circle no more than tokens.
+    """``taps`` (G, K) truncated for ``global_conv`` on ``length`` tokens: in mode circular to at most ``length``.
 
-    Where a graph leaves the length open, more than a few taps become as many as the length, with zeros behind.
+    If the length is symbolic, more than a few taps are truncated or padded with zeros to the length.
     """
-    if mode != "circular":  # where it cuts them itself
+    if mode != "circular":  # where the operator truncates them
         return taps
     num_taps = taps.shape[1]
     if known(length) and num_taps <= length:

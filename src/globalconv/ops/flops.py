@@ -1,4 +1,4 @@
-"""How many flops a global convolution needs, by the two formulas, forward and backward."""
+"""The flops of a global convolution by its two methods, forward and backward."""
 
 import math
 
@@ -11,20 +11,20 @@ def direct_flops(length: int, num_taps: int, width: int) -> float:
 
 
 def real_transform_flops(points: int) -> float:
-    """Flops of one real FFT of ``points`` numbers, there or back: 5/2 n log2 n.
+    """Flops of one real FFT of ``points`` numbers, forward or inverse: 5/2 n log2 n.
 
-    Half of the 5 n log2 n of the complex radix-2 transform that multiplies by every twiddle factor. Good
+    This is half of the 5 n log2 n of the complex radix-2 transform that multiplies by every twiddle factor. Good
     libraries need about a fifth fewer (split radix: 2 n log2 n - ...); the convention is the field's.
     """
     return 2.5 * points * math.log2(max(points, 2))
 
 
 def spectral_flops(length: int, width: int, *, wrapped: bool) -> float:
-    """Flops of the convolution of one sequence by real FFTs, the filter's own transform not counted.
+    """Flops of the convolution of one sequence by real FFTs, without the transform of the filter.
 
     About 5/2 n log2 n for each of the two real transforms of n points and 3 n for the product of the
-    spectra (6 real operations on n/2 complex values); n is the length, or twice it where nothing may
-    wrap around. The filter's transform is shared by the batch and vanishes in it.
+    spectra (6 real operations on n/2 complex values); n is the length, or twice the length if nothing may
+    wrap around. The batch shares the transform of the filter, so it is negligible.
     """
     return width * _by_transforms(length, transforms=2, products=1, wrapped=wrapped)
 
@@ -46,12 +46,12 @@ def global_conv_backward_flops(
     by_taps: bool = True,
     again: bool = False,
 ) -> float:
-    """Flops of the gradients over one sequence, by the method that ``global_conv_flops`` takes for the result.
+    """Flops of the gradients over one sequence, by the method that ``global_conv_flops`` uses for the result.
 
-    ``by_signal`` and ``by_taps`` say which gradients are wanted, ``again`` that the result itself is computed
-    again (the gradient of a gate around it needs it). By transforms: y's gradient down, the signal down for
-    the last two, up what is wanted for each sequence; the taps' gradient comes up once for the whole
-    batch and is not counted, as the filter's transform is not. The direct sum is one more of its kind for each.
+    ``by_signal`` and ``by_taps`` select the gradients, and ``again`` means that the result is recomputed
+    (the gradient of a gate needs it). The spectral method transforms the gradient of y, and the signal for the
+    last two, and inverts each result per sequence. The gradient of the taps is inverted once for the whole
+    batch and is not counted, like the transform of the filter. The direct method takes one direct sum for each.
     """
     if not (by_signal or by_taps or again):
         return 0.0

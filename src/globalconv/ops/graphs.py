@@ -1,8 +1,8 @@
-"""What must be known of a graph under construction: the sizes that it leaves open, and whether it goes to ONNX.
+"""Facts about a graph under construction: its symbolic sizes, and whether it is for ONNX.
 
-Under torch.compile with dynamic shapes, and under torch.export, a size may stand for any number. To ask a condition on
-it for its truth is a guard: another graph for each length, and no export with a dynamic length. What is decided
-by size must therefore have an answer that is right, if perhaps not the fastest, for all sizes.
+Under torch.compile with dynamic shapes, and under torch.export, a size may be symbolic. Evaluating a condition on it
+adds a guard: another graph for each length, and no export with a dynamic length. So a decision by size needs an
+answer that is correct, if perhaps not the fastest, for all sizes.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def surely(condition: bool) -> bool:
-    """``condition``, and False where it hangs on a size that is open."""
+    """``condition``, or False if it depends on a symbolic size."""
     if not torch.compiler.is_compiling():
         return condition
     from torch.fx.experimental.symbolic_shapes import statically_known_true  # slow to import
@@ -19,7 +19,7 @@ def surely(condition: bool) -> bool:
 
 
 def known(size: int) -> bool:
-    """Whether the size is a number, and not open."""
+    """Whether the size is a number and not symbolic."""
     if not torch.compiler.is_compiling():
         return True
     from torch.fx.experimental.symbolic_shapes import has_static_value
@@ -28,18 +28,18 @@ def known(size: int) -> bool:
 
 
 def smaller(size: int, other: int) -> int:
-    """min(size, other), without asking which it is."""
+    """min(size, other), without a guard."""
     return torch.sym_min(size, other) if torch.compiler.is_compiling() else min(size, other)
 
 
 def part(tensor: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``tensor.narrow(dim, start, length)``; a copy where sizes are open, since a view may be whole."""
+    """``tensor.narrow(dim, start, length)``; a copy if sizes are symbolic, since the view might be the whole tensor."""
     if known(start) and known(length) and known(tensor.shape[dim]):
-        # What is whole stays as it is: narrow would cost a copy on the way back.
+        # The whole tensor is returned as it is: narrow would cost a copy in the backward pass.
         return tensor if length == tensor.shape[dim] else tensor.narrow(dim, start, length)
     return tensor.index_select(dim, torch.arange(start, start + length, device=tensor.device))
 
 
 def to_onnx() -> bool:
-    """Whether the graph is for torch.onnx.export, which knows PyTorch's own operations only."""
+    """Whether the graph is for torch.onnx.export, which supports only PyTorch's operations."""
     return torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export()

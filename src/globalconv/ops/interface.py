@@ -1,4 +1,4 @@
-"""What the floors agree on: a mode, the facts of a problem, and what a backend must be."""
+"""The common types: the mode, the facts of a problem, and the interface of a backend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 class Extras(NamedTuple):
-    """What a mixer does around its convolution: y = gate_out (h * u + skip u), with u = gate_in x.
+    """The operands around a convolution: y = gate_out (h * u + skip u), with u = gate_in x.
 
-    ``skip`` (D,) is one more tap at lag 0, for each channel its own; the gates are (B, L, D), as x is.
+    ``skip`` (D,) is one more tap at lag 0 per channel; the gates are (B, L, D), like x.
     """
 
     skip: Tensor | None = None
@@ -28,11 +28,11 @@ class Extras(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of a problem before there is a tensor; a backend is chosen by nothing else.
+    """The facts of a problem that are known before any tensor; the choice of a backend uses nothing else.
 
-    ``device`` is the kind of device ("cpu", "cuda"); ``dtype`` is the one computed in; ``num_taps`` counts
-    the taps that reach into the sequence. ``batch`` and ``width`` are None where they are not known; then they
-    are taken to be large. So are all sizes that a compiled or exported graph leaves open (``ops.graphs``).
+    ``device`` is the device type ("cpu", "cuda"), ``dtype`` is the compute dtype, and ``num_taps`` counts
+    the taps that reach into the sequence. ``batch`` and ``width`` are None if they are unknown; then they
+    count as large. So do all symbolic sizes of a compiled or exported graph (``ops.graphs``).
     """
 
     device: str
@@ -48,23 +48,23 @@ class Facts:
 class Backend:
     """One way to compute ``global_conv``.
 
-    ``convolve(x, taps, mode)`` gets what the door let through: x (B, L, D) and taps (G, K), both float32
+    ``convolve(x, taps, mode)`` gets checked operands: x (B, L, D) and taps (G, K), both float32
     or both float64, on one device, D % G == 0, and no tap that cannot reach into the sequence (K <= L;
-    bidirectional: an odd K <= 2L-1), except in graphs that leave L open, which cannot cut them off outside mode
-    circular. It returns a contiguous (B, L, D) in the same dtype, in memory of its own.
-    ``fused(x, taps, mode, extras)``, if there is one, computes the extras in the same pass over memory; they
-    come in x's dtype.
+    bidirectional: an odd K <= 2L-1), except in graphs with a symbolic L, which cannot truncate taps outside mode
+    circular. It returns a contiguous (B, L, D) in the same dtype that is not a view.
+    ``fused(x, taps, mode, extras)``, if it exists, computes the extras in the same pass over memory; they
+    have the dtype of x.
 
-    The other four functions give a reason as a phrase, or None where there is nothing to say:
-    ``unavailable`` why this machine cannot run the backend at all, ``refusal`` why it cannot compute a
-    problem, ``outrun`` why a backend later in the order of preference is likely to be faster at it. They are
-    asked often and take no time. ``unready(dtype, gated)`` is asked before a call alone: it makes what the first
-    call of its kind needs, for seconds perhaps, and says why that cannot be had.
+    The other four functions return a reason as a phrase, or None if there is none.
+    ``unavailable``: why this machine cannot run the backend. ``refusal``: why the backend cannot compute a
+    problem. ``outrun``: why a backend later in the order of preference is likely to be faster. These are
+    called often and must be fast. ``unready(dtype, gated)`` is called only before a call of the operator: it prepares
+    the first call of its kind, which may take seconds, and returns the reason if this fails.
     """
 
     name: str
     merit: str
-    """One phrase, for users: what the backend is, and what it is best at."""
+    """One phrase for users: what the backend is, and its strength."""
     convolve: Callable[[Tensor, Tensor, Mode], Tensor]
     fused: Callable[[Tensor, Tensor, Mode, Extras], Tensor] | None = None
     unavailable: Callable[[], str | None] = lambda: None
@@ -73,14 +73,14 @@ class Backend:
     unready: Callable[[torch.dtype, bool], str | None] = lambda dtype, gated: None
 
     def compute(self, x: Tensor, taps: Tensor, mode: Mode, extras: Extras) -> Tensor:
-        """The convolution and what is around it."""
+        """The convolution with its extras."""
         if self.fused is not None:
             return self.fused(x, taps, mode, extras)
         return with_extras(lambda u: self.convolve(u, taps, mode), x, extras)
 
 
 def with_extras(convolve: Callable[[Tensor], Tensor], x: Tensor, extras: Extras) -> Tensor:
-    """``convolve`` and what is around it, by plain products."""
+    """``convolve`` with its extras, by plain products."""
     skip, gate_in, gate_out = extras
     inner = x if gate_in is None else gate_in * x
     y = convolve(inner)
@@ -99,7 +99,7 @@ def facts_of(
     batch: int | None = None,
     width: int | None = None,
 ) -> Facts:
-    """The facts of a problem whose input has ``dtype``; InputError if there is no such problem."""
+    """The facts of a problem whose input has ``dtype``; raises InputError if they are impossible."""
     if mode not in MODES:
         raise unknown_name("mode", mode, MODES)
     if dtype not in DTYPES:
@@ -130,19 +130,19 @@ def facts_of(
 
 
 def most_taps(num_taps: int, length: int, mode: Mode) -> int:
-    """How many of the taps reach into the sequence."""
+    """The number of taps that reach into the sequence."""
     return smaller(num_taps, 2 * length - 1 if mode == "bidirectional" else length)
 
 
 def useful_taps(taps: Tensor, length: int, mode: Mode) -> Tensor:
     """(..., G, K) without the taps that cannot reach into the sequence."""
     num_taps = most_taps(taps.shape[-1], length, mode)
-    # Bidirectional taps lose as many at either end, so that lag 0 stays in the middle.
+    # Bidirectional taps lose the same number at both ends, so that lag 0 stays in the middle.
     first = (taps.shape[-1] - num_taps) // 2 if mode == "bidirectional" else 0
-    # Indexing, which is nothing where all taps are useful: narrow would cost a copy on the way back.
+    # Indexing is free if all taps are useful; narrow would cost a copy in the backward pass.
     return taps[..., first : first + num_taps]
 
 
 def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
-    """The dtype computed in: float64 if any of the operands has it, else float32."""
+    """The compute dtype: float64 if any operand has it, otherwise float32."""
     return torch.float64 if torch.float64 in dtypes else torch.float32

@@ -1,6 +1,6 @@
-"""Rows of different lengths in one batch: which tokens are real, and that the others are zero.
+"""Rows of different lengths in one batch: which tokens are real, and how padding is cleared.
 
-Row b has lengths[b] real tokens, which come first. What stands behind them is padding: it may hold anything,
+Row b has lengths[b] real tokens, which come first. The rest is padding, which may contain anything,
 NaN included, so it is replaced and never multiplied by zero.
 """
 
@@ -14,11 +14,11 @@ from torch import Tensor, library
 from globalconv.errors import InputError
 
 Integers = Tensor | Sequence[int] | np.ndarray[Any, Any]
-"""Whole numbers: a tensor of any integer dtype on any device, a list or tuple, or a NumPy array."""
+"""Integers: a tensor of any integer dtype on any device, a list or tuple, or a NumPy array."""
 
 
 class Checked(NamedTuple):
-    """What is known of checked lengths: their values on the host, and the length of the rows they were checked for."""
+    """Facts about checked lengths: their values on the host, and the row length that they were checked for."""
 
     values: list[int]
     longest: int
@@ -42,7 +42,7 @@ def real_tokens(lengths: Tensor, length: int) -> Tensor:
 
 
 def clear_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """``x`` (B, L) or (B, L, D) with zeros as padding, whose gradient is zero too; x itself without lengths."""
+    """``x`` (B, L) or (B, L, D) with zeros as padding, whose gradient is zero too; x if lengths is None."""
     if lengths is None:
         return x
     real = real_tokens(lengths, x.shape[1])
@@ -52,11 +52,11 @@ def clear_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
 def lengths_from_mask(mask: Tensor) -> Tensor:
     """Lengths (B,) int64 from a boolean ``mask`` (B, L) that is True at the padding.
 
-    The convention is that of ``key_padding_mask`` in torch.nn.MultiheadAttention. Of a mask that is True at real
-    tokens give the opposite: ``lengths_from_mask(~mask)``, or ``lengths_from_mask(attention_mask == 0)``.
+    The convention is that of ``key_padding_mask`` in torch.nn.MultiheadAttention. Invert a mask that is True at real
+    tokens: ``lengths_from_mask(~mask)``, or ``lengths_from_mask(attention_mask == 0)``.
 
-    Raises InputError for another shape or dtype, and for padding that does not stand behind all real tokens of its row;
-    under torch.compile, when the compiled function runs.
+    Raises InputError for another shape or dtype, and for padding that does not come after all real tokens of its row.
+    Under torch.compile it does so when the compiled function runs.
     """
     mask = torch.as_tensor(mask)
     if mask.ndim != 2 or mask.dtype != torch.bool:
@@ -68,7 +68,7 @@ def lengths_from_mask(mask: Tensor) -> Tensor:
 
 
 def as_integers(given: Integers, device: torch.device, *, name: str) -> Tensor:
-    """``given``, called ``name``, as int64 on ``device``. Raises InputError for what are no whole numbers."""
+    """``given``, called ``name``, as int64 on ``device``. Raises InputError if they are not integers."""
     if not isinstance(given, Tensor):
         try:
             given = torch.tensor(given, dtype=None if len(given) else torch.int64)
@@ -88,9 +88,9 @@ def check_lengths(lengths: Integers | None, x: Tensor) -> Tensor | None:
     """The lengths of the rows of ``x`` (B, L, ...) as (B,) int64 on its device; None where no row is padded, as far
     as is known.
 
-    Reading them makes the host wait for a device that is not the CPU. So a model checks lengths once, at its door, and
-    hands the result down: it is marked, and passes here unread. (Under torch.compile and vmap there is no mark.)
-    Raises InputError unless they are B whole numbers, each from 1 to L; under torch.compile, when the compiled function
+    Reading them makes the host wait for a device that is not the CPU. So a model checks lengths once, at its entry, and
+    passes the result on: it is marked, and is not read again. (Under torch.compile and vmap there is no mark.)
+    Raises InputError unless they are B integers, each from 1 to L; under torch.compile, when the compiled function
     runs.
     """
     if lengths is None:
@@ -122,7 +122,7 @@ def known_values(lengths: Tensor) -> list[int] | None:
     known: Checked | None = getattr(lengths, MARK, None)
     try:
         return known.values if known else lengths.tolist()
-    except RuntimeError:  # as PyTorch says that there is nothing to read
+    except RuntimeError:  # how PyTorch reports that there are no values
         return None
 
 
@@ -139,8 +139,8 @@ def _check_values(values: list[int], longest: int) -> None:
             )
 
 
-# The checks as operations of PyTorch's, which look when there is something to see: in a compiled graph at
-# its run, under vmap at all instances together. They return the lengths, so that no graph can drop them.
+# The checks are PyTorch operations that run when there are values: in a compiled graph when it
+# runs, under vmap for all instances together. They return the lengths, so that no graph can drop them.
 library.define("globalconv::checked_lengths", "(Tensor lengths, SymInt longest) -> Tensor")
 _checked_when_run = torch.ops.globalconv.checked_lengths.default
 

@@ -1,7 +1,7 @@
-"""The direct sum: the definition itself, one lag at a time. Every other backend is tested against it.
+"""The direct sum: the definition of the operator, one lag at a time. Every other backend is tested against it.
 
-It only pads, multiplies and adds, so it runs in any precision on any device, its derivatives of every
-order are those of the formula, and what lies in the future has a derivative of exactly zero.
+It only pads, multiplies and adds. So it runs in any precision on any device, its derivatives of every
+order are those of the formula, and the derivative with respect to the future is exactly zero.
 """
 
 import torch
@@ -13,12 +13,12 @@ from globalconv.ops.interface import Backend, Facts, Mode
 
 # The most taps at which the direct sum is not slower than either transform on a CPU: the medians over lengths,
 # widths and batches, forward and backward together, of benchmarks/results/choose_backend.json (by
-# benchmarks/choose_backend.py). Forward alone they differ by one or two taps, so nobody is asked for the pass.
+# benchmarks/choose_backend.py). Forward alone they differ by one or two taps, so the pass is not a parameter.
 MOST_TAPS: dict[Mode, int] = {"circular": 3, "causal": 3, "bidirectional": 3}
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    """y[t] = sum over lags s of h[s] x[t-s], as ``Backend.convolve`` asks: 2 L K flops a channel."""
+    """y[t] = sum over lags s of h[s] x[t-s], as ``Backend.convolve`` requires, with 2 L K flops per channel."""
     length, num_taps = x.shape[1], taps.shape[1]
     taps = taps.repeat_interleave(x.shape[2] // taps.shape[0], dim=0)
     # With num_taps - 1 values around x, lag number j reads the window that starts at num_taps - 1 - j.
@@ -31,7 +31,7 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
 
 
 def _surround(x: Tensor, extra: int, mode: Mode) -> Tensor:
-    """x (B, L, D) with ``extra`` values put around it along the length: what the mode says lies outside."""
+    """x (B, L, D) with ``extra`` values around it along the length, according to the mode."""
     if mode == "circular":
         return torch.cat([x[:, x.shape[1] - extra :], x], dim=1)
     after = extra // 2 if mode == "bidirectional" else 0

@@ -1,4 +1,4 @@
-"""The convolution theorem: a product of spectra, by ``torch.fft``, on any device."""
+"""The convolution theorem: a product of spectra with ``torch.fft``, on any device."""
 
 import torch
 import torch.nn.functional as F
@@ -9,14 +9,14 @@ from globalconv.ops.interface import Backend, Mode
 
 
 def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
-    """The direct sum's values in about L log L steps a channel, as ``Backend.convolve`` asks.
+    """The values of the direct sum in about L log L steps per channel, as ``Backend.convolve`` requires.
 
-    Each channel of each batch row is a transform of its own, so NaN and inf stay where they are; along
-    the length they spread, and a causal future leaks into the past by rounding (1e-7 of its size).
+    Each channel of each row is transformed separately, so NaN and inf do not spread to others. They spread along
+    the length, and in causal mode the future leaks into the past by rounding (1e-7 of its size).
     """
     length, num_taps = x.shape[1], taps.shape[1]
     first = num_taps // 2 if mode == "bidirectional" else 0
-    # Long enough that what wraps around misses first .. first + length - 1, the part that is kept.
+    # Long enough that wrapped values do not reach first .. first + length - 1, the part that is kept.
     n = length if mode == "circular" else _transform_length(length + num_taps - 1 - first)
     filters = _spectrum(taps, n)
     if taps.shape[0] != x.shape[2]:
@@ -25,7 +25,7 @@ def convolve(x: Tensor, taps: Tensor, mode: Mode) -> Tensor:
     # Transposed once each way: along dim=1 each of a training step's transforms, most of them in the
     # backward pass, would gather strided values by itself, and the step was measured slower.
     y = part(_signal(_spectrum(x.transpose(1, 2), n) * filters, n), 2, first, length)
-    # A copy also where one channel or token has it in order already: what is returned is nobody's view.
+    # A copy even if one channel or token makes it contiguous already: the result must not be a view.
     return y.transpose(1, 2).clone(memory_format=torch.contiguous_format)
 
 
@@ -41,10 +41,10 @@ def _signal(spectra: Tensor, n: int) -> Tensor:
 
 
 def _by_halves(n: int) -> bool:
-    """Whether to leave out the half of a spectrum that the other half tells: not in exported graphs with open lengths.
+    """Whether to omit the redundant half of a spectrum: not in exported graphs with symbolic lengths.
 
-    There torch.export cannot prove that rows of n/2 + 1 numbers make a whole, and ONNX Runtime takes half a spectrum
-    to be as long as its signal.
+    There torch.export cannot prove that n/2 + 1 numbers give n, and ONNX Runtime assumes that half a spectrum
+    is as long as its signal.
     """
     return known(n) or not torch.compiler.is_exporting()
 

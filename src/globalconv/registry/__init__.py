@@ -1,1 +1,1 @@
-"""Parts by name: a class of the package's own or anyone's, with options, as ``global_conv[filter=free]``."""
+"""Classes by name, from this package or elsewhere, with options, such as ``global_conv[filter=free]``."""

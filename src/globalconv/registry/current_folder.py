@@ -1,7 +1,7 @@
-"""Code of the folder in which a command is called: what the user names is imported from there, and nothing else.
+"""Imports from the current folder, only of modules that the user names.
 
-Not by sys.path: a file that happens to lie there, and is called as an optional library or as a module of Python's own,
-would be executed wherever anything looks for that.
+This does not use sys.path: a file in the folder that has the name of an optional library or of a standard module
+would be executed by any import of that name.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from types import FrameType, ModuleType
 
 
 def import_named(module: str) -> ModuleType:
-    """The module that the user named, installed or in the current folder; it may import others that lie beside it.
+    """The module that the user named, installed or in the current folder; it may import modules beside it.
 
     Raises whatever the import raises.
     """
@@ -25,11 +25,11 @@ def import_named(module: str) -> ModuleType:
 
 
 class _CurrentFolder(MetaPathFinder):
-    """Comes after all others, so that nothing here hides a library."""
+    """The last finder, so that no file in the folder hides a library."""
 
     def __init__(self) -> None:
         self.named: set[tuple[str, str]] = set()
-        """(top-level name, folder) of what the user named."""
+        """(top-level name, folder) of the modules that the user named."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -46,7 +46,7 @@ class _CurrentFolder(MetaPathFinder):
 
 
 def _importer(frame: FrameType | None) -> Path | None:
-    """The file of the code that imports; None of what is installed, since an environment may lie in the folder."""
+    """The file of the importing code; None for installed code, since the folder may contain an environment."""
     while frame is not None and "importlib" in frame.f_code.co_filename:
         frame = frame.f_back
     if frame is None or not Path(frame.f_code.co_filename).is_absolute():

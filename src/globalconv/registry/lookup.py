@@ -1,4 +1,4 @@
-"""Classes by name: those of the package, and ``package.module:Class`` from anywhere."""
+"""Classes by name: those of the package, and others as ``package.module:Class``."""
 
 import hashlib
 import inspect
@@ -14,16 +14,16 @@ from globalconv.registry.outside import code_of
 from globalconv.registry.spelling import spelled
 
 LONGEST_IMPORT = 60.0
-"""Seconds; a large library of the user's may take some."""
+"""The time limit of an import in seconds; a large library may take a while."""
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The ``members`` of a family by name, and its members elsewhere, which are subclasses of ``base``.
+    """The ``members`` of a family by name, and third-party members, which are subclasses of ``base``.
 
-    ``base`` is an abstract class, which no annotation of a type can say. ``call`` shows how a class is built, as errors
-    should say it: "width, length, *, causal=False".
+    ``base`` is an abstract class, which a type annotation cannot express. ``call`` is the signature of the constructor
+    for error messages: "width, length, *, causal=False".
     """
 
     def __init__(self, kind: str, base: Any, members: Mapping[str, type[T]], *, call: str) -> None:
@@ -33,10 +33,10 @@ class Registry(Generic[T]):
         self.call = call
 
     def find(self, text: str) -> type[T]:
-        """The class that ``text`` names; options behind the name are not looked at.
+        """The class that ``text`` names; options after the name are ignored.
 
         Raises InputError for an unknown name (the nearest is suggested), a module that cannot be imported, or
-        something in it that is no finished class of the family.
+        an object in it that is not a concrete class of the family.
         """
         name = spelled(text).name
         if ":" not in name:
@@ -65,10 +65,10 @@ class Registry(Generic[T]):
         return spelled(text).name not in self.members
 
     def source_of(self, text: str) -> str | None:
-        """Hash of the file that a class from outside is written in; None for one of the package's own.
+        """The hash of the file that defines a third-party class; None for a class of this package.
 
-        Two trainings of one name are the same only if the code is. What the file imports is not looked at.
-        Raises InputError as ``find``, and for a class that no file holds.
+        Two runs of the same name are equal only if the code is. Imports of the file are not included.
+        Raises InputError like ``find``, and for a class that is not in a file.
         """
         if not self.is_outside(text):
             return None
@@ -80,9 +80,9 @@ class Registry(Generic[T]):
         return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
 
     def build(self, text: str, *sizes: int, options: Mapping[str, Any]) -> T:
-        """The class that ``text`` names, called with ``sizes`` and ``options``, which were checked.
+        """The class that ``text`` names, called with ``sizes`` and checked ``options``.
 
-        What a constructor from outside raises becomes an InputError, with the user's own frames.
+        An exception of a third-party constructor becomes an InputError with the user's frames.
         """
         found = self.find(text)
         name = spelled(text).name

@@ -1,4 +1,4 @@
-"""The options of a class: the keyword arguments of its constructor, and values for them that were typed as text."""
+"""The options of a class: the keyword arguments of its constructor, and the conversion of values from text."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -13,12 +13,12 @@ KEYWORDS = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYW
 
 
 def options_of(constructor: Callable[..., object], *, besides: Collection[str]) -> dict[str, Any]:
-    """The annotation of every keyword argument, by name, without those of ``besides``."""
+    """The annotation of every keyword argument by name, except those in ``besides``."""
     parameters = inspect.signature(constructor).parameters.values()
     called: Any = constructor
     try:
         hints = get_type_hints(called.__init__ if inspect.isclass(called) else called)
-    except (NameError, TypeError):  # code from outside may name types that exist for a type checker only
+    except (NameError, TypeError):  # third-party code may name types that exist only for type checkers
         hints = {}
     return {
         parameter.name: hints.get(parameter.name, Any)
@@ -28,10 +28,9 @@ def options_of(constructor: Callable[..., object], *, besides: Collection[str]) 
 
 
 def check_options(owner: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """``given`` with values that are text converted to what ``known`` says, by name.
+    """``given`` with text values converted to the annotations in ``known``.
 
-    Raises InputError for an option that ``owner`` does not have, the nearest one suggested, and for text that is no
-    value of it.
+    Raises InputError for an option that ``owner`` does not have, with a suggestion, and for invalid text.
     """
     for option in given:
         if option not in known:
@@ -45,7 +44,7 @@ def check_options(owner: str, given: Mapping[str, Any], known: Mapping[str, Any]
 
 
 def _converted(owner: str, option: str, text: str, annotation: Any) -> Any:
-    """The value that ``text`` stands for; what has no usable annotation is a number where it reads like one."""
+    """The value of ``text``; without a usable annotation it is a number if it parses as one."""
     if text.lower() == "none" and type(None) in (annotation, *get_args(annotation)):
         return None
     choices = [choice for part in (annotation, *get_args(annotation)) for choice in _choices(part)]

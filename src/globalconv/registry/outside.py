@@ -1,4 +1,4 @@
-"""Calls of code from outside the package: its errors are shown with the user's own lines, and it cannot hang."""
+"""Calls of third-party code: errors are shown with the user's lines of code, and the time is limited."""
 
 import linecache
 import signal
@@ -22,15 +22,15 @@ PYTHONS = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 
 
 class _TookTooLong(BaseException):
-    """Not an Exception, so that no ``except Exception`` of the user's swallows it."""
+    """Not an Exception, so that ``except Exception`` in the user's code does not catch it."""
 
 
 @contextmanager
 def code_of(name: str, *, doing: str, seconds: float | None = None) -> Iterator[None]:
-    """Call the user's code in here: whatever it raises becomes an InputError that begins with ``name`` and ``doing``.
+    """A context for user code: an exception becomes an InputError that begins with ``name`` and ``doing``.
 
-    The user's own frames stand below, the outermost and the innermost. ``seconds``: the most that it may take, where
-    the system has timers and this is the main thread. An InputError passes as it is: it says what it means.
+    The outermost and innermost frames of the user's code follow. ``seconds`` is the time limit; it applies if the
+    system has timers and this is the main thread. An InputError passes unchanged.
     """
     try:
         with _ended_after(seconds):
@@ -66,7 +66,7 @@ def _ended_after(seconds: float | None) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise _TookTooLong
 
-    outer = signal.getitimer(signal.ITIMER_REAL)[0]  # of a call around this one, which goes on
+    outer = signal.getitimer(signal.ITIMER_REAL)[0]  # the timer of an outer call, which continues
     started = time.monotonic()
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, min(seconds, outer or seconds))
@@ -79,7 +79,7 @@ def _ended_after(seconds: float | None) -> Iterator[None]:
 
 
 def _own_frames(error: BaseException) -> str:
-    """Below each other, the outermost and the innermost frame that are neither ours nor a library's."""
+    """The outermost and the innermost frame that belong neither to us nor to a library, one per line."""
     frames = [
         (frame.filename, frame.lineno or 0, f", in {frame.name}")
         for frame in traceback.extract_tb(error.__traceback__)
@@ -87,7 +87,7 @@ def _own_frames(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         frames.append((error.filename, error.lineno or 0, ""))
     own = [frame for frame in frames if not _below(frame[0], OURS, TORCH, *INSTALLED, *PYTHONS)]
-    if not own:  # a package of the user's that is installed, or nothing but the call itself
+    if not own:  # an installed package of the user, or only the call itself
         own = [
             frame for frame in frames if _below(frame[0], *INSTALLED) and not _below(frame[0], OURS, TORCH)
         ]

@@ -1,4 +1,4 @@
-"""How a part is written with its options: ``name[option=value,option=value]``."""
+"""The syntax of a name with options: ``name[option=value,option=value]``."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from globalconv.errors import InputError
 
 
 class Spelled(NamedTuple):
-    """A name and the options behind it, their values as they were written."""
+    """A name and its options, with values as text."""
 
     name: str
     options: dict[str, str]
@@ -38,7 +38,7 @@ def spell(name: str, options: Mapping[str, object]) -> str:
 
 
 def split_outside_brackets(text: str, separator: str) -> list[str]:
-    """``text.split(separator)``, but for separators that stand within brackets."""
+    """``text.split(separator)``, except for separators inside brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "[") - (character == "]")
