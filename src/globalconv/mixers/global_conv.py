@@ -1,4 +1,4 @@
-"""The question's own layer: one global depthwise convolution and nothing else."""
+"""The layer that the package is about: a single global depthwise convolution."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ class GlobalConv(Convolution):
     """y = h * x + d x: taps h as long as the sequence and a skip weight d, per channel.
 
     No channel sees another and nothing depends on the content: the mixing matrix is the same for
-    every input (circulant, or lower triangular Toeplitz when causal). The skip term is the one of
-    S4 and its heirs (arXiv 2111.00396, D in equation 1). It starts at zero, not at their one: a
+    every input (circulant, or lower triangular Toeplitz when causal). The skip term is that of
+    S4 and its successors (arXiv 2111.00396, D in equation 1). It starts at zero instead of one: a
     residual block around the layer already carries x, and a second copy of it in every block would
-    let the stream's variance grow geometrically with depth.
+    let the variance of the residual stream grow geometrically with depth.
 
     ``mode`` says what is beyond the ends (with ``causal`` as in ``Mixer``): "causal" (causal=True) looks back only, and
     zeros lie before the first token; "circular" (causal=False) wraps round, with the input's own length as period, of a
@@ -56,5 +56,5 @@ class GlobalConv(Convolution):
         self.reset_parameters()
 
     def extra_repr(self) -> str:
-        """Its size, mode and backend."""
+        """Size, mode and backend."""
         return f"{self.width}, {self.length}, mode='{self.mode}', backend={self.backend!r}"

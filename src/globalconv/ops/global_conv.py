@@ -1,4 +1,4 @@
-"""The operator: one depthwise convolution, each channel with a filter of any length up to the sequence's."""
+"""The operator: a depthwise convolution with filters of any length up to that of the sequence."""
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def global_conv(
     dtype, contiguous, and is differentiable to any order:
 
     - circular: y[t] = sum_s h[s] x[(t-s) mod L], K <= L. It sees the future.
-    - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; what lies beyond L does nothing and never wraps.
+    - causal: y[t] = sum_{s<=t} h[s] x[t-s], any K; taps beyond L have no effect and never wrap around.
     - bidirectional: taps (G, 2K-1), tap j has lag j-(K-1), any K; zeros lie outside the sequence.
 
     ``lengths`` (B,), whole numbers (of a mask, ``lengths_from_mask``): the first lengths[b] tokens of row b are
@@ -50,15 +50,15 @@ def global_conv(
     of the taps the first lengths[b] count. What stands behind, in x and the gates, is padding: it may hold anything,
     NaN included, and there the result and all gradients are 0. None, and lengths that all equal L, cost nothing.
 
-    A mixer's other products can come along, in the same pass over memory where the backend is fused:
+    The other products of a mixer can be included, in the same pass over memory if the backend is fused:
     with u = gate_in x, the result is gate_out (h * u + skip u). ``skip`` (D,) is thus one more tap at lag 0
     (D in equation 1 of S4, arXiv 2111.00396); ``gate_in`` and ``gate_out``, both (B, L, D), are the gates of
     H3 and Hyena (arXiv 2302.10866, equation 4).
 
-    Computes in float64 if any operand is float64, else in float32, also under autocast, and rounds
-    once at the end. ``backend=None`` lets ``choose_backend`` decide; a name insists on that backend.
+    Computes in float64 if any operand is float64, otherwise in float32, also under autocast, and rounds
+    once at the end. ``backend=None`` uses ``choose_backend``; a name requires that backend.
 
-    Raises InputError where shapes, dtypes or devices do not fit, or the named backend cannot run.
+    Raises InputError if shapes, dtypes or devices do not fit, or if the named backend cannot run.
 
     Not to be confused with torch.nn.functional.conv1d, which correlates (its tap 0 is the *latest* in a
     window) and keeps channels before the length; ``conventions`` converts.
