@@ -380,7 +380,12 @@ def counted(names: dict, out: str) -> None:
     assert out.split() == [str(n) for n in (names["counts"].flops, names["counts"].moved, names["kept"])]
 
 
+def a_mixer_by_name(names, printed):
+    assert repr(names["mixer"].filter).startswith("S4D(64, 256")
+
+
 SNIPPETS = {
+    "ladder.md": a_mixer_by_name,
     "costs.md": counted,
     "python.md": a_study,
     "claims.md": as_many_operations_at_both_lengths,

@@ -112,7 +112,9 @@ class Filter(nn.Module, ABC):
         A filter that is also a recurrence overrides this with a different state.
         """
         taps = self(longest)
-        state = ShortConvolution if taps.shape[1] <= FEW_TAPS else OnlineConvolution
+        # With as many taps as tokens, half of the products are with tokens that do not exist.
+        few = taps.shape[1] <= FEW_TAPS and taps.shape[1] < longest
+        state = ShortConvolution if few else OnlineConvolution
         return state(
             taps,
             width=width,

@@ -18,6 +18,7 @@ pytestmark = test_graphs.pytestmark
 
 each_mode = pytest.mark.parametrize("mode", MODES)
 each_grad_mode = pytest.mark.parametrize("grad_mode", [torch.enable_grad, torch.no_grad])
+each_kind_of_taps = pytest.mark.parametrize("taps_of_rows", [False, True])
 each_extras = pytest.mark.parametrize(
     "given_extras", [set(), set(test_extras.EXTRAS)], ids=["plain", "extras"]
 )
@@ -34,23 +35,28 @@ def test_law(law, mode):
 
 
 @each_mode
+@each_kind_of_taps
 @each_extras
-def test_values_gradients_and_memory(mode, given_extras, generator, seed):
+def test_values_gradients_and_memory(mode, given_extras, taps_of_rows, generator, seed):
     test_extras.test_formula_and_gradients(NAME, mode, given_extras, torch.float64, seed)
-    test_extras.test_what_comes_out_may_be_changed_in_place(NAME, mode, given_extras, (6, 9), 3, generator)
+    test_extras.test_what_comes_out_may_be_changed_in_place(
+        NAME, mode, given_extras, (6, 9), 3, taps_of_rows, generator
+    )
 
 
 @each_mode
+@each_kind_of_taps
 @each_extras
-def test_derivatives_of_first_and_second_order(mode, given_extras, generator):
-    test_extras.test_derivatives_of_first_and_second_order(NAME, mode, given_extras, generator)
+def test_derivatives_of_first_and_second_order(mode, given_extras, taps_of_rows, generator):
+    test_extras.test_derivatives_of_first_and_second_order(NAME, mode, given_extras, taps_of_rows, generator)
 
 
 @each_mode
+@each_kind_of_taps
 @each_extras
 @each_grad_mode
-def test_tangents(mode, given_extras, grad_mode, generator):
-    test_forward_mode.test_tangent(NAME, mode, grad_mode, given_extras, generator)
+def test_tangents(mode, given_extras, grad_mode, taps_of_rows, generator):
+    test_forward_mode.test_tangent(NAME, mode, grad_mode, given_extras, taps_of_rows, generator)
 
 
 @each_mode
@@ -60,9 +66,10 @@ def test_second_derivatives_in_either_order(mode, grad_mode, generator):
 
 
 @each_mode
-def test_vmap(mode, generator):
+@each_kind_of_taps
+def test_vmap(mode, taps_of_rows, generator):
     test_laws.test_func_transforms(NAME, mode, generator, "cpu")
-    test_extras.test_vmap(NAME, mode, generator)
+    test_extras.test_vmap(NAME, mode, taps_of_rows, generator)
 
 
 @pytest.mark.parametrize("transform", ["jvp", "grad", "vmap", "hessian"])
