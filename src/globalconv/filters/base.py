@@ -14,8 +14,9 @@ from globalconv.ops.interface import MODES
 from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.states.state import dtype_of
 
-FEW_TAPS = 16
-"""Up to this number of taps, a token is decoded by one product per tap."""
+VERY_FEW_TAPS, FEW_TAPS = 4, 16
+"""A token is decoded by one product per tap: always up to the first number, and up to the second if taps are fewer than
+tokens."""
 
 
 class Filter(nn.Module, ABC):
@@ -112,9 +113,9 @@ class Filter(nn.Module, ABC):
         A filter that is also a recurrence overrides this with a different state.
         """
         taps = self(longest)
-        # With as many taps as tokens, half of the products are with tokens that do not exist.
-        few = taps.shape[1] <= FEW_TAPS and taps.shape[1] < longest
-        state = ShortConvolution if few else OnlineConvolution
+        # With as many taps as tokens, half of the products of a short convolution are with tokens that do not exist.
+        few = max(VERY_FEW_TAPS, min(FEW_TAPS, longest - 1))
+        state = ShortConvolution if taps.shape[1] <= few else OnlineConvolution
         return state(
             taps,
             width=width,
