@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from globalconv.errors import InputError, unknown_name
@@ -11,6 +10,7 @@ from globalconv.filters.precision import wide
 from globalconv.ops import Integers, Mode, check_lengths, global_conv
 from globalconv.ops.flops import global_conv_flops
 from globalconv.ops.interface import MODES
+from globalconv.ops.lengths import each_length
 from globalconv.states import MixerState, OnlineConvolution, ShortConvolution
 from globalconv.states.state import dtype_of
 
@@ -89,21 +89,17 @@ class Filter(nn.Module, ABC):
                 gate_out=gate_out,
                 backend=backend,
             )
-        rows = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
-        alike = [
-            F.pad(
-                self.convolve(
-                    x[some, :n],
-                    skip=skip,
-                    gate_in=None if gate_in is None else gate_in[some, :n],
-                    gate_out=None if gate_out is None else gate_out[some, :n],
-                    backend=backend,
-                ),
-                (0, 0, 0, x.shape[1] - n),
+
+        def alike(rows: Tensor, n: int) -> Tensor:
+            return self.convolve(
+                x[rows, :n],
+                skip=skip,
+                gate_in=None if gate_in is None else gate_in[rows, :n],
+                gate_out=None if gate_out is None else gate_out[rows, :n],
+                backend=backend,
             )
-            for some, n in zip(rows, lengths.unique().tolist(), strict=True)
-        ]
-        return torch.cat(alike)[torch.cat(rows).argsort()]
+
+        return each_length(lengths, x.shape[1], alike)
 
     def begin(
         self, *, width: int, batch: int, longest: int, skip: Tensor | None, backend: str | None

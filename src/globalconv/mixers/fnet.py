@@ -2,13 +2,13 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from globalconv.errors import InputError
 from globalconv.mixers.base import Mixer, Properties
 from globalconv.ops import Integers, check_lengths
 from globalconv.ops.flops import real_transform_flops
 from globalconv.ops.interface import compute_dtype
+from globalconv.ops.lengths import each_length
 
 
 class FNet(Mixer):
@@ -36,12 +36,7 @@ class FNet(Mixer):
         lengths = check_lengths(lengths, x)
         if lengths is None:
             return _transformed(x)
-        rows = [(lengths == n).nonzero().squeeze(1) for n in lengths.unique()]
-        alike = [
-            F.pad(_transformed(x[some, :n]), (0, 0, 0, x.shape[1] - n))
-            for some, n in zip(rows, lengths.unique().tolist(), strict=True)
-        ]
-        return torch.cat(alike)[torch.cat(rows).argsort()]
+        return each_length(lengths, x.shape[1], lambda rows, n: _transformed(x[rows, :n]))
 
     def flops(self, length: int) -> float:
         """A real transform of every token, and a complex one along every channel."""

@@ -4,11 +4,12 @@ Row b has lengths[b] real tokens, which come first. The rest is padding, which m
 NaN included, so it is replaced and never multiplied by zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, library
 
 from globalconv.errors import InputError
@@ -47,6 +48,21 @@ def clear_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
         return x
     real = real_tokens(lengths, x.shape[1])
     return torch.where(real if x.ndim == 2 else real[..., None], x, 0)
+
+
+def each_length(lengths: Tensor, length: int, compute: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Compute rows of equal length together, without their padding.
+
+    ``compute(rows, n)`` returns (rows, n, D) for the batch rows with these indices, whose length is n. ``lengths`` (B,)
+    is checked. Returns (B, ``length``, D) in the order of the batch, with zeros as padding. The lengths are read.
+    """
+    order = lengths.argsort(stable=True)
+    sizes, counts = lengths.unique(return_counts=True)
+    results = [
+        F.pad(compute(rows, n), (0, 0, 0, length - n))
+        for rows, n in zip(order.split(counts.tolist()), sizes.tolist(), strict=True)
+    ]
+    return torch.cat(results)[order.argsort()]
 
 
 def lengths_from_mask(mask: Tensor) -> Tensor:

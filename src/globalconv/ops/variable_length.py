@@ -15,7 +15,6 @@ Taps may be each row's own before, too.
 """
 
 from collections.abc import Callable
-from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from globalconv.ops.graphs import surely
 from globalconv.ops.interface import Extras, Mode, with_extras
-from globalconv.ops.lengths import known_values
+from globalconv.ops.lengths import each_length, known_values
 
 Convolve = Callable[[Tensor, Tensor, Mode], Tensor]
 """A convolution of rows of one length, as ``Backend.convolve``, with taps (G, K), or (B, G, K) of each row its own."""
@@ -52,7 +51,7 @@ def _circular(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> T
             return y
         return _redo_shorter_rows(y, x, taps, lengths, convolve)
     if values is not None and FEWEST_NUMBERS * len(set(values)) <= x.numel():
-        return _equal_lengths_together(x, taps, values, convolve)
+        return _equal_lengths_together(x, taps, lengths, convolve)
     return _a_filter_for_each_row(x, taps, lengths, convolve)
 
 
@@ -72,18 +71,12 @@ def _redo_shorter_rows(y: Tensor, x: Tensor, taps: Tensor, lengths: Tensor, conv
     return torch.where((lengths <= most)[:, None, None], short, y)
 
 
-def _equal_lengths_together(x: Tensor, taps: Tensor, values: list[int], convolve: Convolve) -> Tensor:
-    order = sorted(range(len(values)), key=values.__getitem__)
-    groups = [(n, len(list(rows))) for n, rows in groupby(sorted(values))]
-    counts = [count for _, count in groups]
-    parts = x[order].split(counts)
-    filters = [taps] * len(groups) if taps.ndim == 2 else taps[order].split(counts)
-    results = [
-        F.pad(convolve(part[:, :n], of[..., :n], "circular"), (0, 0, 0, x.shape[1] - n))
-        for (n, _), part, of in zip(groups, parts, filters, strict=True)
-    ]
-    place = sorted(range(len(order)), key=order.__getitem__)
-    return torch.cat(results)[place]
+def _equal_lengths_together(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
+    def alike(rows: Tensor, n: int) -> Tensor:
+        of_rows = taps if taps.ndim == 2 else taps[rows]
+        return convolve(x[rows, :n], of_rows[..., :n], "circular")
+
+    return each_length(lengths, x.shape[1], alike)
 
 
 def _a_filter_for_each_row(x: Tensor, taps: Tensor, lengths: Tensor, convolve: Convolve) -> Tensor:
