@@ -1,7 +1,5 @@
 """The attention-free transformer's layer: means weighted by keys and by places, and a gate."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -10,8 +8,8 @@ from globalconv.filters.precision import wide, without_autocast
 from globalconv.mixers.base import Mixer, Properties
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
 from globalconv.ops.attention_free import weighted_means, weighted_means_flops
-from globalconv.ops.interface import compute_dtype
 from globalconv.states import MixerState
+from globalconv.states.cache import TokenCache
 from globalconv.states.state import dtype_of
 
 POSITION_STD = 0.1
@@ -121,33 +119,29 @@ class AFTState(MixerState):
         self.mixer = mixer
         with without_autocast(mixer.output.weight.device.type):
             self.biases = mixer.biases(longest)
-        sizes: dict[str, Any] = {"dtype": compute_dtype(mixer.output.weight.dtype)}
-        self.keys, self.values = mixer.output.weight.new_zeros(2, batch, longest, self.width, **sizes).unbind(
-            0
-        )
+        self.keys, self.values = TokenCache(longest), TokenCache(longest)
 
     def _prefill(self, x: Tensor) -> Tensor:
-        query, key, value = self._stored(x)
-        return self.mixer.averaged(query, key, value)
+        return self.mixer.averaged(*self._stored(x))
 
     def _step(self, x: Tensor) -> Tensor:
-        query, _, _ = self._stored(x.unsqueeze(1))
+        query, keys, values = self._stored(x.unsqueeze(1))
         seen = self.count + 1
-        weights = (self.keys[:, :seen] + self.biases[self.count, :seen, None]).softmax(dim=1)
-        mean = (weights * self.values[:, :seen]).sum(1)
+        weights = (keys + self.biases[self.count, :seen, None]).softmax(dim=1)
+        mean = (weights * values).sum(1)
         return self.mixer.output((wide(query.squeeze(1)).sigmoid() * mean).to(query.dtype))
 
     def _stored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = self.mixer.project(x).chunk(3, dim=-1)
-        self.keys[:, self.count : self.count + x.shape[1]] = key
-        self.values[:, self.count : self.count + x.shape[1]] = value
-        return query, wide(key), wide(value)
+        keys = self.keys.put(wide(key), start=self.count)
+        return query, keys, self.values.put(wide(value), start=self.count)
 
     def _keep(self, rows: Tensor) -> None:
-        self.keys, self.values = self.keys[rows], self.values[rows]
+        self.keys = self.keys.select(rows, count=self.count)
+        self.values = self.values.select(rows, count=self.count)
 
     def numbers(self) -> int:
-        return self.keys.numel() + self.values.numel()
+        return 2 * self.batch * self.longest * self.width
 
     def flops(self) -> float:
         """Four projections; a sum for each key, and a product and a sum for each value."""

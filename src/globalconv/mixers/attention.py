@@ -16,7 +16,8 @@ from globalconv.mixers.heads import attend, check_heads, split_heads
 from globalconv.mixers.positions import Rotary, rotate, sinusoids
 from globalconv.mixers.sliding_window import attend_within, pairs_within
 from globalconv.ops import Integers, check_lengths, clear_padding, real_tokens
-from globalconv.states.state import MixerState, dtype_of, holding, is_exactly, undifferentiated
+from globalconv.states.cache import TokenCache
+from globalconv.states.state import MixerState, dtype_of, is_exactly, undifferentiated
 
 AttentionPositions = Literal["rotary", "learned", "sinusoidal", "none"]
 POSITION_STD = 0.5
@@ -175,9 +176,7 @@ class AttentionState(MixerState):
         self.short = mixer.short_filter.begin(
             width=3 * mixer.width, batch=batch, longest=longest, skip=None, backend=None
         )
-        # They get the dtype of the first keys and values, which under autocast differs from that of the weights.
-        self.keys: Tensor | None = None
-        self.values: Tensor | None = None
+        self.keys, self.values = TokenCache(longest), TokenCache(longest)
 
     def _prefill(self, x: Tensor) -> Tensor:
         return self.mixer.output(self.mixer.mixed(*self._stored(x)))
@@ -196,35 +195,20 @@ class AttentionState(MixerState):
 
     def _stored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cache keys and values of the next tokens; return their queries, and all keys and values so far."""
-        # narrow() takes less time than indexing, which matters for a single token.
-        start, length = self.count, x.shape[1]
-        places = None if self.places is None else self.places.narrow(-2, start, length)
+        start = self.count
+        places = None if self.places is None else self.places.narrow(-2, start, x.shape[1])
         query, key, value = self.mixer.queries_keys_values(x, places, self._shortly)
-        self.keys, self.values = self._cache(self.keys, key), self._cache(self.values, value)
-        self.keys.narrow(2, start, length).copy_(key)
-        self.values.narrow(2, start, length).copy_(value)
-        return query, self.keys.narrow(2, 0, start + length), self.values.narrow(2, 0, start + length)
+        return query, self.keys.put(key, start=start), self.values.put(value, start=start)
 
     def _shortly(self, projected: Tensor) -> Tensor:
         if self.short.count == 0:
             return self.short.prefill(projected)
         return torch.stack([self.short.step(token) for token in projected.unbind(1)], dim=1)
 
-    def _cache(self, cache: Tensor | None, new: Tensor) -> Tensor:
-        if cache is None:
-            return new.new_empty(*new.shape[:2], self.longest, new.shape[3])
-        return holding(cache, new)
-
     def _keep(self, rows: Tensor) -> None:
         self.short = self.short.select(rows)
-        self.keys, self.values = self._selected(self.keys, rows), self._selected(self.values, rows)
-
-    def _selected(self, cache: Tensor | None, rows: Tensor) -> Tensor | None:
-        if cache is None:
-            return None
-        chosen = cache.new_empty(len(rows), *cache.shape[1:])
-        chosen[:, :, : self.count] = cache[rows, :, : self.count]
-        return chosen
+        self.keys = self.keys.select(rows, count=self.count)
+        self.values = self.values.select(rows, count=self.count)
 
     def numbers(self) -> int:
         return 2 * self.batch * self.longest * self.width + self.short.numbers()

@@ -8,9 +8,10 @@ from globalconv.states.state import holding
 
 
 class TokenCache:
-    """Vectors of the tokens so far, (batch, longest, width), allocated once.
+    """Vectors of the tokens so far, (batch, longest, width) or (batch, heads, longest, width), allocated once.
 
-    In the dtype of what is put in first, which under autocast is not the weights', or in one that holds what follows.
+    The dtype is that of the first vectors, which under autocast is not that of the weights, or one that also holds
+    later ones.
     """
 
     def __init__(self, longest: int) -> None:
@@ -18,18 +19,18 @@ class TokenCache:
         self.kept: Tensor | None = None
 
     def put(self, new: Tensor, *, start: int) -> Tensor:
-        """Keep the vectors ``new`` (batch, n, width) of the tokens from ``start`` on; all so far, a view."""
+        """Keep the vectors ``new`` (batch, ..., n, width) of the tokens from ``start`` on; all so far, a view."""
         if self.kept is None:
-            self.kept = new.new_empty(new.shape[0], self.longest, new.shape[2])
+            self.kept = new.new_empty(*new.shape[:-2], self.longest, new.shape[-1])
         self.kept = holding(self.kept, new)
-        end = start + new.shape[1]
-        self.kept[:, start:end] = new
-        return self.kept[:, :end]
+        # narrow() takes less time than indexing, which matters for a single token.
+        self.kept.narrow(-2, start, new.shape[-2]).copy_(new)
+        return self.kept.narrow(-2, 0, start + new.shape[-2])
 
     def select(self, rows: Tensor, *, count: int) -> Self:
-        """Another one, of the sequences ``rows``, with ``count`` tokens in."""
+        """A cache of the sequences ``rows``, with ``count`` tokens in."""
         chosen = type(self)(self.longest)
         if self.kept is not None:
             chosen.kept = self.kept.new_empty(len(rows), *self.kept.shape[1:])
-            chosen.kept[:, :count] = self.kept[rows, :count]
+            chosen.kept.narrow(-2, 0, count).copy_(self.kept.narrow(-2, 0, count)[rows])
         return chosen
