@@ -1,6 +1,6 @@
 """Hyena's operator of any order: long convolutions and gates in turns."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from globalconv.errors import InputError
 from globalconv.filters import Filter, FilterLike, build_filter
 from globalconv.filters.short_taps import short_filter
-from globalconv.mixers.base import Mixer, Properties, check_num_filters
+from globalconv.mixers.base import Properties, check_num_filters
+from globalconv.mixers.gated_convolutions import GatedConvolutions, GatedConvolutionsState
 from globalconv.mixers.unit_linear import UnitLinear
-from globalconv.ops import Integers, Mode, check_lengths, clear_padding
-from globalconv.ops.interface import compute_dtype
-from globalconv.states import MixerState
-from globalconv.states.state import dtype_of
+from globalconv.ops import Mode
 
 
-class Hyena(Mixer):
+class Hyena(GatedConvolutions):
     """y = W z[N], with z[1] = x[1] . v and z[n+1] = x[n+1] . (h[n] * z[n] + d[n] z[n]).
 
     Hyena's operator of order N (arXiv 2302.10866, definition 3.1, equation 4): v and the gates x[1] .. x[N] are short
@@ -78,89 +76,16 @@ class Hyena(Mixer):
         for skip in self.skips:
             nn.init.normal_(skip)
 
-    @property
-    def long_filters(self) -> list[Filter]:
-        """h[1] .. h[N-1]."""
-        return [cast(Filter, filter_) for filter_ in self.filters]
+    def long_convolutions(self) -> Sequence[tuple[Filter, Tensor]]:
+        """See ``GatedConvolutions``."""
+        return [(cast(Filter, filter_), skip) for filter_, skip in zip(self.filters, self.skips, strict=True)]
 
-    def forward(self, x: Tensor, lengths: Integers | None = None) -> Tensor:
-        """Project, convolve shortly, gate and convolve in turns, project. x: (batch, length, width)."""
-        self.check_input(x)
-        lengths = check_lengths(lengths, x)
-        projected = self.project(clear_padding(x, lengths))
-        projected = self.short_filter.convolve(projected, lengths=lengths, backend=self.backend)
-        last, *gates, mixed = projected.chunk(self.order + 1, dim=-1)
-        for n, (filter_, gate) in enumerate(zip(self.long_filters, reversed(gates), strict=True), start=1):
-            mixed = filter_.convolve(
-                mixed,
-                lengths=lengths,
-                skip=self.skips[n - 1],
-                gate_in=gate,
-                gate_out=last if n == len(self.filters) else None,
-                backend=self.backend,
-            )
-        return clear_padding(self.output(mixed), lengths)
-
-    def begin(self, *, batch: int, longest: int) -> "HyenaState":
+    def begin(self, *, batch: int, longest: int) -> GatedConvolutionsState:
         """See ``states.begin``."""
-        return HyenaState(self, batch=batch, longest=longest)
-
-    def flops(self, length: int) -> float:
-        """The projections, the short convolution, the long ones with their skip terms, and the gates."""
-        projections = 2.0 * (self.order + 2) * length * self.width**2
-        short = self.short_filter.flops(length, (self.order + 1) * self.width)
-        long = sum(filter_.flops(length, self.width) for filter_ in self.long_filters)
-        skips_and_gates = (2.0 * (self.order - 1) + self.order) * length * self.width
-        return projections + short + long + skips_and_gates
+        return GatedConvolutionsState(self, batch=batch, longest=longest)
 
     def extra_repr(self) -> str:
         """Its size, mode, order and backend."""
         return (
             f"{self.width}, {self.length}, mode='{self.mode}', order={self.order}, backend={self.backend!r}"
         )
-
-
-class HyenaState(MixerState):
-    """The short convolution of all projections, and each long one, one token at a time."""
-
-    def __init__(self, mixer: Hyena, *, batch: int, longest: int) -> None:
-        super().__init__(width=mixer.width, batch=batch, longest=longest, dtype=dtype_of(mixer))
-        self.mixer = mixer
-        sizes: dict[str, Any] = {"batch": batch, "longest": longest, "backend": mixer.backend}
-        self.short = mixer.short_filter.begin(width=(mixer.order + 1) * mixer.width, skip=None, **sizes)
-        self.longs: list[MixerState] = [
-            filter_.begin(width=mixer.width, skip=skip, **sizes)
-            for filter_, skip in zip(mixer.long_filters, mixer.skips, strict=True)
-        ]
-
-    def _prefill(self, x: Tensor) -> Tensor:
-        return self._in_turns(
-            [long.prefill for long in self.longs], self.short.prefill(self.mixer.project(x))
-        )
-
-    def _step(self, x: Tensor) -> Tensor:
-        return self._in_turns([long.step for long in self.longs], self.short.step(self.mixer.project(x)))
-
-    def _in_turns(self, convolutions: list[Callable[[Tensor], Tensor]], projected: Tensor) -> Tensor:
-        # In the dtype that the operator computes in, and rounded once as there.
-        last, *gates, mixed = projected.to(compute_dtype(projected.dtype)).chunk(self.mixer.order + 1, dim=-1)
-        for convolve, gate in zip(convolutions, reversed(gates), strict=True):
-            mixed = convolve(gate * mixed)
-        return self.mixer.output((last * mixed).to(projected.dtype))
-
-    def _keep(self, rows: Tensor) -> None:
-        self.short, self.longs = self.short.select(rows), [long.select(rows) for long in self.longs]
-
-    def numbers(self) -> int:
-        return self.short.numbers() + sum(long.numbers() for long in self.longs)
-
-    def flops(self) -> float | None:
-        """The projections, the convolutions and the gates."""
-        order, width = self.mixer.order, self.mixer.width
-        total = 2.0 * (order + 2) * width**2 + order * width
-        for convolution in (self.short, *self.longs):
-            flops = convolution.flops()
-            if flops is None:
-                return None
-            total += flops
-        return total
