@@ -51,10 +51,15 @@ def filter_options(filter_: FilterLike) -> dict[str, Any]:
         return {}
     if not isinstance(filter_, str):
         return options_of(filter_, besides=SIZES)
-    name, said = spelled(filter_)
+    name, said = _named(filter_)
     known = options_of(REGISTRY.find(name), besides=SIZES)
-    check_options(f"filter {name}", said, known)
     return {option: annotation for option, annotation in known.items() if option not in said}
+
+
+def _named(text: str) -> tuple[str, dict[str, Any]]:
+    """The name of a filter and the options that are written behind it, checked and converted."""
+    name, said = spelled(text)
+    return name, check_options(f"filter {name}", said, options_of(REGISTRY.find(name), besides=SIZES))
 
 
 def build_filter(
@@ -71,9 +76,8 @@ def build_filter(
     if isinstance(filter_, Filter):
         made = filter_
     elif isinstance(filter_, str):
-        name, said = spelled(filter_)
-        own |= check_options(f"filter {name}", said, options_of(REGISTRY.find(name), besides=SIZES))
-        made = REGISTRY.build(name, channels, length, options={"mode": mode, **own})
+        name, said = _named(filter_)
+        made = REGISTRY.build(name, channels, length, options={"mode": mode, **own, **said})
     else:
         made = filter_(channels, length, mode=mode, **own)
     fits = tuple(getattr(made, size, None) for size in SIZES)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from globalconv.filters.base import Filter
 from globalconv.ops import Mode
 from globalconv.ops.conventions import taps_for
 from globalconv.ops.interface import MODES
+from globalconv.registry.contract import built_elsewhere, relative
 
 CHANNELS = 4
 LENGTHS = (12, 7, 1)
@@ -160,27 +162,14 @@ def a_state_dict_holds_it_all(trial: FilterTrial) -> None:
     made, length = trial.filter(), trial.length
     for where, twin in _twins(trial):
         twin.load_state_dict(made.state_dict())
-        off = _relative(twin.eval()(length) - made(length), made(length))
+        off = relative(twin.eval()(length) - made(length), made(length))
         assert off <= ROUNDING, f"{where}, it emits other taps: off by {off:.1e}"
     assert torch.equal(copy.deepcopy(made)(length), made(length)), "a copy.deepcopy of it emits other taps"
 
 
 def _twins(trial: FilterTrial) -> Iterator[tuple[str, Filter]]:
     yield "loaded into another one", trial.filter(seed=1)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        yield "built under the default dtype bfloat16", trial.filter(seed=1)
-    finally:
-        torch.set_default_dtype(before)
-    with torch.device("meta"):
-        made = trial.built()
-    made.to_empty(device=trial.device)
-    for module in made.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
-    yield "built on device meta (to_empty, then reset_parameters of each module)", made.double()
+    yield from built_elsewhere(partial(trial.built, seed=1), device=trial.device, defaults=(torch.bfloat16,))
 
 
 def half_precision_only_rounds(trial: FilterTrial) -> None:
@@ -189,10 +178,10 @@ def half_precision_only_rounds(trial: FilterTrial) -> None:
     expected = made(trial.length)
     rounded = copy.deepcopy(made).bfloat16()
     exact = copy.deepcopy(rounded).double()(trial.length)
-    off = _relative(rounded(trial.length).double() - exact, exact)
+    off = relative(rounded(trial.length).double() - exact, exact)
     assert off < HALF_ROUNDING, f"converted to bfloat16 it is off by {off:.1e}"
     with torch.autocast(trial.device.type, dtype=torch.bfloat16):
-        off = _relative(copy.deepcopy(made).float()(trial.length).double() - expected, expected)
+        off = relative(copy.deepcopy(made).float()(trial.length).double() - expected, expected)
     assert off < 1e-3, f"under autocast it is off by {off:.1e}"
 
 
@@ -208,7 +197,7 @@ def padded_rows_are_as_if_alone(trial: FilterTrial) -> None:
         y = made.convolve(x, lengths=lengths, skip=skip, gate_in=gate)
         for row, n in enumerate(lengths.tolist()):
             alone = made.convolve(x[row : row + 1, :n], skip=skip, gate_in=gate[row : row + 1, :n])[0]
-            off = _relative(y[row, :n] - alone, alone)
+            off = relative(y[row, :n] - alone, alone)
             assert off <= ROUNDING, f"a row of {n} among {longest} is off by {off:.1e} of itself alone"
             assert not y[row, n:].any(), "padding gives something else than zeros"
 
@@ -228,17 +217,12 @@ def decodes_what_it_convolves(trial: FilterTrial) -> None:
             rows = torch.tensor([2, 0, 1], device=trial.device)
             chosen = state.select(rows)
             parts += [state.step(x[:, t])[:, None] for t in range(prompt, length)]
-            off = _relative(torch.cat(parts, dim=1) - expected, expected)
+            off = relative(torch.cat(parts, dim=1) - expected, expected)
             assert off <= ROUNDING, f"decoding {length} tokens after {prompt} is off by {off:.1e}"
             others = [chosen.step(x[rows, t])[:, None] for t in range(prompt, length)]
             if others:
-                off = _relative(torch.cat(others, dim=1) - expected[rows, prompt:], expected)
+                off = relative(torch.cat(others, dim=1) - expected[rows, prompt:], expected)
                 assert off <= ROUNDING, f"decoding of selected rows is off by {off:.1e}"
-
-
-def _relative(error: Tensor, whole: Tensor) -> float:
-    size = float(error.detach().norm())
-    return size / float(whole.detach().norm()) if size else 0.0
 
 
 CHECKS: tuple[Callable[[FilterTrial], None], ...] = (

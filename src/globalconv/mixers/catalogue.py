@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -93,9 +94,8 @@ def known_options(text: str, given: Mapping[str, Any] | None = None) -> dict[str
     if "filter" in known:
         given = given or spelled(text).options
         of_filter = filter_options(given.get("filter", inspect.signature(mixer).parameters["filter"].default))
-        known = (
-            of_filter | known
-        )  # of one name, the mixer's: the filter's stands behind the filter's own name
+        # A name that both have is the mixer's; the filter's is written behind the filter's own name.
+        known = of_filter | known
     return known
 
 
@@ -122,16 +122,22 @@ def looks_one_way(text: str, *, width: int, length: int, causal: bool) -> bool:
     """
     if is_outside(text):
         return False
+    if outline(text, width, length, causal=causal) is not None:
+        return False
+    return outline(text, width, length, causal=not causal) is not None
 
-    def builds(causal: bool) -> bool:
-        try:
-            with torch.device("meta"):
-                build_mixer(text, width, length, causal=causal)
-        except InputError:
-            return False
-        return True
 
-    return not builds(causal) and builds(not causal)
+@lru_cache(maxsize=256)
+def outline(text: str, width: int, length: int, *, causal: bool) -> Mixer | None:
+    """The mixer without its numbers (on device meta); None if it cannot be built so.
+
+    It is kept, because planning asks for the same mixers at every size that it tries: do not change it.
+    """
+    try:
+        with torch.device("meta"):
+            return build_mixer(text, width, length, causal=causal)
+    except InputError:
+        return None
 
 
 def is_outside(text: str) -> bool:

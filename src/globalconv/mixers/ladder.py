@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from globalconv.errors import InputError
 from globalconv.filters import FILTERS
-from globalconv.mixers.base import Mixer, Properties
-from globalconv.mixers.catalogue import SIZES, build_mixer, find_mixer
+from globalconv.mixers.base import Properties
+from globalconv.mixers.catalogue import SIZES, build_mixer, find_mixer, outline
 from globalconv.states import begin, recomputes
 
 WIDTH, LENGTH, LONGER = 64, 256, 4096
@@ -67,10 +66,10 @@ class Facts:
 
 def facts(rung: Rung) -> Facts:
     """Build the mixer of ``rung`` and collect its facts."""
-    causal, whole = (_built(rung.mixer, LENGTH, causal=causal) for causal in (True, False))
+    causal, whole = (outline(rung.mixer, WIDTH, LENGTH, causal=causal) for causal in (True, False))
     one = whole or causal
     assert one is not None, f"{rung.mixer} cannot be built"
-    longer = _built(rung.mixer, LONGER, causal=one.causal)
+    longer = outline(rung.mixer, WIDTH, LONGER, causal=one.causal)
     assert longer is not None
     return Facts(
         rung,
@@ -83,14 +82,6 @@ def facts(rung: Rung) -> Facts:
         if causal is None or recomputes(causal)
         else (_kept(rung.mixer, LENGTH), _kept(rung.mixer, LONGER)),
     )
-
-
-def _built(name: str, length: int, *, causal: bool) -> Mixer | None:
-    try:
-        with torch.device("meta"):
-            return build_mixer(name, WIDTH, length, causal=causal)
-    except InputError:
-        return None
 
 
 def _kept(name: str, length: int) -> int:

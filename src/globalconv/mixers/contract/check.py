@@ -26,8 +26,9 @@ from globalconv.mixers.contract.padding import (
     padding_does_nothing,
     refuses_wrong_lengths,
 )
-from globalconv.mixers.contract.trial import LENGTHS, ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import LENGTHS, ROUNDING, Trial
 from globalconv.ops import Mode
+from globalconv.registry.contract import relative
 
 
 def check_mixer(

@@ -1,16 +1,16 @@
 """The part of the mixers' contract that speaks of what is around: dtypes, devices, autocast, and an empty batch."""
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from globalconv.errors import InputError
-from globalconv.mixers.base import Mixer
-from globalconv.mixers.contract.trial import ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import ROUNDING, Trial
+from globalconv.registry.contract import built_elsewhere, relative
 
+DEFAULT_DTYPES = (torch.bfloat16, torch.float16)
 HALF_ROUNDING = 0.1
 """What bfloat16 may change of a small mixer's output, relative to its norm: some roundings of 2^-9 each, of numbers
 that cancel."""
@@ -54,29 +54,11 @@ def built_anywhere_it_is_the_same(trial: Trial) -> None:
     """Built under another default dtype or on device meta, or copied: with one state_dict it computes the same."""
     mixer, x = trial.mixer().eval(), trial.normal(2, trial.length)
     expected = mixer(x)
-    for where, twin in _built_elsewhere(trial):
+    for where, twin in built_elsewhere(trial.built, device=trial.device, defaults=DEFAULT_DTYPES):
         twin.load_state_dict(mixer.state_dict())
         error = relative(twin.eval()(x) - expected, expected)
         assert error <= ROUNDING, f"{where}, it computes something else: off by {error:.1e}"
     assert torch.equal(copy.deepcopy(mixer)(x), expected), "a copy.deepcopy of it computes something else"
-
-
-def _built_elsewhere(trial: Trial) -> Iterator[tuple[str, Mixer]]:
-    before = torch.get_default_dtype()
-    for dtype in (torch.bfloat16, torch.float16):
-        torch.set_default_dtype(dtype)
-        try:
-            yield f"built under the default dtype {dtype}", trial.mixer()
-        finally:
-            torch.set_default_dtype(before)
-    with torch.device("meta"):
-        made = trial.built()
-    made.to_empty(device=trial.device)
-    for module in made.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
-    yield "built on device meta (to_empty, then reset_parameters of each module)", made.double()
 
 
 def half_precision_only_rounds(trial: Trial) -> None:

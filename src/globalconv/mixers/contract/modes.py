@@ -5,8 +5,9 @@ from typing import Any
 import torch
 
 from globalconv.errors import InputError
-from globalconv.mixers.contract.trial import ROUNDING, Trial, relative
+from globalconv.mixers.contract.trial import ROUNDING, Trial
 from globalconv.ops.interface import MODES
+from globalconv.registry.contract import relative
 
 
 def mode_and_causal_agree(trial: Trial) -> None:

@@ -87,9 +87,3 @@ class Trial:
         except InputError:
             return False
         return True
-
-
-def relative(error: Tensor, whole: Tensor) -> float:
-    """The norm of ``error`` in units of the norm of ``whole``; a zero error is 0, whatever the unit."""
-    size = float(error.detach().norm())
-    return size / float(whole.detach().norm()) if size else 0.0
